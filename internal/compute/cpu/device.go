@@ -1,0 +1,125 @@
+// Package cpu is the compute.Device of the CPU: float32, kernels in Go assembly where the CPU has the instructions, in
+// plain Go elsewhere, on a pool of workers.
+//
+// Beside every fast kernel stands its plain version, xxxRef, generic over float32 and float64, which reads like the
+// formula. Reference is a Device made of the plain versions alone: in float64 it is what tests hold the fast kernels
+// and whole models against.
+//
+// To add a kernel: the plain version, the method of Device, the method of Reference, a case in package computetest.
+package cpu
+
+import (
+	"runtime"
+
+	"dpotrain/internal/compute"
+)
+
+// Device computes in float32 with the kernels of one level.
+type Device struct {
+	level    Level
+	threads  int
+	pool     *pool
+	scratch  []workerScratch
+	blocks   []block
+	families []family
+}
+
+// workerScratch is the memory of one worker.
+type workerScratch struct {
+	attention attentionScratch
+	row       []float32 // [V]
+}
+
+// New opens the CPU. threads 0 means as many as the Go runtime may use. It fails when the CPU lacks the level asked for.
+func New(o compute.Options) (*Device, error) {
+	lv, err := ParseLevel(o.CPU)
+	if err != nil {
+		return nil, err
+	}
+	n := o.Threads
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return &Device{level: lv, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
+}
+
+// Family implements compute.Device.
+func (d *Device) Family() string { return "cpu-" + d.level.String() }
+
+// Threads implements compute.Device.
+func (d *Device) Threads() int { return d.threads }
+
+// Close implements compute.Device.
+func (d *Device) Close() { d.pool.close() }
+
+// Alloc implements compute.Device.
+func (d *Device) Alloc(n int) compute.Buffer { return make(buffer[float32], n) }
+
+// Upload implements compute.Device.
+func (d *Device) Upload(dst compute.Buffer, off int, src []float32) {
+	copy(numbers[float32](dst)[off:off+len(src)], src)
+}
+
+// Download implements compute.Device.
+func (d *Device) Download(dst []float32, src compute.Buffer, off int) {
+	copy(dst, numbers[float32](src)[off:off+len(dst)])
+}
+
+// Zero implements compute.Device.
+func (d *Device) Zero(b compute.Buffer) {
+	x := numbers[float32](b)
+	d.pool.run((len(x)+chunk-1)/chunk, func(i, _ int) { clear(x[i*chunk : min(len(x), (i+1)*chunk)]) })
+}
+
+// MatMul implements compute.Device.
+func (d *Device) MatMul(f compute.Form, dst, a, b compute.Mat, accumulate bool) {
+	m, n, k := matMulSizes(f, dst, a, b)
+	gemm(d.pool, d.level, form(f), m, n, k, from[float32](a), a.Stride, from[float32](b), b.Stride, from[float32](dst), dst.Stride, accumulate)
+}
+
+// matMulSizes gives m, n and k, and panics when the operands do not fit.
+func matMulSizes(f compute.Form, dst, a, b compute.Mat) (m, n, k int) {
+	m, k = a.Rows, a.Cols
+	if f == compute.TN {
+		m, k = k, m
+	}
+	n, kb := b.Cols, b.Rows
+	if f == compute.NT {
+		n, kb = kb, n
+	}
+	if k != kb || dst.Rows != m || dst.Cols != n {
+		panic("cpu: MatMul: shapes do not fit")
+	}
+	return m, n, k
+}
+
+// rowsApiece is the number of rows that make one piece of a row-wise pass.
+const rowsApiece = 16
+
+// rows calls f for every row, in parallel.
+func (d *Device) rows(n int, f func(i int)) {
+	d.pool.run((n+rowsApiece-1)/rowsApiece, func(piece, _ int) {
+		for i := piece * rowsApiece; i < min(n, (piece+1)*rowsApiece); i++ {
+			f(i)
+		}
+	})
+}
+
+// columnsApiece is the number of columns that make one piece of a pass that sums over rows: whole cache lines.
+const columnsApiece = 32
+
+// columns calls f for ranges that cover n columns, in parallel.
+func (d *Device) columns(n int, f func(from, to int)) {
+	d.pool.run((n+columnsApiece-1)/columnsApiece, func(piece, _ int) {
+		f(piece*columnsApiece, min(n, (piece+1)*columnsApiece))
+	})
+}
+
+// growScratch gives every worker room for a row of n numbers.
+func (d *Device) growScratch(n int) {
+	for i := range d.scratch {
+		if len(d.scratch[i].row) < n {
+			d.scratch[i].row = make([]float32, n)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package cpu
+
+import "dpotrain/internal/compute"
+
+// addRef adds src to dst.
+func addRef[T float](dst, src []T) {
+	for i, v := range src {
+		dst[i] += v
+	}
+}
+
+// columnSumsRef adds columns [from, to) of the rows, in order, to sums.
+func columnSumsRef[T float](sums []T, rows compute.Mat, from, to int) {
+	for i := range rows.Rows {
+		addRef(sums[from:to], row[T](rows, i)[from:to])
+	}
+}
+
+// scatterAddRef adds columns [from, to) of row i of dy to row rows[i] of dTable, in order of i.
+func scatterAddRef[T float](dTable, dy compute.Mat, rows []int32, from, to int) {
+	for i, r := range rows {
+		addRef(row[T](dTable, int(r))[from:to], row[T](dy, i)[from:to])
+	}
+}
+
+// Copy implements compute.Device.
+func (d *Device) Copy(dst, src compute.Mat) {
+	sameShape("Copy", dst, src)
+	d.rows(src.Rows, func(i int) { copy(row[float32](dst, i), row[float32](src, i)) })
+}
+
+// Add implements compute.Device.
+func (d *Device) Add(dst, src compute.Mat) {
+	sameShape("Add", dst, src)
+	d.rows(src.Rows, func(i int) { axpy(d.level, row[float32](dst, i), 1, row[float32](src, i)) })
+}
+
+// AddBias implements compute.Device.
+func (d *Device) AddBias(y, bias compute.Mat) {
+	b := row[float32](bias, 0)
+	d.rows(y.Rows, func(i int) { axpy(d.level, row[float32](y, i), 1, b) })
+}
+
+// AddBiasBackward implements compute.Device.
+func (d *Device) AddBiasBackward(dBias, dy compute.Mat) {
+	b := row[float32](dBias, 0)
+	d.columns(dy.Cols, func(from, to int) { columnSumsRef(b, dy, from, to) })
+}
+
+// Gather implements compute.Device.
+func (d *Device) Gather(y, table compute.Mat, rows []int32) {
+	d.rows(len(rows), func(i int) { copy(row[float32](y, i), row[float32](table, int(rows[i]))) })
+}
+
+// ScatterAdd implements compute.Device.
+func (d *Device) ScatterAdd(dTable, dy compute.Mat, rows []int32) {
+	d.columns(dy.Cols, func(from, to int) { scatterAddRef[float32](dTable, dy, rows, from, to) })
+}

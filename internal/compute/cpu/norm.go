@@ -1,0 +1,123 @@
+package cpu
+
+import (
+	"math"
+
+	"dpotrain/internal/compute"
+)
+
+// rmsNormRef is compute.Device.RMSNorm for one row; it returns rstd.
+func rmsNormRef[T float](y, x, w []T, eps float64) T {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	rstd := T(1 / math.Sqrt(sum/float64(len(x))+eps))
+	for i, v := range x {
+		y[i] = v * rstd * w[i]
+	}
+	return rstd
+}
+
+// rmsNormBackwardRef adds one row's gradient to dx: rstd * (g - x * rstd^2 * mean(g*x)) with g = dy*w.
+func rmsNormBackwardRef[T float](dx, dy, x, w []T, rstd T) {
+	var sum float64
+	for i, v := range x {
+		sum += float64(dy[i]*w[i]) * float64(v)
+	}
+	c := T(sum/float64(len(x))) * rstd * rstd
+	for i, v := range x {
+		dx[i] += rstd * (dy[i]*w[i] - v*c)
+	}
+}
+
+// rmsNormWeightRef adds columns [from, to) of dy * x * rstd, summed over the rows in order, to dw.
+func rmsNormWeightRef[T float](dw []T, dy, x compute.Mat, rstd []T, from, to int) {
+	for i := range x.Rows {
+		xi, dyi, r := row[T](x, i), row[T](dy, i), rstd[i]
+		for j := from; j < to; j++ {
+			dw[j] += dyi[j] * xi[j] * r
+		}
+	}
+}
+
+// layerNormRef is compute.Device.LayerNorm for one row; it returns mean and rstd.
+func layerNormRef[T float](y, x, w, b []T, eps float64) (mean, rstd T) {
+	var sum, sq float64
+	for _, v := range x {
+		sum += float64(v)
+	}
+	m := sum / float64(len(x))
+	for _, v := range x {
+		d := float64(v) - m
+		sq += d * d
+	}
+	mean, rstd = T(m), T(1/math.Sqrt(sq/float64(len(x))+eps))
+	for i, v := range x {
+		y[i] = (v-mean)*rstd*w[i] + b[i]
+	}
+	return mean, rstd
+}
+
+// layerNormBackwardRef adds one row's gradient to dx: rstd * (g - mean(g) - xhat * mean(g*xhat)) with g = dy*w and
+// xhat = (x-mean)*rstd.
+func layerNormBackwardRef[T float](dx, dy, x, w []T, mean, rstd T) {
+	var sum, dot float64
+	for i, v := range x {
+		g := float64(dy[i] * w[i])
+		sum += g
+		dot += g * float64((v-mean)*rstd)
+	}
+	a, c := T(sum/float64(len(x))), T(dot/float64(len(x)))
+	for i, v := range x {
+		dx[i] += rstd * (dy[i]*w[i] - a - (v-mean)*rstd*c)
+	}
+}
+
+// layerNormWeightRef adds columns [from, to) of dy*xhat and of dy, summed over the rows in order, to dw and db.
+func layerNormWeightRef[T float](dw, db []T, dy, x compute.Mat, mean, rstd []T, from, to int) {
+	for i := range x.Rows {
+		xi, dyi, m, r := row[T](x, i), row[T](dy, i), mean[i], rstd[i]
+		for j := from; j < to; j++ {
+			dw[j] += dyi[j] * (xi[j] - m) * r
+			db[j] += dyi[j]
+		}
+	}
+}
+
+// RMSNorm implements compute.Device.
+func (d *Device) RMSNorm(y, x, w compute.Mat, rstd compute.Buffer, eps float64) {
+	sameShape("RMSNorm", y, x)
+	r, weight := numbers[float32](rstd), row[float32](w, 0)
+	d.rows(x.Rows, func(i int) { r[i] = rmsNormRef(row[float32](y, i), row[float32](x, i), weight, eps) })
+}
+
+// RMSNormBackward implements compute.Device.
+func (d *Device) RMSNormBackward(dx, dw, dy, x, w compute.Mat, rstd compute.Buffer) {
+	sameShape("RMSNormBackward", dx, x)
+	sameShape("RMSNormBackward", dy, x)
+	r, weight, dWeight := numbers[float32](rstd), row[float32](w, 0), row[float32](dw, 0)
+	d.rows(x.Rows, func(i int) {
+		rmsNormBackwardRef(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, r[i])
+	})
+	d.columns(x.Cols, func(from, to int) { rmsNormWeightRef(dWeight, dy, x, r, from, to) })
+}
+
+// LayerNorm implements compute.Device.
+func (d *Device) LayerNorm(y, x, w, b compute.Mat, mean, rstd compute.Buffer, eps float64) {
+	sameShape("LayerNorm", y, x)
+	m, r, weight, bias := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0), row[float32](b, 0)
+	d.rows(x.Rows, func(i int) { m[i], r[i] = layerNormRef(row[float32](y, i), row[float32](x, i), weight, bias, eps) })
+}
+
+// LayerNormBackward implements compute.Device.
+func (d *Device) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rstd compute.Buffer) {
+	sameShape("LayerNormBackward", dx, x)
+	sameShape("LayerNormBackward", dy, x)
+	m, r, weight := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0)
+	dWeight, dBias := row[float32](dw, 0), row[float32](db, 0)
+	d.rows(x.Rows, func(i int) {
+		layerNormBackwardRef(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, m[i], r[i])
+	})
+	d.columns(x.Cols, func(from, to int) { layerNormWeightRef(dWeight, dBias, dy, x, m, r, from, to) })
+}

@@ -1,0 +1,33 @@
+package cpu
+
+import "dpotrain/internal/compute"
+
+// ropeRef turns one head: numbers j and j+R/2 by the angle whose cosine and sine are cos[j] and sin[j]; sign -1 turns
+// back.
+func ropeRef[T float](x, cos, sin []T, sign T) {
+	half := len(cos)
+	for j, c := range cos {
+		a, b, s := x[j], x[j+half], sign*sin[j]
+		x[j] = a*c - b*s
+		x[j+half] = b*c + a*s
+	}
+}
+
+// ropeRowRef turns all heads of one row.
+func ropeRowRef[T float](x compute.Heads, i, heads int, cos, sin []T, inverse bool) {
+	sign := T(1)
+	if inverse {
+		sign = -1
+	}
+	for h := range heads {
+		ropeRef(head[T](x, i, h, 2*len(cos)), cos, sin, sign)
+	}
+}
+
+// RoPE implements compute.Device.
+func (d *Device) RoPE(x compute.Heads, heads int, positions []int32, cos, sin compute.Mat, inverse bool) {
+	d.rows(len(positions), func(i int) {
+		p := int(positions[i])
+		ropeRowRef(x, i, heads, row[float32](cos, p), row[float32](sin, p), inverse)
+	})
+}

@@ -1,0 +1,270 @@
+package model
+
+import "dpotrain/internal/compute"
+
+// weight is a parameter and its gradient.
+type weight struct {
+	w, g compute.Mat
+}
+
+// affine is a linear layer's parameters.
+type affine struct {
+	linear
+	weight, bias weight
+}
+
+// normed is a norm's parameters; RMSNorm has no bias.
+type normed struct {
+	weight, bias weight
+}
+
+// block is one transformer block: x + attention(norm1(x)), then that + mlp(norm2(that)).
+type block struct {
+	spec         *Spec
+	norm1, norm2 normed
+	qkv          []affine
+	out          affine
+	up           []affine
+	down         affine
+}
+
+func (m *Model) weight(name string) weight {
+	w := weight{w: m.mat(m.W, name)}
+	if m.G != nil {
+		w.g = m.mat(m.G, name)
+	}
+	return w
+}
+
+func (m *Model) affine(l linear) affine {
+	a := affine{linear: l, weight: m.weight(l.name + ".weight")}
+	if l.bias {
+		a.bias = m.weight(l.name + ".bias")
+	}
+	return a
+}
+
+func (m *Model) affines(ls []linear) []affine {
+	as := make([]affine, len(ls))
+	for i, l := range ls {
+		as[i] = m.affine(l)
+	}
+	return as
+}
+
+func (m *Model) normed(prefix string) normed {
+	n := normed{weight: m.weight(prefix + ".weight")}
+	if m.Config.Spec.Norm == LayerNorm {
+		n.bias = m.weight(prefix + ".bias")
+	}
+	return n
+}
+
+func (m *Model) block(i int) *block {
+	l := m.layout.layer(i)
+	return &block{spec: &m.Config.Spec, norm1: m.normed(l.norm1), norm2: m.normed(l.norm2),
+		qkv: m.affines(l.qkv), out: m.affine(l.out), up: m.affines(l.up), down: m.affine(l.down)}
+}
+
+// activations are what a block's backward needs of its forward. Norm outputs and the activation's product are not among
+// them: they are computed again.
+type activations struct {
+	x            compute.Mat // [N,C] input; set by forward, belongs to the block before
+	qkv          compute.Buffer
+	o            compute.Buffer // [N, HD] attention's output
+	lse          compute.Buffer // [N, H]
+	x2           compute.Buffer // [N,C] after attention
+	up           compute.Buffer // [N, F] or [N, 2F]
+	stat1, stat2 normStats
+}
+
+// normStats are a norm's statistics, [N] each.
+type normStats struct {
+	mean, rstd compute.Buffer
+}
+
+// scratch is memory that blocks use one after the other.
+type scratch struct {
+	h    compute.Buffer // [N,C] norm output
+	act  compute.Buffer // [N,F] input of the last linear layer
+	dh   compute.Buffer // [N,C]
+	dUp  compute.Buffer // [N, F] or [N, 2F]
+	dqkv compute.Buffer
+	do   compute.Buffer // [N, HD]
+}
+
+func (s *Spec) queryWidth() int { return s.Heads * s.HeadDim }
+func (s *Spec) kvWidth() int    { return s.KVHeads * s.HeadDim }
+func (s *Spec) qkvWidth() int   { return s.queryWidth() + 2*s.kvWidth() }
+func (s *Spec) upWidth() int {
+	if s.MLP == SwiGLU {
+		return 2 * s.Intermediate
+	}
+	return s.Intermediate
+}
+
+func newStats(s *Spec, dev compute.Device, rows int) normStats {
+	n := normStats{rstd: dev.Alloc(rows)}
+	if s.Norm == LayerNorm {
+		n.mean = dev.Alloc(rows)
+	}
+	return n
+}
+
+func newActivations(s *Spec, dev compute.Device, rows int) *activations {
+	return &activations{
+		qkv: dev.Alloc(rows * s.qkvWidth()), o: dev.Alloc(rows * s.queryWidth()), lse: dev.Alloc(rows * s.Heads), x2: dev.Alloc(rows * s.Hidden),
+		up: dev.Alloc(rows * s.upWidth()), stat1: newStats(s, dev, rows), stat2: newStats(s, dev, rows),
+	}
+}
+
+func newScratch(s *Spec, dev compute.Device, rows int, training bool) *scratch {
+	t := &scratch{h: dev.Alloc(rows * s.Hidden), act: dev.Alloc(rows * s.Intermediate)}
+	if training {
+		t.dh, t.dUp = dev.Alloc(rows*s.Hidden), dev.Alloc(rows*s.upWidth())
+		t.dqkv, t.do = dev.Alloc(rows*s.qkvWidth()), dev.Alloc(rows*s.queryWidth())
+	}
+	return t
+}
+
+// norm writes the norm of x to y.
+func norm(dev compute.Device, s *Spec, n normed, y, x compute.Mat, st normStats) {
+	if s.Norm == LayerNorm {
+		dev.LayerNorm(y, x, n.weight.w, n.bias.w, st.mean, st.rstd, s.NormEps)
+		return
+	}
+	dev.RMSNorm(y, x, n.weight.w, st.rstd, s.NormEps)
+}
+
+// normBackward adds to dx and to the norm's gradients.
+func normBackward(dev compute.Device, s *Spec, n normed, dx, dy, x compute.Mat, st normStats) {
+	if s.Norm == LayerNorm {
+		dev.LayerNormBackward(dx, n.weight.g, n.bias.g, dy, x, n.weight.w, st.mean, st.rstd)
+		return
+	}
+	dev.RMSNormBackward(dx, n.weight.g, dy, x, n.weight.w, st.rstd)
+}
+
+// forward writes (or adds, with accumulate) x W^T + b to y.
+func (a *affine) forward(dev compute.Device, y, x compute.Mat, accumulate bool) {
+	f := compute.NT
+	if a.inOut {
+		f = compute.NN
+	}
+	dev.MatMul(f, y, x, a.weight.w, accumulate)
+	if a.linear.bias {
+		dev.AddBias(y, a.bias.w)
+	}
+}
+
+// backward adds the gradients of weight and bias, and writes (or adds) that of x to dx.
+func (a *affine) backward(dev compute.Device, dx, dy, x compute.Mat, accumulate bool) {
+	if a.linear.bias {
+		dev.AddBiasBackward(a.bias.g, dy)
+	}
+	if a.inOut {
+		dev.MatMul(compute.TN, a.weight.g, x, dy, true)
+		dev.MatMul(compute.NT, dx, dy, a.weight.w, accumulate)
+		return
+	}
+	dev.MatMul(compute.TN, a.weight.g, dy, x, true)
+	dev.MatMul(compute.NN, dx, dy, a.weight.w, accumulate)
+}
+
+// forwardAll runs layers with one input whose outputs lie side by side in y.
+func forwardAll(dev compute.Device, as []affine, y, x compute.Mat) {
+	at := 0
+	for i := range as {
+		as[i].forward(dev, y.Columns(at, at+as[i].out), x, false)
+		at += as[i].out
+	}
+}
+
+// backwardAll overwrites dx with the sum of what the layers send back.
+func backwardAll(dev compute.Device, as []affine, dx, dy, x compute.Mat) {
+	at := 0
+	for i := range as {
+		as[i].backward(dev, dx, dy.Columns(at, at+as[i].out), x, i > 0)
+		at += as[i].out
+	}
+}
+
+// heads are the queries, keys and values in a buffer [N, (H+2K) D].
+func (s *Spec) heads(qkv compute.Buffer) (q, k, v compute.Heads) {
+	w := s.qkvWidth()
+	q = compute.Heads{Buf: qkv, Stride: w, HeadStride: s.HeadDim}
+	k, v = q, q
+	k.Off = s.queryWidth()
+	v.Off = k.Off + s.kvWidth()
+	return q, k, v
+}
+
+// attentionOut views a buffer [N, H D] by heads.
+func (s *Spec) attentionOut(o compute.Buffer) compute.Heads {
+	return compute.Heads{Buf: o, Stride: s.queryWidth(), HeadStride: s.HeadDim}
+}
+
+// activate writes the input of the last linear layer.
+func (b *block) activate(dev compute.Device, act, up compute.Mat) {
+	if b.spec.MLP == SwiGLU {
+		f := b.spec.Intermediate
+		dev.SiLUMul(act, up.Columns(0, f), up.Columns(f, 2*f))
+		return
+	}
+	dev.GELUTanh(act, up)
+}
+
+// forward writes the block's output to y [N,C], which may not be x.
+func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
+	dev, s, t, n := r.dev, b.spec, r.scratch, x.Rows
+	a.x = x
+	h := compute.Matrix(t.h, n, s.Hidden)
+	norm(dev, s, b.norm1, h, x, a.stat1)
+	forwardAll(dev, b.qkv, compute.Matrix(a.qkv, n, s.qkvWidth()), h)
+	q, k, v := s.heads(a.qkv)
+	r.rope(q, s.Heads, false)
+	r.rope(k, s.KVHeads, false)
+	dev.Attention(s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, r.shape, r.batch.Segments)
+	x2 := compute.Matrix(a.x2, n, s.Hidden)
+	dev.Copy(x2, x)
+	b.out.forward(dev, x2, compute.Matrix(a.o, n, s.queryWidth()), true)
+
+	norm(dev, s, b.norm2, h, x2, a.stat2)
+	up, act := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.act, n, s.Intermediate)
+	forwardAll(dev, b.up, up, h)
+	b.activate(dev, act, up)
+	dev.Copy(y, x2)
+	b.down.forward(dev, y, act, true)
+}
+
+// backward turns d [N,C], the gradient of the block's output, into that of its input, and adds the parameters'.
+func (b *block) backward(r *run, d compute.Mat, a *activations) {
+	dev, s, t, n := r.dev, b.spec, r.scratch, d.Rows
+	h, dh := compute.Matrix(t.h, n, s.Hidden), compute.Matrix(t.dh, n, s.Hidden)
+	x2 := compute.Matrix(a.x2, n, s.Hidden)
+	up, dUp := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.dUp, n, s.upWidth())
+	act, f := compute.Matrix(t.act, n, s.Intermediate), s.Intermediate
+
+	b.activate(dev, act, up)
+	dAct := dUp.Columns(0, f)
+	b.down.backward(dev, dAct, d, act, false)
+	if s.MLP == SwiGLU {
+		dev.SiLUMulBackward(dAct, dUp.Columns(f, 2*f), dAct, up.Columns(0, f), up.Columns(f, 2*f))
+	} else {
+		dev.GELUTanhBackward(dAct, dAct, up)
+	}
+	norm(dev, s, b.norm2, h, x2, a.stat2)
+	backwardAll(dev, b.up, dh, dUp, h)
+	normBackward(dev, s, b.norm2, d, dh, x2, a.stat2)
+
+	do := compute.Matrix(t.do, n, s.queryWidth())
+	b.out.backward(dev, do, d, compute.Matrix(a.o, n, s.queryWidth()), false)
+	q, k, v := s.heads(a.qkv)
+	dq, dk, dv := s.heads(t.dqkv)
+	dev.AttentionBackward(dq, dk, dv, s.attentionOut(t.do), s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, r.shape, r.batch.Segments)
+	r.rope(dq, s.Heads, true)
+	r.rope(dk, s.KVHeads, true)
+	norm(dev, s, b.norm1, h, a.x, a.stat1)
+	backwardAll(dev, b.qkv, dh, compute.Matrix(t.dqkv, n, s.qkvWidth()), h)
+	normBackward(dev, s, b.norm1, d, dh, a.x, a.stat1)
+}

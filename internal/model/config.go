@@ -1,0 +1,270 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// keys says what becomes of each key of a config.json: implemented keys are read, inert ones change nothing here, the
+// others are accepted at their neutral value alone, given as JSON. commonKeys come on top.
+type keys struct {
+	implemented []string
+	inert       []string
+	neutral     map[string]string
+}
+
+var commonKeys = keys{
+	implemented: []string{"model_type"},
+	inert: []string{"architectures", "use_cache", "transformers_version", "torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id",
+		"unk_token_id", "sep_token_id", "decoder_start_token_id", "_name_or_path", "attention_dropout", "hidden_dropout", "classifier_dropout",
+		"is_llama_config", "_attn_implementation_autoset", "attn_implementation", "_attn_implementation", "output_attentions",
+		"output_hidden_states", "return_dict", "return_dict_in_generate", "problem_type", "id2label", "label2id", "num_labels",
+		"finetuning_task", "prefix", "task_specific_params", "auto_map", "use_bfloat16", "tf_legacy_loss", "torchscript", "chunk_size_feed_forward"},
+	neutral: map[string]string{"is_decoder": "false", "is_encoder_decoder": "false", "cross_attention_hidden_size": "null", "pruned_heads": "{}",
+		"quantization_config": "null", "attention_bias": "false", "sliding_window": "null"},
+}
+
+// risky are the words in an unknown key that say it changes what the model computes.
+var risky = []string{"rope", "rotary", "attention", "attn", "norm", "scale", "scaling", "window", "expert", "quant"}
+
+// use is what is done with a key.
+type use int
+
+const (
+	unknown use = iota
+	implemented
+	inert
+	neutral
+)
+
+func (k keys) use(name string) (use, string) {
+	for _, t := range []keys{k, commonKeys} {
+		if slices.Contains(t.implemented, name) {
+			return implemented, ""
+		}
+		if slices.Contains(t.inert, name) {
+			return inert, ""
+		}
+		if v, ok := t.neutral[name]; ok {
+			return neutral, v
+		}
+	}
+	return unknown, ""
+}
+
+// configReader reads a config.json and collects what is wrong with it.
+type configReader struct {
+	path   string
+	fields map[string]json.RawMessage
+	errs   []error
+}
+
+func (c *configReader) fail(key, what string) {
+	c.errs = append(c.errs, fmt.Errorf("%s: %s: %s", c.path, key, what))
+}
+
+// has says that the key is there and not null.
+func (c *configReader) has(key string) bool {
+	v, ok := c.fields[key]
+	return ok && string(bytes.TrimSpace(v)) != "null"
+}
+
+func read[T any](c *configReader, key, want string) (v T) {
+	if !c.has(key) {
+		c.fail(key, "missing; want "+want)
+		return v
+	}
+	if err := json.Unmarshal(c.fields[key], &v); err != nil {
+		c.fail(key, fmt.Sprintf("%.40s; want %s", c.fields[key], want))
+	}
+	return v
+}
+
+func (c *configReader) int(key string) int { return read[int](c, key, "a whole number") }
+
+func (c *configReader) intOr(key string, d int) int {
+	if !c.has(key) {
+		return d
+	}
+	return c.int(key)
+}
+
+func (c *configReader) floatOr(key string, d float64) float64 {
+	if !c.has(key) {
+		return d
+	}
+	return read[float64](c, key, "a number")
+}
+
+func (c *configReader) boolOr(key string, d bool) bool {
+	if !c.has(key) {
+		return d
+	}
+	return read[bool](c, key, "true or false")
+}
+
+func (c *configReader) stringOr(key, d string) string {
+	if !c.has(key) {
+		return d
+	}
+	return read[string](c, key, "a string")
+}
+
+// want checks that a string is one of those implemented.
+func (c *configReader) want(key, fallback string, names ...string) {
+	if s := c.stringOr(key, fallback); !slices.Contains(names, s) {
+		c.fail(key, fmt.Sprintf("%q is not implemented; there is %s", s, strings.Join(names, ", ")))
+	}
+}
+
+// rope reads rope_theta and rope_scaling (transformers 4) or rope_parameters (transformers 5).
+func (c *configReader) rope(theta float64) *Rope {
+	r := &Rope{Theta: c.floatOr("rope_theta", theta), Type: "default"}
+	key := "rope_parameters"
+	if !c.has(key) {
+		key = "rope_scaling"
+	}
+	if c.has(key) {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(c.fields[key], &fields); err != nil {
+			c.fail(key, "want an object")
+			return r
+		}
+		sub := &configReader{path: c.path + ": " + key, fields: fields}
+		r.Theta = sub.floatOr("rope_theta", r.Theta)
+		r.Type = sub.stringOr("rope_type", sub.stringOr("type", "default"))
+		allowed := []string{"rope_theta", "rope_type", "type"}
+		switch r.Type {
+		case "default":
+		case "linear":
+			r.Factor = read[float64](sub, "factor", "a number")
+			allowed = append(allowed, "factor")
+		case "llama3":
+			r.Factor = read[float64](sub, "factor", "a number")
+			r.LowFreqFactor = read[float64](sub, "low_freq_factor", "a number")
+			r.HighFreqFactor = read[float64](sub, "high_freq_factor", "a number")
+			r.OriginalPositions = read[float64](sub, "original_max_position_embeddings", "a number")
+			allowed = append(allowed, "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+			if r.HighFreqFactor <= r.LowFreqFactor || r.OriginalPositions <= 0 {
+				sub.fail("high_freq_factor", "want more than low_freq_factor, and original_max_position_embeddings above 0")
+			}
+		default:
+			sub.fail("rope_type", fmt.Sprintf("%q is not implemented; there are default, linear, llama3", r.Type))
+			allowed = nil
+		}
+		if r.Type != "default" && allowed != nil && !(r.Factor > 0) {
+			sub.fail("factor", "want a number above 0")
+		}
+		for _, k := range sortedKeys(fields) {
+			if allowed != nil && !slices.Contains(allowed, k) && sub.has(k) {
+				sub.fail(k, "not implemented for rope_type "+r.Type)
+			}
+		}
+		c.errs = append(c.errs, sub.errs...)
+	}
+	if !(r.Theta > 0) || math.IsInf(r.Theta, 0) {
+		c.fail("rope_theta", "want a number above 0")
+	}
+	return r
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for k := range m {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Config is a read config.json.
+type Config struct {
+	Spec     Spec
+	Warnings []string // keys that are not known but look harmless, and what is done differently
+
+	fields map[string]json.RawMessage
+	arch   *architecture
+}
+
+// ParseConfig reads the text of a config.json; path is for messages. All that is wrong comes out together.
+func ParseConfig(path string, text []byte) (*Config, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, fmt.Errorf("%s: not a JSON object: %w", path, err)
+	}
+	c := &configReader{path: path, fields: fields}
+	arch, err := architectureOf(c.stringOr("model_type", ""))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	cfg := &Config{fields: fields, arch: arch}
+	for _, k := range sortedKeys(fields) {
+		switch u, want := arch.keys.use(k); u {
+		case neutral:
+			if c.has(k) && !sameJSON(fields[k], want) {
+				c.fail(k, fmt.Sprintf("%.60s is not implemented; only %s is", fields[k], want))
+			}
+		case unknown:
+			if !c.has(k) {
+				continue
+			}
+			if slices.ContainsFunc(risky, func(w string) bool { return strings.Contains(strings.ToLower(k), w) }) {
+				c.fail(k, "unknown key, and its name says that it changes what the model computes; this architecture is not implemented with it")
+			} else {
+				cfg.Warnings = append(cfg.Warnings, fmt.Sprintf("%s: %s: unknown key, left unused", path, k))
+			}
+		case inert:
+			if strings.Contains(k, "dropout") || strings.HasSuffix(k, "_pdrop") {
+				if p := c.floatOr(k, 0); p != 0 {
+					cfg.Warnings = append(cfg.Warnings, fmt.Sprintf("%s: %s: %g is left unused; dropout is off in both passes", path, k, p))
+				}
+			}
+		}
+	}
+	cfg.Spec = arch.spec(c)
+	cfg.Spec.ModelType = arch.modelType
+	if len(c.errs) == 0 {
+		if err := cfg.Spec.check(); err != nil {
+			c.errs = append(c.errs, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	return cfg, errors.Join(c.errs...)
+}
+
+// sameJSON compares two JSON values without regard to white space and to the form of numbers.
+func sameJSON(a json.RawMessage, b string) bool {
+	var x, y bytes.Buffer
+	if json.Compact(&x, a) != nil || json.Compact(&y, []byte(b)) != nil {
+		return false
+	}
+	if x.String() == y.String() {
+		return true
+	}
+	var p, q float64
+	return json.Unmarshal(a, &p) == nil && json.Unmarshal([]byte(b), &q) == nil && p == q
+}
+
+// Text is the config.json that goes with weights saved in dtype (float32, bfloat16 or float16): as it was read, with
+// the dtype put right under the key it had.
+func (c *Config) Text(dtype string) []byte {
+	fields := make(map[string]json.RawMessage, len(c.fields)+1)
+	for k, v := range c.fields {
+		fields[k] = v
+	}
+	key := "torch_dtype"
+	if _, ok := fields["dtype"]; ok {
+		key = "dtype"
+	}
+	fields[key] = json.RawMessage(`"` + dtype + `"`)
+	text, err := json.MarshalIndent(fields, "", "  ")
+	if err != nil {
+		panic(err) // the values came out of a JSON file
+	}
+	return append(text, '\n')
+}

@@ -1,0 +1,139 @@
+package model
+
+import (
+	"gorgonia.org/gorgonia"
+
+	"dpotrain/internal/compute"
+)
+
+// headMemory is what the head needs: only rows that predict a scored id pass through it, chunk by chunk.
+type headMemory struct {
+	rows    []int32            // [R] rows of the batch that predict something, in order
+	targets compute.RowTargets // of these rows
+	lse     []float64          // [R]
+	entropy []float64          // [R]
+	best    []int32            // [R]
+	chunk   compute.RowTargets // targets of one chunk, counted from its first
+	coef    []float64          // [M] dL/d(log-prob of a target)
+
+	size      int            // rows that the buffers are laid out for
+	x, h      compute.Buffer // [R,C] the block's output at these rows, and its norm
+	dx, dh    compute.Buffer // [R,C], training only
+	stats     normStats
+	logits    compute.Buffer // [chunk, V]
+	chunkRows int
+}
+
+// bind finds the rows that predict something.
+func (h *headMemory) bind(b *compute.Batch) {
+	h.rows, h.targets.First, h.targets.Tokens = h.rows[:0], h.targets.First[:0], h.targets.Tokens[:0]
+	for i, t := range b.Targets {
+		if i == 0 || t.Row != b.Targets[i-1].Row {
+			h.rows = append(h.rows, int32(t.Row))
+			h.targets.First = append(h.targets.First, int32(i))
+		}
+		h.targets.Tokens = append(h.targets.Tokens, t.Token)
+	}
+	h.targets.First = append(h.targets.First, int32(len(b.Targets)))
+	n := len(h.rows)
+	h.lse, h.entropy, h.best = grow(h.lse, n), grow(h.entropy, n), grow(h.best, n)
+	h.coef = grow(h.coef, len(b.Targets))
+}
+
+// reserve lays out the buffers.
+func (h *headMemory) reserve(s *Spec, dev compute.Device, o GraphOptions) {
+	n := len(h.rows)
+	if n <= h.size {
+		return
+	}
+	n = max(n, min(o.Rows, 2*h.size))
+	h.size = n
+	h.x, h.h, h.stats = dev.Alloc(n*s.Hidden), dev.Alloc(n*s.Hidden), newStats(s, dev, n)
+	if o.Training {
+		h.dx, h.dh = dev.Alloc(n*s.Hidden), dev.Alloc(n*s.Hidden)
+	}
+	if rows := min(n, max(1, o.Logits/s.Vocab)); rows > h.chunkRows {
+		h.chunkRows = rows
+		h.logits = dev.Alloc(rows * s.Vocab)
+	}
+}
+
+// chunkTargets are the targets of rows [from, to), counted from the chunk's first target, which is returned too.
+func (h *headMemory) chunkTargets(from, to int) (compute.RowTargets, int, int) {
+	a, b := h.targets.First[from], h.targets.First[to]
+	h.chunk.First = grow(h.chunk.First, to-from+1)
+	for i := range h.chunk.First {
+		h.chunk.First[i] = h.targets.First[from+i] - a
+	}
+	h.chunk.Tokens = h.targets.Tokens[a:b]
+	return h.chunk, int(a), int(b)
+}
+
+// headOp is the final norm, the projection to the vocabulary and the log-probs. Its value is the log-prob of every
+// sequence.
+func (g *Graph) headOp(table weight, n normed) *op {
+	s, dev, h := &g.model.Config.Spec, g.model.dev, &g.head
+	top := g.x[s.Layers]
+	logits := func(from, to int) compute.Mat {
+		l := compute.Matrix(h.logits, to-from, s.Vocab)
+		dev.MatMul(compute.NT, l, compute.Matrix(h.h, len(h.rows), s.Hidden).RowRange(from, to), table.w, false)
+		return l
+	}
+	out := &value{}
+	o := &op{name: "head", do: func([]gorgonia.Value) (gorgonia.Value, error) {
+		h.reserve(s, dev, g.options)
+		rows := len(h.rows)
+		x := compute.Matrix(h.x, rows, s.Hidden)
+		dev.Gather(x, top.mat, h.rows)
+		norm(dev, s, n, compute.Matrix(h.h, rows, s.Hidden), x, h.stats)
+		for from := 0; from < rows; from += h.chunkRows {
+			to := min(rows, from+h.chunkRows)
+			t, a, b := h.chunkTargets(from, to)
+			dev.LogProbs(logits(from, to), t, g.out.TokenLogps[a:b], h.lse[from:to], h.entropy[from:to], h.best[from:to])
+		}
+		g.sumTargets()
+		out.host = g.out.Logps
+		return out, nil
+	}}
+	o.symDiff = func(_ gorgonia.Nodes, _, grad *gorgonia.Node) (*gorgonia.Node, error) {
+		return apply(&op{name: "head backward", do: func(in []gorgonia.Value) (gorgonia.Value, error) {
+			dLogps := in[0].(*value).host
+			for i, t := range g.run.batch.Targets {
+				h.coef[i] = dLogps[t.Sequence]
+			}
+			rows := len(h.rows)
+			dx, dh := compute.Matrix(h.dx, rows, s.Hidden), compute.Matrix(h.dh, rows, s.Hidden)
+			for from := 0; from < rows; from += h.chunkRows {
+				to := min(rows, from+h.chunkRows)
+				l := compute.Matrix(h.logits, to-from, s.Vocab)
+				if rows > h.chunkRows { // else they are still there
+					l = logits(from, to)
+				}
+				t, a, b := h.chunkTargets(from, to)
+				dev.LogProbsBackward(l, t, h.coef[a:b], h.lse[from:to])
+				dev.MatMul(compute.TN, table.g, l, compute.Matrix(h.h, rows, s.Hidden).RowRange(from, to), true)
+				dev.MatMul(compute.NN, dh.RowRange(from, to), l, table.w, false)
+			}
+			dev.Zero(h.dx)
+			normBackward(dev, s, n, dx, dh, compute.Matrix(h.x, rows, s.Hidden), h.stats)
+			dev.Zero(g.d.mat.Buf)
+			dev.ScatterAdd(g.d.mat, dx, h.rows)
+			return g.d, nil
+		}}, grad)
+	}
+	return o
+}
+
+// sumTargets adds up the sequences' log-probs in order of position and spreads the rows' statistics over the targets.
+func (g *Graph) sumTargets() {
+	clear(g.out.Logps)
+	r := 0
+	for i, t := range g.run.batch.Targets {
+		for int(g.head.rows[r]) != t.Row {
+			r++
+		}
+		g.out.Logps[t.Sequence] += g.out.TokenLogps[i]
+		g.out.Entropy[i] = g.head.entropy[r]
+		g.out.Correct[i] = g.head.best[r] == t.Token
+	}
+}

@@ -1,0 +1,296 @@
+// Package model is the policy or the reference: a Hugging Face folder in, log-probs of packed batches out, gradients
+// of the parameters on the way back.
+//
+// An architecture (llama.go, gpt2.go) says how its config.json is read and how its tensors are called. All of them come
+// down to one Spec and one kind of block (block.go), made of the operations of a compute.Device. A Graph (graph.go) is
+// a gorgonia expression graph over whole blocks: embedding -> block 1 ... block L -> head -> log-probs of the scored
+// sequences -> loss.
+//
+// Parameters lie end to end in one flat buffer W and their gradients in another, G, so that the optimizer, clipping and
+// checkpoints see plain arrays.
+//
+// To add an architecture: see architecture.go.
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/safetensors"
+)
+
+// Param is one tensor of a model: numbers [Off, Off+Len) of W and of G.
+type Param struct {
+	Name  string
+	Shape []int
+	Off   int
+	Decay bool // weight decay applies: not to biases and norm weights
+}
+
+// Len is the number of elements.
+func (p Param) Len() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Model is a model's parameters on a device.
+type Model struct {
+	Config *Config
+	Params []Param // in order of name
+	W      compute.Buffer
+	G      compute.Buffer // nil until a training graph is made
+
+	dev    compute.Device
+	layout layout
+	index  map[string]int // into Params
+}
+
+// newModel makes a model with zero weights.
+func newModel(c *Config, dev compute.Device) *Model {
+	m := &Model{Config: c, dev: dev, layout: c.arch.layout(c.Spec), index: map[string]int{}}
+	s := c.Spec
+	add := func(decay bool, name string, shape ...int) {
+		m.Params = append(m.Params, Param{Name: name, Shape: shape, Decay: decay})
+	}
+	norm := func(prefix string) {
+		add(false, prefix+".weight", s.Hidden)
+		if s.Norm == LayerNorm {
+			add(false, prefix+".bias", s.Hidden)
+		}
+	}
+	add(true, m.layout.embedding, s.Vocab, s.Hidden)
+	if m.layout.positions != "" {
+		add(true, m.layout.positions, s.Positions, s.Hidden)
+	}
+	for i := range s.Layers {
+		l := m.layout.layer(i)
+		norm(l.norm1)
+		norm(l.norm2)
+		for _, lin := range slices.Concat(l.qkv, l.up, []linear{l.out, l.down}) {
+			add(true, lin.name+".weight", lin.shape()...)
+			if lin.bias {
+				add(false, lin.name+".bias", lin.out)
+			}
+		}
+	}
+	norm(m.layout.finalNorm)
+	if !s.Tied {
+		add(true, m.layout.head, s.Vocab, s.Hidden)
+	}
+	sort.Slice(m.Params, func(i, j int) bool { return m.Params[i].Name < m.Params[j].Name })
+	off := 0
+	for i := range m.Params {
+		m.Params[i].Off = off
+		off += m.Params[i].Len()
+		m.index[m.Params[i].Name] = i
+	}
+	m.W = dev.Alloc(off)
+	return m
+}
+
+// Len is the number of parameters.
+func (m *Model) Len() int { return m.W.Len() }
+
+// Load reads a Hugging Face folder.
+func Load(dir string, dev compute.Device) (*Model, error) {
+	c, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := safetensors.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m := newModel(c, dev)
+	if err := m.read(dir, f); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// LoadConfig reads the config.json of a folder.
+func LoadConfig(dir string) (*Config, error) {
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig(path, text)
+}
+
+// find looks a parameter up in a file, with and without the prefix that some files leave out.
+func (m *Model) find(f *safetensors.File, name string) (safetensors.Tensor, bool) {
+	if t, ok := f.Tensor(name); ok {
+		return t, true
+	}
+	if p := m.layout.optionalPrefix; p != "" && strings.HasPrefix(name, p) {
+		return f.Tensor(strings.TrimPrefix(name, p))
+	}
+	return safetensors.Tensor{}, false
+}
+
+// read takes the parameters out of a file and complains about what is missing, misshapen or left over.
+func (m *Model) read(dir string, f *safetensors.File) error {
+	var errs []error
+	used := map[string]bool{}
+	var host []float32
+	for _, p := range m.Params {
+		t, ok := m.find(f, p.Name)
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: %s: missing, want shape %v from config.json", dir, p.Name, p.Shape))
+			continue
+		}
+		used[t.Name] = true
+		if !slices.Equal(t.Shape, p.Shape) {
+			errs = append(errs, fmt.Errorf("%s: %s: shape %v, want %v from config.json", dir, t.Name, t.Shape, p.Shape))
+			continue
+		}
+		host = slices.Grow(host[:0], p.Len())[:p.Len()]
+		if err := t.Float32(host); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+			continue
+		}
+		if i := slices.IndexFunc(host, func(v float32) bool { return v-v != 0 }); i >= 0 {
+			errs = append(errs, fmt.Errorf("%s: %s: element %d is %v; the weights are damaged", dir, t.Name, i, host[i]))
+			continue
+		}
+		m.dev.Upload(m.W, p.Off, host)
+	}
+	for _, name := range f.Names() {
+		if used[name] || slices.ContainsFunc(m.layout.ignored, func(end string) bool { return strings.HasSuffix(name, end) }) {
+			continue
+		}
+		if name == m.layout.head && m.Config.Spec.Tied {
+			if err := m.checkTied(dir, f); err != nil {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: %s: not a tensor of model_type %s with this config.json", dir, name, m.Config.Spec.ModelType))
+	}
+	if len(errs) > 10 {
+		errs = append(errs[:10], fmt.Errorf("%s: and %d more", dir, len(errs)-10))
+	}
+	return errors.Join(errs...)
+}
+
+// checkTied refuses a head that is in the file and differs from the embedding it is tied to.
+func (m *Model) checkTied(dir string, f *safetensors.File) error {
+	h, _ := f.Tensor(m.layout.head)
+	e, ok := m.find(f, m.layout.embedding)
+	if ok && h.Dtype == e.Dtype && string(h.Data) == string(e.Data) {
+		return nil
+	}
+	return fmt.Errorf("%s: %s differs from %s, and config.json says tie_word_embeddings; set it to false or remove the tensor", dir, h.Name, m.layout.embedding)
+}
+
+// NewRandom makes a model with random weights: normal with the config's initializer_range, norm weights 1, biases 0,
+// each tensor drawn from its own stream of (seed, name).
+func NewRandom(c *Config, dev compute.Device, seed uint64) *Model {
+	m := newModel(c, dev)
+	for _, p := range m.Params {
+		host := make([]float32, p.Len())
+		switch {
+		case p.Decay:
+			name := sha256.Sum256([]byte(p.Name))
+			r := rand.New(rand.NewPCG(seed, binary.LittleEndian.Uint64(name[:])))
+			for i := range host {
+				host[i] = float32(r.NormFloat64() * c.Spec.InitRange)
+			}
+		case strings.HasSuffix(p.Name, ".weight"):
+			for i := range host {
+				host[i] = 1
+			}
+		}
+		dev.Upload(m.W, p.Off, host)
+	}
+	return m
+}
+
+// Values copies a tensor out of a buffer laid out like W: weights, gradients or moments.
+func (m *Model) Values(b compute.Buffer, p Param) []float32 {
+	host := make([]float32, p.Len())
+	m.dev.Download(host, b, p.Off)
+	return host
+}
+
+// SetValues copies a tensor into a buffer laid out like W.
+func (m *Model) SetValues(b compute.Buffer, p Param, values []float32) {
+	m.dev.Upload(b, p.Off, values)
+}
+
+// Tensors are the weights in the given format for a file.
+func (m *Model) Tensors(d safetensors.Dtype) ([]safetensors.Tensor, error) {
+	ts := make([]safetensors.Tensor, len(m.Params))
+	for i, p := range m.Params {
+		t, err := safetensors.Encode(p.Name, p.Shape, m.Values(m.W, p), d)
+		if err != nil {
+			return nil, err
+		}
+		ts[i] = t
+	}
+	return ts, nil
+}
+
+// NumericsRevision is raised whenever a change of kernels, blocks or head changes the bits of a log-prob.
+const NumericsRevision = 1
+
+// Fingerprint names what log-probs depend on besides the ids: every tensor's name, shape and float32 bytes in order of
+// name, the parsed architecture, the precision, the kernel family and the numerics revision. Two folders that hold the
+// same numbers, whatever their file format, have one fingerprint.
+func (m *Model) Fingerprint(precision string) [sha256.Size]byte {
+	h := sha256.New()
+	spec, err := json.Marshal(m.Config.Spec)
+	if err != nil {
+		panic(err) // plain numbers and strings
+	}
+	fmt.Fprintf(h, "dpotrain reference 1\n%s\n%s\n%s\n%d\n", spec, precision, m.dev.Family(), NumericsRevision)
+	for _, p := range m.Params {
+		fmt.Fprintf(h, "%s %v F32\n", p.Name, p.Shape)
+		host := m.Values(m.W, p)
+		raw := make([]byte, 4*len(host))
+		for i, v := range host {
+			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+		}
+		h.Write(raw)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// GradNorm is the l2 norm of all gradients.
+func (m *Model) GradNorm() float64 { return math.Sqrt(m.dev.SumSquares(m.G, 0, m.G.Len())) }
+
+// mat is a parameter's view of a buffer laid out like W. A vector is one row.
+func (m *Model) mat(b compute.Buffer, name string) compute.Mat {
+	i, ok := m.index[name]
+	if !ok {
+		panic("model: no parameter " + name)
+	}
+	p := m.Params[i]
+	rows, cols := 1, p.Shape[0]
+	if len(p.Shape) == 2 {
+		rows, cols = p.Shape[0], p.Shape[1]
+	}
+	return compute.Mat{Buf: b, Off: p.Off, Rows: rows, Cols: cols, Stride: cols}
+}
+
+// Family names the kernels that compute the model; see compute.Device.
+func (m *Model) Family() string { return m.dev.Family() }

@@ -1,0 +1,112 @@
+package model
+
+import (
+	"fmt"
+	"math"
+)
+
+// Spec is what an architecture's config.json comes down to.
+type Spec struct {
+	ModelType    string  `json:"model_type"`
+	Vocab        int     `json:"vocab"`  // V
+	Hidden       int     `json:"hidden"` // C
+	Layers       int     `json:"layers"`
+	Heads        int     `json:"heads"`    // H
+	KVHeads      int     `json:"kv_heads"` // K
+	HeadDim      int     `json:"head_dim"` // D
+	Intermediate int     `json:"intermediate"`
+	Norm         Norm    `json:"norm"`
+	NormEps      float64 `json:"norm_eps"`
+	MLP          MLP     `json:"mlp"`
+	Rope         *Rope   `json:"rope,omitempty"` // nil: learned positions
+	Positions    int     `json:"positions"`      // positions the model was made for: the rows of a learned table
+	QKVBias      bool    `json:"qkv_bias"`
+	OutBias      bool    `json:"out_bias"`
+	MLPBias      bool    `json:"mlp_bias"`
+	Tied         bool    `json:"tied"` // the head is the embedding
+
+	InitRange float64 `json:"-"` // standard deviation of random weights
+}
+
+// Norm is a kind of normalisation.
+type Norm string
+
+// The norms there are.
+const (
+	RMSNorm   Norm = "rmsnorm"
+	LayerNorm Norm = "layernorm"
+)
+
+// MLP is a kind of feed-forward layer.
+type MLP string
+
+// The feed-forward layers there are.
+const (
+	SwiGLU  MLP = "swiglu"    // down(silu(gate(x)) * up(x))
+	GELUMLP MLP = "gelu_tanh" // proj(gelu_tanh(fc(x)))
+)
+
+// Rope is the frequencies of rotary positions.
+type Rope struct {
+	Theta             float64 `json:"theta"`
+	Type              string  `json:"type"`             // default, linear or llama3
+	Factor            float64 `json:"factor,omitempty"` // linear and llama3
+	LowFreqFactor     float64 `json:"low_freq_factor,omitempty"`
+	HighFreqFactor    float64 `json:"high_freq_factor,omitempty"`
+	OriginalPositions float64 `json:"original_positions,omitempty"`
+}
+
+// Frequencies gives the angle a position turns each of headDim/2 number pairs by, in radians: theta^(-2j/headDim),
+// scaled as Hugging Face's ROPE_INIT_FUNCTIONS does for the type.
+func (r *Rope) Frequencies(headDim int) []float64 {
+	f := make([]float64, headDim/2)
+	for j := range f {
+		f[j] = math.Pow(r.Theta, -2*float64(j)/float64(headDim))
+		switch r.Type {
+		case "linear":
+			f[j] /= r.Factor
+		case "llama3":
+			f[j] = r.llama3(f[j])
+		}
+	}
+	return f
+}
+
+// llama3 leaves short wavelengths alone, divides long ones by the factor and goes smoothly between.
+func (r *Rope) llama3(f float64) float64 {
+	turns := r.OriginalPositions * f / (2 * math.Pi) // within the original positions
+	switch {
+	case turns > r.HighFreqFactor:
+		return f
+	case turns < r.LowFreqFactor:
+		return f / r.Factor
+	}
+	smooth := (turns - r.LowFreqFactor) / (r.HighFreqFactor - r.LowFreqFactor)
+	return (1-smooth)*f/r.Factor + smooth*f
+}
+
+// maxDimension bounds every size in a config.json, far above any model this program is for.
+const maxDimension = 1 << 22
+
+// check finds sizes that cannot be right.
+func (s *Spec) check() error {
+	for _, d := range []struct {
+		name string
+		n    int
+	}{{"vocabulary", s.Vocab}, {"hidden size", s.Hidden}, {"layers", s.Layers}, {"attention heads", s.Heads}, {"key-value heads", s.KVHeads},
+		{"head dimension", s.HeadDim}, {"intermediate size", s.Intermediate}, {"positions", s.Positions}} {
+		if d.n < 1 || d.n > maxDimension {
+			return fmt.Errorf("%s: %d is out of range", d.name, d.n)
+		}
+	}
+	if s.Heads%s.KVHeads != 0 {
+		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", s.Heads, s.KVHeads)
+	}
+	if s.Rope != nil && s.HeadDim%2 != 0 {
+		return fmt.Errorf("head_dim %d is odd; rotary positions need an even one", s.HeadDim)
+	}
+	if !(s.NormEps > 0) {
+		return fmt.Errorf("norm epsilon %g is out of range; want > 0", s.NormEps)
+	}
+	return nil
+}
