@@ -1,0 +1,32 @@
+package loss
+
+// SFT is supervised fine-tuning on one completion an example, the mean negative log-likelihood of its tokens:
+//
+//	L = -pc/nc
+//	dL/dpc = -1/nc
+//
+// Every example counts the same, whatever its length. TRL's SFTTrainer takes the mean over the tokens of the batch
+// instead, so that long completions weigh more and results depend on how the batch was put together.
+type SFT struct{}
+
+// Name implements Loss.
+func (SFT) Name() string { return "sft" }
+
+// Needs implements Loss.
+func (SFT) Needs() Needs { return Needs{} }
+
+// Beta implements Loss: there are no rewards.
+func (SFT) Beta() float64 { return 0 }
+
+// StepZero implements Loss.
+func (SFT) StepZero() (float64, bool) { return 0, false }
+
+// Compute implements Loss.
+func (SFT) Compute(b Batch, r *Result) {
+	r.resize(b.Len())
+	for i := range r.Losses {
+		n := float64(b.ChosenTokens[i])
+		r.Losses[i] = -b.ChosenLogps[i] / n
+		r.DChosenLogps[i] = -1 / n
+	}
+}
