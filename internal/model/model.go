@@ -15,6 +15,7 @@ package model
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -253,26 +254,37 @@ func (m *Model) Tensors(d safetensors.Dtype) ([]safetensors.Tensor, error) {
 // NumericsRevision is raised whenever a change of kernels, blocks or head changes the bits of a log-prob.
 const NumericsRevision = 1
 
-// Fingerprint names what log-probs depend on besides the ids: every tensor's name, shape and float32 bytes in order of
-// name, the parsed architecture, the precision, the kernel family and the numerics revision. Two folders that hold the
-// same numbers, whatever their file format, have one fingerprint.
-func (m *Model) Fingerprint(precision string) [sha256.Size]byte {
+// Digest names a model's numbers: every tensor's name, shape and float32 bytes in order of name, and the parsed
+// architecture. Two folders that hold the same numbers, whatever their file format, have one digest.
+type Digest [sha256.Size]byte
+
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// Digest reads all weights.
+func (m *Model) Digest() Digest {
 	h := sha256.New()
 	spec, err := json.Marshal(m.Config.Spec)
 	if err != nil {
 		panic(err) // plain numbers and strings
 	}
-	fmt.Fprintf(h, "dpotrain reference 1\n%s\n%s\n%s\n%d\n", spec, precision, m.dev.Family(), NumericsRevision)
+	fmt.Fprintf(h, "dpotrain model 1\n%s\n", spec)
+	var raw []byte
 	for _, p := range m.Params {
 		fmt.Fprintf(h, "%s %v F32\n", p.Name, p.Shape)
 		host := m.Values(m.W, p)
-		raw := make([]byte, 4*len(host))
+		raw = slices.Grow(raw[:0], 4*len(host))[:4*len(host)]
 		for i, v := range host {
 			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 		}
 		h.Write(raw)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return Digest(h.Sum(nil))
+}
+
+// Fingerprint names all that a log-prob depends on besides the ids: the model, the precision, the kernel family of a
+// device and NumericsRevision.
+func (d Digest) Fingerprint(precision, family string) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "dpotrain reference 1\n%s\n%s\n%s\n%d\n", d, precision, family, NumericsRevision))
 }
 
 // GradNorm is the l2 norm of all gradients.

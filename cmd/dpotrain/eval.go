@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/train"
+)
+
+func newEvalCommand() *cobra.Command {
+	var (
+		s    settings
+		e    train.EvalOptions
+		keys = []string{"model", "data", "ref_cache_dir", "loss", "beta", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens"}
+	)
+	cmd := &cobra.Command{
+		Use:   "eval --model DIR --data FILE",
+		Short: "Say what a model makes of held-out pairs",
+		Long: `Loss, rewards, log-probs, accuracy and margin of a model on held-out pairs, as a table or with --json.
+
+Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
+--loss is required. The reference is --ref, else the run's ref_model if it is still the same. What the reference cache
+lacks is computed; without a usable reference folder an error says how many rows are missing.`,
+		Example: `  dpotrain eval --model runs/dpo --data test.jsonl
+  dpotrain eval --model runs/dpo --data test.jsonl --json
+  dpotrain eval --model models/other --ref models/smollm2 --data test.jsonl --loss dpo`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.file == "" {
+				s.file = train.RunConfig(flag(cmd, "model"))
+			}
+			e.LossGiven = s.file != "" || flag(cmd, "loss") != ""
+			r, err := s.load(cmd, "model", "data")
+			if err != nil {
+				return err
+			}
+			return train.Eval(cmd.Context(), request(cmd, r.Options), e)
+		},
+	}
+	s.addFlags(cmd, keys...)
+	cmd.Flags().StringVar(&e.Ref, "ref", "", "folder of the reference model")
+	cmd.Flags().BoolVar(&e.JSON, "json", false, "print one JSON object instead of a table")
+	return cmd
+}
+
+// flag is the value of a string flag.
+func flag(cmd *cobra.Command, name string) string { return cmd.Flags().Lookup(name).Value.String() }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/train"
+)
+
+func newPrecomputeRefCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "precompute-ref --config FILE",
+		Short: "Write the reference model's log-probs to disk (pass one)",
+		Long: `Compute the reference model's log-probs of the training and the held-out pairs and keep them in ref_cache_dir, keyed
+by content: rows that are there are not computed again, whatever file or run they came from. Killed and started again,
+it goes on.`,
+		Example: `  dpotrain precompute-ref --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := s.load(cmd, "model", "data")
+			if err != nil {
+				return err
+			}
+			return train.PrecomputeRef(cmd.Context(), request(cmd, r.Options))
+		},
+	}
+	s.addFlags(cmd)
+	return cmd
+}

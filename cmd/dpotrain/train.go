@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/train"
+)
+
+func newTrainCommand() *cobra.Command {
+	var (
+		s         settings
+		resume    string
+		overwrite bool
+	)
+	cmd := &cobra.Command{
+		Use:   "train --config FILE",
+		Short: "Tune a model (pass two); runs pass one for what is missing",
+		Long: `Tune a model on preference pairs. What the reference cache lacks is computed first.
+
+output_dir gets the tuned Hugging Face folder, dpotrain.yaml (the resolved settings; running it again repeats the run
+bit for bit), metrics.jsonl and checkpoint-N folders. Ctrl-C finishes the step, saves a checkpoint and says how to go on;
+a second one ends at once.`,
+		Example: `  dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo
+  dpotrain train --config configs/ipo.yaml --loss=ipo --beta 0.5
+  dpotrain train --config runs/dpo/dpotrain.yaml --resume`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := s.load(cmd, "model", "data", "output_dir")
+			if err != nil {
+				return err
+			}
+			req := request(cmd, r.Options)
+			req.Overwrite = overwrite
+			if resume != "" {
+				req.Options.ResumeFromCheckpoint = resume
+			}
+			return train.Run(cmd.Context(), req)
+		},
+	}
+	s.addFlags(cmd)
+	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder")
+	cmd.Flags().Lookup("resume").NoOptDefVal = "latest"
+	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "replace a run that is in output_dir; only files that dpotrain wrote are removed")
+	return cmd
+}

@@ -1,0 +1,207 @@
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"dpotrain/internal/safetensors"
+)
+
+// ErrNone is returned by Latest when there is no whole checkpoint.
+var ErrNone = errors.New("no whole checkpoint")
+
+// errNewer is wrapped by the error for a checkpoint of a later version of the format.
+var errNewer = errors.New("a newer dpotrain wrote it; use that one, or start in another output_dir")
+
+// Latest returns the path of the checkpoint with the highest step that is whole. For each that it has to pass over, warn is told why.
+// One that a newer dpotrain wrote is an error: going back behind it is not ours to decide.
+func Latest(outputDir string, warn func(string)) (path string, err error) {
+	steps, err := folders(outputDir)
+	if err != nil {
+		return "", err
+	}
+	for _, step := range slices.Backward(steps) {
+		path := checkpointPath(outputDir, step)
+		_, err := verify(path)
+		if err == nil {
+			return path, nil
+		}
+		if errors.Is(err, errNewer) {
+			return "", err
+		}
+		warn(fmt.Sprintf("%v; passing it over", err))
+	}
+	return "", fmt.Errorf("%s: %w in it", outputDir, ErrNone)
+}
+
+// Checkpoint is one that was found whole and is open for reading.
+type Checkpoint struct {
+	State State
+
+	path  string
+	files []*safetensors.File
+}
+
+// Open checks every file of the checkpoint at path and opens it. Anything missing, changed or of a newer version is an error that
+// names the file. Close it after use.
+func Open(path string) (*Checkpoint, error) {
+	state, err := verify(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Checkpoint{State: state, path: path}, nil
+}
+
+// Path returns the folder, which is also a Hugging Face model folder.
+func (c *Checkpoint) Path() string { return c.path }
+
+// Moments returns the optimizer's tensors. The file is closed with the Checkpoint.
+func (c *Checkpoint) Moments() (*safetensors.File, error) { return c.open(optimizerName) }
+
+// Master returns the weights in float32, under their own names, or nil if the model file itself has them so. The file is closed with
+// the Checkpoint.
+func (c *Checkpoint) Master() (*safetensors.File, error) {
+	if _, err := os.Stat(filepath.Join(c.path, filepath.FromSlash(masterName))); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return c.open(masterName)
+}
+
+func (c *Checkpoint) open(name string) (*safetensors.File, error) {
+	f, err := safetensors.Open(filepath.Join(c.path, filepath.FromSlash(name)))
+	if err == nil {
+		c.files = append(c.files, f)
+	}
+	return f, err
+}
+
+// Close closes the tensor files that were asked for.
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	c.files = nil
+	return errors.Join(errs...)
+}
+
+// maxManifest bounds what is read of a manifest or state before it is known to be ours.
+const maxManifest = 16 << 20 // bytes
+
+// verify checks the whole checkpoint at path against its manifest and returns its state. Files are opened below path only, whatever
+// the manifest says.
+func verify(path string) (State, error) {
+	var state State
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return state, err
+	}
+	defer root.Close()
+	damaged := func(name, format string, args ...any) error {
+		return fmt.Errorf("%s is damaged: %s; resume from another checkpoint", filepath.Join(path, filepath.FromSlash(name)), fmt.Sprintf(format, args...))
+	}
+	text, err := readSmall(root, manifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, fmt.Errorf("%s: no %s, so dpotrain did not write it or it is not whole; name another checkpoint", path, manifestName)
+	}
+	if err != nil {
+		return state, damaged(manifestName, "%v", err)
+	}
+	if err := checkVersion(filepath.Join(path, filepath.FromSlash(manifestName)), text); err != nil {
+		return state, err
+	}
+	var m manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return state, damaged(manifestName, "%v", err)
+	}
+	if again, err := marshal(m); err != nil || !bytes.Equal(again, text) {
+		return state, damaged(manifestName, "it is not as dpotrain writes it")
+	}
+	listed := map[string]bool{}
+	for _, f := range m.Files {
+		listed[f.Name] = true
+		if err := verifyFile(root, f); err != nil {
+			return state, damaged(f.Name, "%v", err)
+		}
+	}
+	for _, name := range []string{modelName, optimizerName, stateName} {
+		if !listed[name] {
+			return state, damaged(manifestName, "%s is not in it", name)
+		}
+	}
+	if _, err := root.Stat(masterName); err == nil && !listed[masterName] {
+		return state, damaged(manifestName, "%s is not in it", masterName)
+	}
+	if text, err = readSmall(root, stateName); err != nil {
+		return state, damaged(stateName, "%v", err)
+	}
+	if err := checkVersion(filepath.Join(path, filepath.FromSlash(stateName)), text); err != nil {
+		return state, err
+	}
+	if err := json.Unmarshal(text, &state); err != nil {
+		return state, damaged(stateName, "%v", err)
+	}
+	if state.Step != m.Step {
+		return state, damaged(manifestName, "step %d, but %s says %d", m.Step, stateName, state.Step)
+	}
+	return state, nil
+}
+
+// checkVersion refuses what a newer dpotrain wrote. Text that is no JSON is for the caller to judge.
+func checkVersion(path string, text []byte) error {
+	var v struct {
+		Version int `json:"version"`
+	}
+	if json.Unmarshal(text, &v) == nil && v.Version > version {
+		return fmt.Errorf("%s: format version %d, but this dpotrain reads version %d: %w", path, v.Version, version, errNewer)
+	}
+	return nil
+}
+
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err == nil && len(b) > maxManifest {
+		err = fmt.Errorf("longer than %d bytes", maxManifest)
+	}
+	return b, err
+}
+
+func verifyFile(root *os.Root, want manifestEntry) error {
+	info, err := root.Stat(want.Name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("not a file")
+	}
+	if info.Size() != want.Size {
+		return fmt.Errorf("%d bytes, want %d", info.Size(), want.Size)
+	}
+	f, err := root.Open(want.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != want.SHA256 {
+		return fmt.Errorf("SHA-256 %s, want %s", got, want.SHA256)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
+
+	"dpotrain/internal/safetensors"
+)
+
+// listName is the file that says which files of an output_dir are the final model's, so that nobody else's are ever removed.
+const listName = "dpotrain-files.json"
+
+// runFiles are written into output_dir by the run itself.
+var runFiles = []string{"dpotrain.yaml", "metrics.jsonl"}
+
+// fileList is what listName holds.
+type fileList struct {
+	Version int      `json:"version"`
+	Files   []string `json:"files"` // plain names, sorted
+}
+
+// WriteFile writes a whole file into an output_dir, or replaces it; after a crash it has the old content or the new.
+func WriteFile(path string, content []byte) error { return writeFile(disk{}, path, content) }
+
+func writeFile(fsys fileSystem, path string, content []byte) error {
+	dir, name := filepath.Split(path)
+	dir = filepath.Clean(dir)
+	tmp := filepath.Join(dir, fmt.Sprintf(".dpotrain-%s.tmp-%d", name, os.Getpid()))
+	err := removeAll(fsys, tmp)
+	if err == nil {
+		err = create(fsys, tmp, bytesWriter(content))
+	}
+	if err == nil {
+		err = fsys.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, errors.Join(err, removeAll(fsys, tmp)))
+	}
+	return fsys.SyncDir(dir)
+}
+
+// WriteModel writes the final model into outputDir: model.safetensors and the small files (plain names) of a Hugging Face folder. Each
+// file is replaced as a whole, none before all are on the disk, and their names are listed first, so that Clear knows them whatever happens.
+func WriteModel(outputDir string, weights []safetensors.Tensor, files map[string][]byte) error {
+	return writeModel(disk{}, outputDir, weights, files)
+}
+
+func writeModel(fsys fileSystem, outputDir string, weights []safetensors.Tensor, files map[string][]byte) error {
+	fail := func(err error) error { return fmt.Errorf("model %s: %w", outputDir, err) }
+	if err := checkNames(files); err != nil {
+		return fail(err)
+	}
+	if err := makeDir(fsys, outputDir); err != nil {
+		return fail(err)
+	}
+	if err := removeUnfinished(fsys, outputDir); err != nil {
+		return fail(err)
+	}
+	names := append(slices.Sorted(maps.Keys(files)), modelName)
+	tmp := filepath.Join(outputDir, fmt.Sprintf(".dpotrain-model.tmp-%d", os.Getpid()))
+	err := fsys.Mkdir(tmp)
+	for _, name := range names {
+		switch {
+		case err != nil:
+		case name == modelName:
+			err = create(fsys, filepath.Join(tmp, name), tensorsWriter(weights, modelMetadata))
+		default:
+			err = create(fsys, filepath.Join(tmp, name), bytesWriter(files[name]))
+		}
+	}
+	if err == nil {
+		err = addToList(fsys, outputDir, names)
+	}
+	for _, name := range names {
+		if err == nil {
+			err = fsys.Rename(filepath.Join(tmp, name), filepath.Join(outputDir, name))
+		}
+	}
+	if err == nil {
+		err = fsys.SyncDir(outputDir)
+	}
+	if err = errors.Join(err, removeAll(fsys, tmp)); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// addToList adds names to the list of files that are ours.
+func addToList(fsys fileSystem, outputDir string, names []string) error {
+	listed, err := readList(outputDir)
+	if err != nil {
+		return err
+	}
+	listed = append(listed, names...)
+	slices.Sort(listed)
+	text, err := marshal(fileList{version, slices.Compact(listed)})
+	if err != nil {
+		return err
+	}
+	return writeFile(fsys, filepath.Join(outputDir, listName), text)
+}
+
+// readList returns the names of the final model's files; a missing list is an empty one.
+func readList(outputDir string) ([]string, error) {
+	path := filepath.Join(outputDir, listName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVersion(path, text); err != nil {
+		return nil, err
+	}
+	var list fileList
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; remove the files of the old run yourself, or choose another output_dir", path, err)
+	}
+	for _, name := range list.Files {
+		if !plainName(name) {
+			return nil, fmt.Errorf("%s is damaged: %q is not the name of a file here; remove the files of the old run yourself, or choose another output_dir",
+				path, name)
+		}
+	}
+	return list.Files, nil
+}
+
+// HasRun reports whether dpotrain has written a run into outputDir: a checkpoint, a final model, dpotrain.yaml or metrics.jsonl.
+func HasRun(outputDir string) (bool, error) {
+	steps, err := List(outputDir)
+	if err != nil || len(steps) > 0 {
+		return len(steps) > 0, err
+	}
+	for _, name := range append([]string{listName}, runFiles...) {
+		if _, err := os.Lstat(filepath.Join(outputDir, name)); err == nil {
+			return true, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// Clear removes what dpotrain wrote into outputDir, and nothing else: checkpoints that have its manifest, half-written ones, the run's
+// own files and the final model's as dpotrain-files.json lists them. A folder in the place of such a file stays. The caller holds LockRun.
+func Clear(outputDir string) error {
+	fsys := disk{}
+	if err := removeUnfinished(fsys, outputDir); err != nil {
+		return err
+	}
+	steps, err := List(outputDir)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if err := discard(fsys, outputDir, step, checkpointPath(outputDir, step)); err != nil {
+			return err
+		}
+	}
+	names, err := readList(outputDir)
+	if err != nil {
+		return err
+	}
+	// The list goes last: until then a second try finds what is left.
+	for _, name := range slices.Concat(names, runFiles, []string{listName}) {
+		path := filepath.Join(outputDir, name)
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+			continue
+		}
+		if err == nil {
+			err = fsys.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LockRun makes the caller the only run that writes into outputDir, which is made if need be, until release. If another process has
+// it, the error says so at once.
+func LockRun(outputDir string) (release func() error, err error) {
+	if err := makeDir(disk{}, outputDir); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(outputDir, ".dpotrain.lock"))
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		err = errors.New("another dpotrain is writing here; wait for it to end or choose another output_dir")
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("output_dir %s: %w", outputDir, err)
+	}
+	return lock.Close, nil
+}

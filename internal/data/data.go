@@ -1,0 +1,105 @@
+// Package data turns lines of a JSONL file into packed batches of token ids.
+//
+// A line becomes a pair of completions of one prompt (or a single completion), text or chat; the chat template renders
+// the whole conversation and the tokenizer encodes it once; the result is an Example: the ids of each sequence and where
+// its scored part begins. Truncation happens here and nowhere else. A Packer lays examples out in a compute.Batch.
+//
+// Order is a function of seed and epoch, examples are one of the file and the options: nothing depends on time or on the
+// number of threads.
+package data
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"dpotrain/internal/chat"
+	"dpotrain/internal/tokenizer"
+)
+
+// Form is what rows are read for.
+type Form int
+
+const (
+	// Pairs have a chosen and a rejected completion: columns chosen and rejected, and prompt unless it is what both
+	// begin with.
+	Pairs Form = iota
+	// Completions are single ones: prompt and completion, prompt and chosen, or text, which is scored from its second
+	// id on.
+	Completions
+)
+
+// Sequence is token ids of which the last are scored.
+type Sequence struct {
+	IDs   []int32 // up to and with the last scored id
+	First int     // IDs[First:] are scored; at least 1, for nothing predicts the first id
+}
+
+// Example is a row that is ready: chosen and rejected, or one completion.
+type Example struct {
+	Line      int // of its file, from 1
+	Sequences []Sequence
+}
+
+// Set is the examples of a file.
+type Set struct {
+	Examples []Example
+	Report   Report
+}
+
+// Encoder is the tokenizer, as far as rows need it.
+type Encoder interface {
+	Encode(text string, addSpecial bool) (tokenizer.Encoding, error)
+	EOS() (tokenizer.Special, bool)
+}
+
+// Renderer is the chat template.
+type Renderer interface {
+	Render(messages []chat.Message, addGenerationPrompt bool) (string, error)
+}
+
+// Reader reads rows with the tokenizer and the chat template of a model folder.
+type Reader struct {
+	dir       string
+	tokenizer *tokenizer.Tokenizer
+	template  Renderer // nil when the model has none
+}
+
+// Open loads a model folder's tokenizer and chat template.
+func Open(dir string) (*Reader, error) {
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{dir: dir, tokenizer: t}
+	template, err := chat.Load(dir, t.SpecialTokens())
+	switch {
+	case err == nil:
+		r.template = template
+	case !errors.Is(err, chat.ErrNoTemplate):
+		return nil, err
+	}
+	return r, nil
+}
+
+// VocabSize is one more than the largest id.
+func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
+
+// Load reads a file of rows.
+func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
+	return Load(path, form, r.tokenizer, r.template, o, progress)
+}
+
+// Files are the contents of the tokenizer's files, by name, for a folder in which a model is saved.
+func (r *Reader) Files() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range r.tokenizer.Files() {
+		content, err := os.ReadFile(filepath.Join(r.dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer of the saved model: %w", err)
+		}
+		files[name] = content
+	}
+	return files, nil
+}

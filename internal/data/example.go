@@ -1,0 +1,174 @@
+package data
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"dpotrain/internal/chat"
+	"dpotrain/internal/tokenizer"
+)
+
+// maker makes examples of rows.
+type maker struct {
+	encoder  Encoder
+	template Renderer
+	options  Options
+	form     Form
+}
+
+// made is what became of a row.
+type made struct {
+	example   Example
+	drop      dropReason // not kept: why
+	border    int        // sequences whose border fell inside a token
+	truncated [2]int     // sequences that were cut: chosen or only one, rejected
+	longest   int        // tokens, before truncation
+}
+
+// make turns a line into an example.
+func (m *maker) make(line []byte) (out made, err error) {
+	r, err := parseRow(line)
+	if err != nil {
+		return out, err
+	}
+	c, err := r.conversation(m.form)
+	if err != nil {
+		return out, err
+	}
+	for i, completion := range c.completions {
+		if !completion.isChat() && completion.text == "" {
+			out.drop = emptySide(i)
+			return out, nil
+		}
+		s, inside, err := m.sequence(c, completion)
+		if err != nil {
+			return out, err
+		}
+		if inside {
+			out.border++
+		}
+		out.longest = max(out.longest, len(s.IDs))
+		out.example.Sequences = append(out.example.Sequences, s)
+	}
+	if identical(out.example.Sequences) {
+		out.drop = dropIdentical
+		return out, nil
+	}
+	for i, s := range out.example.Sequences {
+		cut := m.truncate(s)
+		if len(cut.IDs) < len(s.IDs) {
+			out.truncated[i]++
+		}
+		if cut.First >= len(cut.IDs) {
+			out.drop = emptySide(i)
+			if len(cut.IDs) < len(s.IDs) {
+				out.drop = dropTruncatedAway
+			}
+			return out, nil
+		}
+		out.example.Sequences[i] = cut
+	}
+	if identical(out.example.Sequences) {
+		out.drop = dropIdenticalTruncated
+	}
+	return out, nil
+}
+
+func identical(s []Sequence) bool {
+	return len(s) == 2 && s[0].First == s[1].First && slices.Equal(s[0].IDs, s[1].IDs)
+}
+
+func emptySide(i int) dropReason {
+	if i == 1 {
+		return dropEmptyRejected
+	}
+	return dropEmptyChosen
+}
+
+// sequence encodes prompt and completion as one text. inside says that the border between them fell inside a token.
+func (m *maker) sequence(c conversation, completion cell) (s Sequence, inside bool, err error) {
+	prompt, whole := c.prompt.text, c.prompt.text+completion.text
+	isChat := completion.isChat()
+	if isChat {
+		if prompt, whole, err = m.render(c.prompt.messages, completion.messages); err != nil {
+			return s, false, err
+		}
+	} else if eos, ok := m.encoder.EOS(); ok && !strings.HasSuffix(whole, eos.Text) {
+		whole += eos.Text
+	}
+	e, err := m.encode(whole, !isChat)
+	if err != nil {
+		return s, false, err
+	}
+	s.IDs = e.IDs
+	if c.unprompted {
+		s.First = 1
+		return s, false, nil
+	}
+	p, err := m.encode(prompt, !isChat)
+	if err != nil {
+		return s, false, err
+	}
+	s.First = len(p.IDs)
+	if len(p.IDs) > len(e.IDs) || !slices.Equal(p.IDs, e.IDs[:len(p.IDs)]) {
+		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return o.End > len(prompt) })
+		if s.First < 0 {
+			s.First = len(e.IDs)
+		}
+		inside = true
+	}
+	s.First = max(s.First, 1)
+	return s, inside, nil
+}
+
+// render gives the prompt's text and that of the whole conversation, which begins with it.
+func (m *maker) render(prompt, completion []chat.Message) (string, string, error) {
+	if m.template == nil {
+		return "", "", errors.New("messages, and the model folder has no chat template; add chat_template.jinja to it, or give text")
+	}
+	if len(prompt) == 0 {
+		return "", "", errors.New("no message before the completion; give at least one from the user")
+	}
+	if prompt[len(prompt)-1].Role == "assistant" {
+		return "", "", errors.New("prompt: the last message is the assistant's; end the prompt with the user's")
+	}
+	head, err := m.template.Render(prompt, true)
+	if err != nil {
+		return "", "", err
+	}
+	whole, err := m.template.Render(slices.Concat(prompt, completion), false)
+	if err != nil {
+		return "", "", err
+	}
+	if !strings.HasPrefix(whole, head) {
+		return "", "", errors.New("the chat template's text of the prompt is not the beginning of its text of the whole conversation; the template rewrites earlier messages")
+	}
+	return head, whole, nil
+}
+
+// encode leaves out an end-of-text id that the tokenizer itself appends: the text has its own.
+func (m *maker) encode(text string, addSpecial bool) (tokenizer.Encoding, error) {
+	e, err := m.encoder.Encode(text, addSpecial)
+	if err != nil {
+		return e, err
+	}
+	eos, ok := m.encoder.EOS()
+	if n := len(e.IDs) - 1; addSpecial && ok && n >= 0 && e.IDs[n] == eos.ID && e.Offsets[n] == (tokenizer.Offset{}) && text != "" {
+		e.IDs, e.Offsets = e.IDs[:n], e.Offsets[:n]
+	}
+	return e, nil
+}
+
+// truncate cuts a sequence to max_length ids from the end or the start.
+func (m *maker) truncate(s Sequence) Sequence {
+	limit := m.options.MaxLength
+	if limit == 0 || len(s.IDs) <= limit {
+		return s
+	}
+	if m.options.TruncationMode == "keep_end" {
+		cut := len(s.IDs) - limit
+		return Sequence{IDs: s.IDs[cut:], First: max(s.First-cut, 1)}
+	}
+	return Sequence{IDs: s.IDs[:limit], First: s.First}
+}

@@ -1,0 +1,129 @@
+package data
+
+import (
+	"fmt"
+	"strings"
+)
+
+// dropReason is why a row is not kept.
+type dropReason int
+
+const (
+	kept dropReason = iota
+	dropIdentical
+	dropIdenticalTruncated
+	dropEmptyChosen
+	dropEmptyRejected
+	dropTruncatedAway
+	dropReasons
+)
+
+// dropTexts say each reason in words, and what to look at.
+var dropTexts = [dropReasons]struct{ what, setting string }{
+	dropIdentical:          {"chosen and rejected are the same", "the data"},
+	dropIdenticalTruncated: {"chosen and rejected are the same after truncation", "max_length and truncation_mode"},
+	dropEmptyChosen:        {"the completion to learn is empty", "the data"},
+	dropEmptyRejected:      {"rejected is empty", "the data"},
+	dropTruncatedAway:      {"nothing of a completion is left after truncation", "max_length and truncation_mode"},
+}
+
+// linesShown is how many line numbers a report names for each thing it counts.
+const linesShown = 5
+
+// tally counts rows and remembers the first.
+type tally struct {
+	n     int
+	lines []int
+}
+
+func (t *tally) add(line int) {
+	t.n++
+	if len(t.lines) < linesShown {
+		t.lines = append(t.lines, line)
+	}
+}
+
+func (t *tally) String() string {
+	var s []string
+	for _, l := range t.lines {
+		s = append(s, fmt.Sprint(l))
+	}
+	more := ""
+	if t.n > len(t.lines) {
+		more = " ..."
+	}
+	word := "line"
+	if t.n > 1 {
+		word = "lines"
+	}
+	return fmt.Sprintf("%d (%s %s%s)", t.n, word, strings.Join(s, ", "), more)
+}
+
+// Report says what became of a file's rows.
+type Report struct {
+	Rows      int    // that are not blank
+	Kept      int    // examples
+	Truncated [2]int // sequences that were cut: chosen or only ones, rejected
+	Longest   int    // tokens of the longest sequence, before truncation
+	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended
+
+	dropped    [dropReasons]tally
+	borders    tally
+	skipped    tally
+	skipErrors []string
+	maxLength  int
+}
+
+// Dropped is the number of rows that were left out though they could be read.
+func (r *Report) Dropped() int {
+	n := 0
+	for _, t := range r.dropped {
+		n += t.n
+	}
+	return n
+}
+
+// Skipped is the number of bad rows that on_bad_row: skip left out.
+func (r *Report) Skipped() int { return r.skipped.n }
+
+// Lines say in plain words what is worth knowing.
+func (r *Report) Lines() []string {
+	var s []string
+	for why, t := range r.dropped {
+		if t.n > 0 {
+			s = append(s, fmt.Sprintf("dropped because %s: %s", dropTexts[why].what, &t))
+		}
+	}
+	if n := r.Truncated[0] + r.Truncated[1]; n > 0 {
+		s = append(s, fmt.Sprintf("truncated to max_length %d: %d chosen, %d rejected; the longest sequence has %d tokens", r.maxLength, r.Truncated[0], r.Truncated[1], r.Longest))
+	}
+	if r.borders.n > 0 {
+		s = append(s, fmt.Sprintf("prompt and completion share a token, which is scored: %s", &r.borders))
+	}
+	if r.skipped.n > 0 {
+		s = append(s, fmt.Sprintf("bad rows skipped: %s; the first: %s", &r.skipped, r.skipErrors[0]))
+	}
+	return s
+}
+
+// Warnings are what is legal and probably a mistake.
+func (r *Report) Warnings() []string {
+	var s []string
+	if n := r.Dropped() + r.Skipped(); 5*n > r.Rows {
+		most := 0
+		for why := range r.dropped {
+			if r.dropped[why].n > r.dropped[most].n {
+				most = why
+			}
+		}
+		look := "the rows named above"
+		if r.dropped[most].n > r.skipped.n {
+			look = dropTexts[most].setting
+		}
+		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, look))
+	}
+	if r.NoEOS {
+		s = append(s, "the tokenizer has no end-of-text token: completions end without one, and the model does not learn to stop")
+	}
+	return s
+}

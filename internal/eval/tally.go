@@ -1,0 +1,174 @@
+package eval
+
+import (
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/report"
+	"dpotrain/internal/score"
+)
+
+// Outcome is what the policy made of one example: of the chosen and the rejected sequence, or of its only one.
+type Outcome struct {
+	Logps   [2]float64 // nats, summed over the scored tokens of each sequence
+	Tokens  [2]int     // scored tokens of each sequence
+	Length  int        // tokens of all sequences, prompts counted with each
+	Entropy float64    // nats, summed over the scored tokens of all sequences
+	Correct int        // scored tokens of the first sequence that had the largest logit
+}
+
+// place is a packed sequence's example and side.
+type place struct{ example, side int }
+
+// Outcomes are those of examples that are packed together, in their order.
+type Outcomes struct {
+	List   []Outcome
+	places []place // of every packed sequence
+}
+
+// Start begins with the lengths.
+func (o *Outcomes) Start(examples []*data.Example) {
+	o.List, o.places = o.List[:0], o.places[:0]
+	for i, e := range examples {
+		var out Outcome
+		for j, s := range e.Sequences {
+			o.places = append(o.places, place{i, j})
+			out.Tokens[j] = len(s.IDs) - s.First
+			out.Length += len(s.IDs)
+		}
+		o.List = append(o.List, out)
+	}
+}
+
+// SetLogps fills in the log-probs of the packed sequences.
+func (o *Outcomes) SetLogps(logps []float64) {
+	for s, p := range o.places {
+		o.List[p.example].Logps[p.side] = logps[s]
+	}
+}
+
+// SetStatistics fills in the rest of what a graph found out about the batch.
+func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
+	for i, t := range b.Targets {
+		p := o.places[t.Sequence]
+		e := &o.List[p.example]
+		e.Entropy += out.Entropy[i]
+		if p.side == 0 && out.Correct[i] {
+			e.Correct++
+		}
+	}
+}
+
+// LossBatch fills b with what a loss is given of outcomes. refs is nil for a loss that needs no reference.
+func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logps) {
+	needs := l.Needs()
+	b.ChosenLogps, b.ChosenTokens = b.ChosenLogps[:0], b.ChosenTokens[:0]
+	b.RejectedLogps, b.RejectedTokens = b.RejectedLogps[:0], b.RejectedTokens[:0]
+	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
+	for i, o := range outcomes {
+		b.ChosenLogps, b.ChosenTokens = append(b.ChosenLogps, o.Logps[0]), append(b.ChosenTokens, o.Tokens[0])
+		if needs.Rejected {
+			b.RejectedLogps, b.RejectedTokens = append(b.RejectedLogps, o.Logps[1]), append(b.RejectedTokens, o.Tokens[1])
+		}
+		if needs.Reference {
+			b.RefChosenLogps = append(b.RefChosenLogps, refs[i][0])
+			if needs.Rejected {
+				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][1])
+			}
+		}
+	}
+}
+
+// Tally adds up metrics over examples. Its means are over examples, those of tokens over scored tokens.
+type Tally struct {
+	loss                         loss.Loss
+	examples                     int
+	lossSum                      float64
+	chosen, rejected             float64 // log-probs
+	chosenReward, rejectedReward float64
+	wins, ties                   int
+	scoredTokens                 int
+	chosenTokens, correct        int
+	entropy                      float64
+	tokens                       int64
+}
+
+// NewTally starts a tally of the metrics that l has.
+func NewTally(l loss.Loss) *Tally { return &Tally{loss: l} }
+
+// Reset starts again.
+func (t *Tally) Reset() { *t = Tally{loss: t.loss} }
+
+// Add counts outcomes with what LossBatch and the loss made of them.
+func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
+	for i, o := range outcomes {
+		t.examples++
+		t.lossSum += r.Losses[i]
+		t.chosen += o.Logps[0]
+		t.rejected += o.Logps[1]
+		t.scoredTokens += o.Tokens[0] + o.Tokens[1]
+		t.chosenTokens += o.Tokens[0]
+		t.correct += o.Correct
+		t.entropy += o.Entropy
+		t.tokens += int64(o.Length)
+		if !t.hasRewards() {
+			continue
+		}
+		chosen := t.loss.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i])
+		rejected := t.loss.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+		t.chosenReward += chosen
+		t.rejectedReward += rejected
+		switch {
+		case chosen > rejected:
+			t.wins++
+		case chosen == rejected:
+			t.ties++
+		}
+	}
+}
+
+func (t *Tally) hasRewards() bool {
+	n := t.loss.Needs()
+	return n.Reference && n.Rejected
+}
+
+// Examples is the number of examples counted.
+func (t *Tally) Examples() int { return t.examples }
+
+// Tokens is the number of the examples' tokens, prompts counted with each sequence, as TRL counts num_tokens.
+func (t *Tally) Tokens() int64 { return t.tokens }
+
+// Loss is the mean loss.
+func (t *Tally) Loss() float64 { return t.lossSum / float64(t.examples) }
+
+// Accuracy and Margin are rewards/accuracies and rewards/margins; ok is false for a loss without them.
+func (t *Tally) Accuracy() (share float64, ok bool) {
+	return float64(t.wins) / float64(t.examples), t.hasRewards()
+}
+func (t *Tally) Margin() (mean float64, ok bool) {
+	return (t.chosenReward - t.rejectedReward) / float64(t.examples), t.hasRewards()
+}
+
+// Metrics appends everything but the loss under TRL's names, each with prefix in front. As in TRL, entropy is over the
+// scored tokens of both sides and mean_token_accuracy over those of the chosen side.
+func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
+	n := float64(t.examples)
+	add := func(name string, v float64) { row = append(row, report.Float(prefix+name, v)) }
+	if t.hasRewards() {
+		accuracy, _ := t.Accuracy()
+		margin, _ := t.Margin()
+		add("rewards/chosen", t.chosenReward/n)
+		add("rewards/rejected", t.rejectedReward/n)
+		add("rewards/accuracies", accuracy)
+		add("rewards/ties", float64(t.ties)/n)
+		add("rewards/margins", margin)
+	}
+	if t.loss.Needs().Rejected {
+		add("logps/chosen", t.chosen/n)
+		add("logps/rejected", t.rejected/n)
+	}
+	add("entropy", t.entropy/float64(t.scoredTokens))
+	add("mean_token_accuracy", float64(t.correct)/float64(t.chosenTokens))
+	return row
+}

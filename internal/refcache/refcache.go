@@ -1,0 +1,350 @@
+package refcache
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/zeebo/xxh3"
+)
+
+// Fingerprint is a SHA-256 over all that decides the bits of a reference's log-probs: weights, architecture, precision, kernels.
+type Fingerprint [32]byte
+
+// String returns the fingerprint as 64 hexadecimal digits.
+func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+
+// Key stands for one scored sequence.
+type Key [16]byte
+
+// KeyOf returns the key of the sequence ids, which ends with the last scored id, of which those from index first on are scored.
+//
+// It is XXH3-128 with seed 0 over first and then every id, each as four bytes, little-endian two's complement; the key holds the
+// hash's canonical bytes (high half first, each half big-endian).
+func KeyOf(ids []int32, first int) Key {
+	var h xxh3.Hasher
+	var buf [1024]byte
+	b := le.AppendUint32(buf[:0], uint32(first))
+	for _, id := range ids {
+		if len(b) == cap(b) {
+			h.Write(b)
+			b = buf[:0]
+		}
+		b = le.AppendUint32(b, uint32(id))
+	}
+	h.Write(b)
+	return h.Sum128().Bytes()
+}
+
+// Facts tell a person which reference a cache file belongs to. Nothing is decided by them.
+type Facts struct {
+	Model        string `json:"model"`             // where the weights came from, as the user wrote it
+	Architecture string `json:"architecture"`      // as in config.json: llama, gpt2
+	Parameters   int64  `json:"parameters"`        // number of weights
+	Precision    string `json:"precision"`         // fp32, bf16
+	Kernels      string `json:"kernels"`           // cpu-avx512, cpu-avx2, cpu-generic, gpu
+	Created      string `json:"created,omitempty"` // leave it empty where the same input must give the same bytes
+}
+
+// Cache is one cache file, seen by a run that wants the log-probs of certain sequences. It is not safe for concurrent use.
+type Cache struct {
+	path   string
+	fp     Fingerprint
+	facts  Facts
+	wanted []Key
+	index  map[Key]span // every wanted key, and what a Writer of this Cache appended
+	file   *os.File     // nil while there is no file
+	end    int64        // where the last whole record ends; 0 without a whole header
+}
+
+// span is the place of a record in the file; its size is 0 for a key that has none.
+type span struct {
+	offset int64
+	size   int
+}
+
+// Open reads the cache file of fingerprint fp in dir, checks every record and remembers where those of the wanted keys are. A missing
+// file, or directory, is an empty cache. The facts are for the header should a Writer have to create the file. Close frees the file.
+//
+// Opening takes one pass over the file; memory grows with the number of wanted keys, not with the file.
+func Open(dir string, fp Fingerprint, facts Facts, wanted []Key) (*Cache, error) {
+	c := &Cache{path: filepath.Join(dir, fp.String()[:16]+".refs"), fp: fp, facts: facts, wanted: wanted}
+	if err := c.refresh(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// refresh reads what was written to the file since the last refresh, or all of it if it is another file by now.
+func (c *Cache) refresh() error {
+	f, err := os.Open(c.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		c.reset(nil)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	if c.continuedBy(info) {
+		f.Close()
+	} else {
+		c.reset(f)
+	}
+	if c.end == 0 {
+		fp, _, end, err := readHeader(c.file, info.Size())
+		if err != nil || end == 0 {
+			return err
+		}
+		if fp != c.fp {
+			return fmt.Errorf("%s: holds log-probs of reference %s, want %s; move the file away or set another ref_cache_dir", c.path, fp, c.fp)
+		}
+		c.end = end
+	}
+	c.end, err = scan(c.file, c.end, info.Size(), func(r record) {
+		if _, ok := c.index[r.key]; ok && r.logps != nil {
+			c.index[r.key] = span{r.offset, r.size}
+		}
+	})
+	return err
+}
+
+// continuedBy reports whether the file described by info is the one that is open, with all that was read still in it.
+func (c *Cache) continuedBy(info fs.FileInfo) bool {
+	if c.file == nil {
+		return false
+	}
+	open, err := c.file.Stat()
+	return err == nil && os.SameFile(open, info) && info.Size() >= c.end
+}
+
+// reset forgets all that was read and goes on with file f, or with none.
+func (c *Cache) reset(f *os.File) {
+	c.Close()
+	c.file, c.end = f, 0
+	c.index = make(map[Key]span, len(c.wanted))
+	for _, k := range c.wanted {
+		c.index[k] = span{}
+	}
+}
+
+// Path returns the place of the cache file, which need not exist yet.
+func (c *Cache) Path() string { return c.path }
+
+// Close frees the file. The Cache must not be used after it.
+func (c *Cache) Close() error {
+	if c.file == nil {
+		return nil
+	}
+	f := c.file
+	c.file = nil
+	return f.Close()
+}
+
+// Missing returns the indices of the wanted keys that have no log-probs yet, in order; of equal keys only the first.
+func (c *Cache) Missing() []int {
+	var missing []int
+	seen := make(map[Key]bool)
+	for i, k := range c.wanted {
+		if c.index[k].size == 0 && !seen[k] {
+			seen[k] = true
+			missing = append(missing, i)
+		}
+	}
+	return missing
+}
+
+// Logps returns the log-probs of the scored tokens of k, in nats, and whether there are any. The key must be a wanted one or one that
+// was appended. The record is checked again; one that changed on disk since it was indexed is an error.
+func (c *Cache) Logps(k Key) ([]float32, bool, error) {
+	s := c.index[k]
+	if s.size == 0 {
+		return nil, false, nil
+	}
+	b := make([]byte, s.size)
+	if _, err := c.file.ReadAt(b, s.offset); err != nil {
+		return nil, false, fmt.Errorf("%s: record at byte %d: %w", c.path, s.offset, err)
+	}
+	if !sealed(b) || int(le.Uint32(b)) != s.size || Key(b[4:20]) != k {
+		return nil, false, damaged(c.path, s.offset)
+	}
+	field, ok := findField(b[recordHead:s.size-checksumSize], tagLogps)
+	if !ok || field == nil {
+		return nil, false, damaged(c.path, s.offset)
+	}
+	logps := make([]float32, len(field)/4)
+	for i := range logps {
+		logps[i] = math.Float32frombits(le.Uint32(field[4*i:]))
+	}
+	return logps, true, nil
+}
+
+// Writer appends to the file of a Cache. One process at a time has it.
+type Writer struct {
+	cache *Cache
+	file  *os.File
+	lock  *flock.Flock
+	buf   []byte
+	dirty bool  // something was written since the last Sync
+	err   error // the first failure to write; nothing is written after it
+}
+
+// Lock makes the caller the file's only writer until Writer.Close. While another process writes it waits, having called waiting once
+// (unless that is nil), until ctx ends. What other writers have added since is in the cache when it returns, so Missing may have
+// shrunk. A torn tail is cut off.
+func (c *Cache) Lock(ctx context.Context, waiting func()) (*Writer, error) {
+	dir := filepath.Dir(c.path)
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, c.fp.String()[:16]+".lock"))
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		if waiting != nil {
+			waiting()
+		}
+		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("%s: %w", lock.Path(), err)
+	}
+	w := &Writer{cache: c, lock: lock}
+	if err := w.start(); err != nil {
+		if w.file != nil {
+			w.file.Close()
+		}
+		lock.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// start brings cache and file to the same state: what is on disk is indexed, and the file ends with a whole record.
+func (w *Writer) start() error {
+	c := w.cache
+	if err := c.refresh(); err != nil {
+		return err
+	}
+	var err error
+	if w.file, err = os.OpenFile(c.path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
+		return err
+	}
+	info, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > c.end {
+		if err := w.file.Truncate(c.end); err != nil {
+			return err
+		}
+	}
+	if c.end == 0 {
+		header, err := encodeHeader(c.fp, c.facts)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.path, err)
+		}
+		if _, err := w.file.WriteAt(header, 0); err != nil {
+			return err
+		}
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(c.path)); err != nil {
+		return err
+	}
+	return c.refresh()
+}
+
+// Append adds the log-probs of the scored tokens of k, in nats. The cache has them from now on, the disk for certain after Sync.
+// A key that has log-probs already is left as it is. No log-probs, or one that is not finite, is an error and writes nothing.
+// After a failed write the Writer refuses all others; the next one repairs the file.
+func (w *Writer) Append(k Key, logps []float32) error {
+	c := w.cache
+	if w.err != nil {
+		return w.err
+	}
+	if len(logps) == 0 {
+		return fmt.Errorf("%s: no log-probs for key %x; a sequence without scored tokens has no record", c.path, k)
+	}
+	for i, v := range logps {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("%s: log-prob %d of %d of key %x is %v; the reference gives no finite number here", c.path, i, len(logps), k, v)
+		}
+	}
+	if recordSize(len(logps)) > maxRecord {
+		return fmt.Errorf("%s: %d log-probs for key %x are more than one record holds (%d bytes)", c.path, len(logps), k, maxRecord)
+	}
+	if c.index[k].size != 0 {
+		return nil
+	}
+	w.buf = appendRecord(w.buf[:0], k, logps)
+	w.dirty = true
+	if _, err := w.file.WriteAt(w.buf, c.end); err != nil {
+		w.err = fmt.Errorf("%s: %d bytes at byte %d: %w", c.path, len(w.buf), c.end, err)
+		return w.err
+	}
+	c.index[k] = span{c.end, len(w.buf)}
+	c.end += int64(len(w.buf))
+	return nil
+}
+
+// Sync returns when all that was appended is on the disk.
+func (w *Writer) Sync() error {
+	if w.err != nil || !w.dirty {
+		return w.err
+	}
+	// A failed fsync may have dropped the data, and the next would report success: there is no second try.
+	if w.err = w.file.Sync(); w.err == nil {
+		w.dirty = false
+	}
+	return w.err
+}
+
+// Close syncs and lets the next writer in. The Cache stays open.
+func (w *Writer) Close() error {
+	return errors.Join(w.Sync(), w.file.Close(), w.lock.Close())
+}
+
+// makeDir makes dir and the directories above it, and sees that the new names survive a power cut.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncDir makes the names in a directory durable. Windows has no such call.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,263 @@
+// Package score brings the reference's log-probs of examples: from the cache on disk where they are, else from a
+// forward pass of the reference model, which puts them there. That is pass one.
+package score
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/model"
+	"dpotrain/internal/plan"
+	"dpotrain/internal/refcache"
+)
+
+// Logps are the reference's log-probs of one example in nats, summed over the scored tokens in order: one for each of
+// its sequences.
+type Logps []float64
+
+// Stats say what pass one did.
+type Stats struct {
+	Computed, Reused           int // sequences that are different from each other
+	ComputedPairs, ReusedPairs int // examples; one with a sequence to compute counts as computed
+	Tokens                     int64
+	Duration                   time.Duration
+}
+
+// Options of pass one.
+type Options struct {
+	MicroBatchTokens int                          // rows computed together
+	Waiting          func()                       // called once if another process is writing the cache
+	Started          func(sequences int)          // called once before the first is computed, if any is
+	Progress         func(sequences, tokens int)  // called after every micro-batch with what it added
+	Graph            func() (*model.Graph, error) // a forward-only graph of the reference, asked for when something is missing
+}
+
+// syncEvery is the time after which computed log-probs are made safe on disk.
+const syncEvery = 2 * time.Second
+
+// Keys are the cache keys of all sequences of examples, in order.
+func Keys(examples ...[]data.Example) []refcache.Key {
+	var keys []refcache.Key
+	for _, set := range examples {
+		for _, e := range set {
+			for _, s := range e.Sequences {
+				keys = append(keys, refcache.KeyOf(s.IDs, s.First))
+			}
+		}
+	}
+	return keys
+}
+
+// Fill computes what the cache, opened with the examples' Keys, lacks. When ctx ends it stops after the micro-batch at
+// hand; what was computed stays in the cache.
+func Fill(ctx context.Context, c *refcache.Cache, examples []data.Example, o Options) (st Stats, err error) {
+	start := time.Now()
+	defer func() { st.Duration = time.Since(start) }()
+	if len(c.Missing()) == 0 {
+		return count(examples, nil), nil
+	}
+	w, err := c.Lock(ctx, o.Waiting)
+	if err != nil {
+		return st, err
+	}
+	defer func() {
+		if cerr := w.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	wanted := Keys(examples)
+	missing := map[refcache.Key]bool{}
+	for _, i := range c.Missing() {
+		missing[wanted[i]] = true
+	}
+	st = count(examples, missing)
+	if len(missing) == 0 {
+		return st, nil
+	}
+	graph, err := o.Graph()
+	if err != nil {
+		return st, err
+	}
+	todo := incomplete(examples, missing)
+	rows := make([]int, len(todo))
+	for i, e := range todo {
+		rows[i] = data.Rows(*e)
+	}
+	if o.Started != nil {
+		o.Started(len(missing))
+	}
+	f := filler{writer: w, missing: missing}
+	synced := time.Now()
+	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
+		if err := ctx.Err(); err != nil {
+			return st, fmt.Errorf("pass one stopped; what was computed is in %s: %w", c.Path(), err)
+		}
+		done, tokens, err := f.compute(graph, todo[r.From:r.To])
+		if err != nil {
+			return st, err
+		}
+		st.Tokens += int64(tokens)
+		if time.Since(synced) > syncEvery {
+			if err := w.Sync(); err != nil {
+				return st, err
+			}
+			synced = time.Now()
+		}
+		if o.Progress != nil {
+			o.Progress(done, tokens)
+		}
+	}
+	return st, w.Sync()
+}
+
+// count says how many sequences and examples are to compute when those of the given keys are missing.
+func count(examples []data.Example, missing map[refcache.Key]bool) (st Stats) {
+	seen := map[refcache.Key]bool{}
+	for _, e := range examples {
+		compute := false
+		for _, k := range Keys([]data.Example{e}) {
+			compute = compute || missing[k]
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			if missing[k] {
+				st.Computed++
+			} else {
+				st.Reused++
+			}
+		}
+		if compute {
+			st.ComputedPairs++
+		} else {
+			st.ReusedPairs++
+		}
+	}
+	return st
+}
+
+// incomplete are the examples that bring a missing sequence for the first time.
+func incomplete(examples []data.Example, missing map[refcache.Key]bool) []*data.Example {
+	var todo []*data.Example
+	taken := map[refcache.Key]bool{}
+	for i := range examples {
+		fresh := false
+		for _, k := range Keys(examples[i : i+1]) {
+			if missing[k] && !taken[k] {
+				taken[k], fresh = true, true
+			}
+		}
+		if fresh {
+			todo = append(todo, &examples[i])
+		}
+	}
+	return todo
+}
+
+// filler computes examples and appends what was missing.
+type filler struct {
+	writer  *refcache.Writer
+	missing map[refcache.Key]bool
+	packer  data.Packer
+	batch   compute.Batch
+}
+
+// compute returns the number of sequences it put into the cache and the rows it took.
+func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens int, err error) {
+	f.packer.Pack(&f.batch, examples)
+	out, err := g.Forward(&f.batch)
+	if err != nil {
+		return 0, 0, err
+	}
+	// Targets are sorted by row; a sequence's lie in order of position.
+	perSequence := make([][]float32, f.batch.Sequences)
+	for i, t := range f.batch.Targets {
+		perSequence[t.Sequence] = append(perSequence[t.Sequence], float32(out.TokenLogps[i]))
+	}
+	n := 0
+	for _, e := range examples {
+		for _, s := range e.Sequences {
+			k := refcache.KeyOf(s.IDs, s.First)
+			if f.missing[k] {
+				if err := f.writer.Append(k, perSequence[n]); err != nil {
+					return done, tokens, fmt.Errorf("line %d: %w", e.Line, err)
+				}
+				delete(f.missing, k)
+				done++
+			}
+			n++
+		}
+	}
+	return done, f.batch.Rows(), nil
+}
+
+// Sums reads the log-probs of every example out of the cache.
+func Sums(c *refcache.Cache, examples []data.Example) ([]Logps, error) {
+	sums := make([]Logps, len(examples))
+	for i, e := range examples {
+		sums[i] = make(Logps, len(e.Sequences))
+		for j, s := range e.Sequences {
+			l, ok, err := c.Logps(refcache.KeyOf(s.IDs, s.First))
+			if err != nil {
+				return nil, err
+			}
+			if !ok || len(l) != len(s.IDs)-s.First {
+				return nil, fmt.Errorf("%s: no log-probs for line %d; run \"dpotrain precompute-ref\" again", c.Path(), e.Line)
+			}
+			for _, v := range l {
+				sums[i][j] += float64(v)
+			}
+		}
+	}
+	return sums, nil
+}
+
+// Reference is a frozen model as the cache knows it. Its weights are asked for only when something is missing.
+type Reference struct {
+	Name      string // of its folder, for people
+	Digest    model.Digest
+	Family    string // kernels that log-probs are computed with
+	Precision string
+	Load      func() (*model.Model, error)
+}
+
+// Bring is pass one: it opens the reference's cache in dir, computes what is missing of the sets of examples and returns
+// the log-probs of each set. path is the cache file.
+func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
+	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
+	c, err := refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...))
+	if err != nil {
+		return nil, "", st, err
+	}
+	defer c.Close()
+	var graph *model.Graph
+	defer func() {
+		if graph != nil {
+			graph.Close()
+		}
+	}()
+	o.Graph = func() (*model.Graph, error) {
+		m, err := ref.Load()
+		if err != nil {
+			return nil, fmt.Errorf("the log-probs of %d sequences are not in %s: %w", len(c.Missing()), c.Path(), err)
+		}
+		graph, err = m.NewGraph(model.GraphOptions{Rows: o.MicroBatchTokens})
+		return graph, err
+	}
+	st, err = Fill(ctx, c, slices.Concat(sets...), o)
+	if err != nil {
+		return nil, c.Path(), st, err
+	}
+	for _, set := range sets {
+		sums, err := Sums(c, set)
+		if err != nil {
+			return nil, c.Path(), st, err
+		}
+		logps = append(logps, sums)
+	}
+	return logps, c.Path(), st, nil
+}

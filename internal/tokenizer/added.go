@@ -1,0 +1,122 @@
+package tokenizer
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// matchSet finds added tokens in a text: the leftmost, and of those the longest.
+type matchSet struct {
+	root  node
+	first [256]bool // bytes with which a token can begin
+}
+
+// node is a node of a trie over bytes.
+type node struct {
+	next  map[byte]*node
+	token *addedToken // the token that ends here
+}
+
+// add looks for text from now on, which stands for a.
+func (m *matchSet) add(text string, a addedToken) {
+	if text == "" {
+		return
+	}
+	m.first[text[0]] = true
+	n := &m.root
+	for i := range len(text) {
+		if n.next == nil {
+			n.next = map[byte]*node{}
+		}
+		child := n.next[text[i]]
+		if child == nil {
+			child = &node{}
+			n.next[text[i]] = child
+		}
+		n = child
+	}
+	if n.token == nil { // two tokens may be the same once normalized: the smaller id wins
+		n.token = &a
+	}
+}
+
+// longest returns the longest token at the start of s, and its length; nil if there is none.
+func (m *matchSet) longest(s string) (*addedToken, int) {
+	var token *addedToken
+	length := 0
+	n := &m.root
+	for i := range len(s) {
+		if n = n.next[s[i]]; n == nil {
+			break
+		}
+		if n.token != nil {
+			token, length = n.token, i+1
+		}
+	}
+	return token, length
+}
+
+// section is a stretch of text: an added token, or text to be worked on.
+type section struct {
+	span
+	id int32 // of the added token, -1 for text
+}
+
+func (s section) isToken() bool { return s.id >= 0 }
+
+// cut divides s at the added tokens. A token takes in the white space beside it if it says so (lstrip, rstrip).
+func (m *matchSet) cut(s span) []section {
+	var out []section
+	text := s.text
+	done := 0 // bytes already in out
+	for i := 0; i < len(text); {
+		if !m.first[text[i]] {
+			i++
+			continue
+		}
+		token, n := m.longest(text[i:])
+		if token == nil {
+			i++
+			continue
+		}
+		start, end := i, i+n
+		i = end
+		if token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
+			continue
+		}
+		if token.LStrip {
+			start = len(strings.TrimRightFunc(text[:start], unicode.IsSpace))
+		}
+		if token.RStrip {
+			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+		}
+		start, end = max(start, done), max(end, done) // the token before may have taken white space that this one wants; tokenizers then gives it twice
+		if start > done {
+			out = append(out, section{s.slice(done, start), -1})
+		}
+		if end > start {
+			out = append(out, section{s.slice(start, end), int32(token.ID)})
+		}
+		done = end
+	}
+	if done < len(text) {
+		out = append(out, section{s.slice(done, len(text)), -1})
+	}
+	return out
+}
+
+func endsWithWord(s string) bool {
+	r, n := utf8.DecodeLastRuneInString(s)
+	return n > 0 && isWord(r)
+}
+
+func startsWithWord(s string) bool {
+	r, n := utf8.DecodeRuneInString(s)
+	return n > 0 && isWord(r)
+}
+
+// isWord is \w of Unicode's Technical Standard 18.
+func isWord(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
+}

@@ -1,0 +1,341 @@
+package tokenizer
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// bpe cuts words into pieces by byte-pair encoding: it begins with the single symbols of a word, runes or bytes, and joins
+// the two neighbours with the best rank until no more can be joined.
+type bpe struct {
+	byteLevel    bool           // symbols are bytes, else runes
+	bytes        [256]int32     // ids of byte symbols, or with byteFallback of <0x00> to <0xFF>; -1: none
+	runes        map[rune]int32 // ids of rune symbols
+	words        map[string]int32
+	merges       map[uint64]merge // by pairKey
+	unknown      int32            // id of what has no id, -1: it is dropped
+	fuseUnknown  bool             // neighbours without id become one
+	byteFallback bool             // runes without id become bytes
+
+	cache   wordCache
+	scratch sync.Pool // of *bpeScratch
+}
+
+// merge says what a pair becomes, and how early.
+type merge struct{ rank, id int32 }
+
+func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
+
+// newBPE builds the model. vocab has its own pieces, ids those and the added tokens.
+func newBPE(f *modelFile, vocab, ids map[string]int32, byteLevel bool) (*bpe, error) {
+	if f.Dropout != nil && *f.Dropout != 0 {
+		return nil, fmt.Errorf("model.dropout: %g makes the ids random; set it to null", *f.Dropout)
+	}
+	if f.ContinuingSubwordPrefix != nil && *f.ContinuingSubwordPrefix != "" {
+		return nil, errors.New("model.continuing_subword_prefix: not supported; use a tokenizer without it")
+	}
+	if f.EndOfWordSuffix != nil && *f.EndOfWordSuffix != "" {
+		return nil, errors.New("model.end_of_word_suffix: not supported; use a tokenizer without it")
+	}
+	m := &bpe{
+		byteLevel: byteLevel, runes: map[rune]int32{}, unknown: -1,
+		fuseUnknown: f.FuseUnk, byteFallback: f.ByteFallback,
+	}
+	m.scratch.New = func() any { return new(bpeScratch) }
+	m.cache.seed = maphash.MakeSeed()
+
+	if f.UnkToken != nil && *f.UnkToken != "" {
+		id, ok := ids[*f.UnkToken]
+		if !ok {
+			return nil, fmt.Errorf("model.unk_token: %.100q is not in the vocabulary; add it or set it to null", *f.UnkToken)
+		}
+		m.unknown = id
+	}
+	for b := range m.bytes {
+		text := fmt.Sprintf("<0x%02X>", b)
+		if byteLevel {
+			text = string(byteRunes[b])
+		}
+		id, ok := vocab[text]
+		if !ok {
+			id = -1
+			if byteLevel && f.ByteFallback {
+				return nil, fmt.Errorf("model.byte_fallback: not supported for a byte-level vocabulary that lacks %.100q", text)
+			}
+		}
+		m.bytes[b] = id
+	}
+	if f.IgnoreMerges {
+		m.words = make(map[string]int32, len(vocab))
+	}
+	for text, id := range vocab {
+		if r, n := utf8.DecodeRuneInString(text); n > 0 && n == len(text) {
+			m.runes[r] = id
+		}
+		if f.IgnoreMerges && text != "" {
+			if byteLevel {
+				raw, ok := bytesOf(text)
+				if !ok {
+					continue // holds runes that no byte becomes: never met
+				}
+				text = string(raw)
+			}
+			m.words[text] = id
+		}
+	}
+	pairs, err := readMerges(f.Merges)
+	if err != nil {
+		return nil, err
+	}
+	m.merges = make(map[uint64]merge, len(pairs))
+	for rank, p := range pairs {
+		left, okLeft := vocab[p[0]]
+		right, okRight := vocab[p[1]]
+		joined, ok := vocab[p[0]+p[1]]
+		if !okLeft || !okRight || !ok {
+			return nil, fmt.Errorf("model.merges[%d]: %.100q and %.100q, or the two joined, are not in the vocabulary", rank, p[0], p[1])
+		}
+		m.merges[pairKey(left, right)] = merge{int32(rank), joined}
+	}
+	return m, nil
+}
+
+// part is an id and the bytes [start, end) of the word that it stands for.
+type part struct{ id, start, end int32 }
+
+// encode yields the pieces of a word.
+func (m *bpe) encode(word string, yield func(part)) {
+	if id, ok := m.words[word]; ok {
+		yield(part{id, 0, int32(len(word))})
+		return
+	}
+	parts, ok := m.cache.get(word)
+	if !ok {
+		s := m.scratch.Get().(*bpeScratch)
+		defer func() {
+			if cap(s.symbols) <= maxKeptSymbols {
+				m.scratch.Put(s)
+			}
+		}()
+		m.start(s, word)
+		parts = m.join(s)
+		m.cache.put(word, parts)
+	}
+	for _, p := range parts {
+		yield(p)
+	}
+}
+
+// symbol is a piece of a word while it is being put together, in a doubly linked list.
+type symbol struct {
+	part
+	previous, next int32 // -1: none
+}
+
+// candidate is a pair of neighbours that may be joined. It is void once one of the two has changed.
+type candidate struct{ rank, at, left, right, id int32 }
+
+// before is the order of joining: by rank, then from left to right.
+func (c candidate) before(d candidate) bool {
+	return c.rank < d.rank || c.rank == d.rank && c.at < d.at
+}
+
+const maxKeptSymbols = 1 << 16 // scratch memory larger than this is given back
+
+// bpeScratch is memory that words share.
+type bpeScratch struct {
+	symbols []symbol
+	heap    []candidate
+	parts   []part
+}
+
+func (s *bpeScratch) add(id int32, start, end int) {
+	k := int32(len(s.symbols))
+	s.symbols = append(s.symbols, symbol{part{id, int32(start), int32(end)}, k - 1, k + 1})
+}
+
+// start fills s.symbols with the single symbols of word.
+func (m *bpe) start(s *bpeScratch, word string) {
+	s.symbols = s.symbols[:0]
+	unknown := false // the symbol before this one is the unknown one
+	addUnknown := func(i, j int) {
+		switch {
+		case m.unknown < 0:
+		case unknown && m.fuseUnknown:
+			s.symbols[len(s.symbols)-1].end = int32(j)
+		default:
+			s.add(m.unknown, i, j)
+			unknown = true
+		}
+	}
+	if m.byteLevel {
+		for i := range len(word) {
+			if id := m.bytes[word[i]]; id >= 0 {
+				s.add(id, i, i+1)
+				unknown = false
+			} else {
+				addUnknown(i, i+1)
+			}
+		}
+	} else {
+		for i, r := range word {
+			j := i + utf8.RuneLen(r)
+			if id, ok := m.runes[r]; ok {
+				s.add(id, i, j)
+				unknown = false
+			} else if m.byteFallback && m.haveBytes(word[i:j]) {
+				for k := i; k < j; k++ {
+					s.add(m.bytes[word[k]], k, k+1)
+				}
+				unknown = false
+			} else {
+				addUnknown(i, j)
+			}
+		}
+	}
+	if n := len(s.symbols); n > 0 {
+		s.symbols[n-1].next = -1
+	}
+}
+
+func (m *bpe) haveBytes(s string) bool {
+	for i := range len(s) {
+		if m.bytes[s[i]] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// join joins the symbols of s and returns what is left; n symbols take O(n log n).
+func (m *bpe) join(s *bpeScratch) []part {
+	s.heap = s.heap[:0]
+	for i := range s.symbols {
+		m.propose(s, int32(i))
+	}
+	for len(s.heap) > 0 {
+		c := s.pop()
+		left := &s.symbols[c.at]
+		if left.id != c.left || left.next < 0 || s.symbols[left.next].id != c.right {
+			continue
+		}
+		right := &s.symbols[left.next]
+		left.id, left.end, left.next = c.id, right.end, right.next
+		right.id = -1
+		if left.next >= 0 {
+			s.symbols[left.next].previous = c.at
+		}
+		if left.previous >= 0 {
+			m.propose(s, left.previous)
+		}
+		m.propose(s, c.at)
+	}
+	s.parts = s.parts[:0]
+	if len(s.symbols) == 0 {
+		return s.parts
+	}
+	for i := int32(0); i >= 0; i = s.symbols[i].next {
+		s.parts = append(s.parts, s.symbols[i].part)
+	}
+	return s.parts
+}
+
+// propose makes symbol at and its neighbour to the right a candidate, if they can be joined.
+func (m *bpe) propose(s *bpeScratch, at int32) {
+	left := s.symbols[at]
+	if left.next < 0 {
+		return
+	}
+	right := s.symbols[left.next].id
+	if join, ok := m.merges[pairKey(left.id, right)]; ok {
+		s.push(candidate{join.rank, at, left.id, right, join.id})
+	}
+}
+
+// push and pop keep s.heap a binary heap; container/heap would box every candidate.
+func (s *bpeScratch) push(c candidate) {
+	s.heap = append(s.heap, c)
+	i := len(s.heap) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !c.before(s.heap[parent]) {
+			break
+		}
+		s.heap[i] = s.heap[parent]
+		i = parent
+	}
+	s.heap[i] = c
+}
+
+func (s *bpeScratch) pop() candidate {
+	top := s.heap[0]
+	n := len(s.heap) - 1
+	c := s.heap[n]
+	s.heap = s.heap[:n]
+	if n == 0 {
+		return top
+	}
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= n {
+			break
+		}
+		if child+1 < n && s.heap[child+1].before(s.heap[child]) {
+			child++
+		}
+		if !s.heap[child].before(c) {
+			break
+		}
+		s.heap[i] = s.heap[child]
+		i = child
+	}
+	s.heap[i] = c
+	return top
+}
+
+// wordCache remembers the pieces of short words: most words of a text have been seen before. It is split into shards
+// so that goroutines seldom wait for each other; a full shard is emptied.
+type wordCache struct {
+	seed   maphash.Seed
+	shards [64]struct {
+		sync.RWMutex
+		words map[string][]part
+	}
+}
+
+const (
+	maxCachedWord = 64   // bytes
+	maxShardWords = 2048 // 131,072 words in all, at most some 100 MB
+)
+
+// get returns the pieces of word, not to be changed.
+func (c *wordCache) get(word string) ([]part, bool) {
+	if len(word) > maxCachedWord {
+		return nil, false
+	}
+	shard := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
+	shard.RLock()
+	defer shard.RUnlock()
+	parts, ok := shard.words[word]
+	return parts, ok
+}
+
+// put remembers copies of word and parts.
+func (c *wordCache) put(word string, parts []part) {
+	if len(word) > maxCachedWord {
+		return
+	}
+	parts = append([]part(nil), parts...)
+	shard := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
+	shard.Lock()
+	defer shard.Unlock()
+	if shard.words == nil || len(shard.words) >= maxShardWords {
+		shard.words = map[string][]part{}
+	}
+	shard.words[strings.Clone(word)] = parts
+}

@@ -1,0 +1,246 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Limits on what a folder may bring. The largest known tokenizer.json has 33 MB, the longest known piece some 1,000 bytes.
+const (
+	maxFile    = 1 << 28 // bytes of a file
+	maxPiece   = 1 << 14 // bytes of a vocabulary entry or added token
+	maxContent = 256     // bytes that a normalizer, pre-tokenizer or decoder puts in
+	maxSteps   = 64      // normalizers, pre-tokenizers, post-processors and decoders together
+)
+
+// tokenizerFile is tokenizer.json.
+type tokenizerFile struct {
+	AddedTokens   []addedToken `json:"added_tokens"`
+	Normalizer    *component   `json:"normalizer"`
+	PreTokenizer  *component   `json:"pre_tokenizer"`
+	PostProcessor *component   `json:"post_processor"`
+	Decoder       *component   `json:"decoder"`
+	Model         modelFile    `json:"model"`
+}
+
+// addedToken is an entry of added_tokens, and of added_tokens_decoder in tokenizer_config.json, where the id is the key.
+type addedToken struct {
+	ID         int64  `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+// component is a normalizer, pre-tokenizer, post-processor or decoder; Type says which fields count.
+type component struct {
+	Type string `json:"type"`
+
+	Normalizers   []component `json:"normalizers"`
+	Pretokenizers []component `json:"pretokenizers"`
+	Processors    []component `json:"processors"`
+	Decoders      []component `json:"decoders"`
+
+	Pattern          *pattern `json:"pattern"`
+	Content          string   `json:"content"`
+	Prepend          string   `json:"prepend"`
+	StripLeft        bool     `json:"strip_left"`
+	StripRight       bool     `json:"strip_right"`
+	Behavior         string   `json:"behavior"`
+	Invert           bool     `json:"invert"`
+	IndividualDigits bool     `json:"individual_digits"`
+	AddPrefixSpace   *bool    `json:"add_prefix_space"`
+	UseRegex         *bool    `json:"use_regex"`
+	Replacement      string   `json:"replacement"`
+	PrependScheme    string   `json:"prepend_scheme"`
+	Split            *bool    `json:"split"`
+	Start            int      `json:"start"`
+	Stop             int      `json:"stop"`
+
+	Single        []templatePiece            `json:"single"`
+	SpecialTokens map[string]templateSpecial `json:"special_tokens"`
+}
+
+type pattern struct {
+	String *string `json:"String"`
+	Regex  *string `json:"Regex"`
+}
+
+// templatePiece is a place in a TemplateProcessing: the sequence, or ids that special_tokens lists.
+type templatePiece struct {
+	Sequence     *templateID `json:"Sequence"`
+	SpecialToken *templateID `json:"SpecialToken"`
+}
+
+type templateID struct {
+	ID string `json:"id"`
+}
+
+type templateSpecial struct {
+	IDs []int64 `json:"ids"`
+}
+
+// modelFile is the key model. Vocab and Merges are read once Type is known: their shapes depend on it.
+type modelFile struct {
+	Type                    string          `json:"type"`
+	Dropout                 *float64        `json:"dropout"`
+	UnkToken                *string         `json:"unk_token"`
+	ContinuingSubwordPrefix *string         `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         *string         `json:"end_of_word_suffix"`
+	FuseUnk                 bool            `json:"fuse_unk"`
+	ByteFallback            bool            `json:"byte_fallback"`
+	IgnoreMerges            bool            `json:"ignore_merges"`
+	Vocab                   json.RawMessage `json:"vocab"`
+	Merges                  json.RawMessage `json:"merges"`
+}
+
+// configFile is tokenizer_config.json, and special_tokens_map.json, which has the roles only.
+type configFile struct {
+	Class              string                `json:"tokenizer_class"`
+	AddBOS             *bool                 `json:"add_bos_token"`
+	AddEOS             *bool                 `json:"add_eos_token"`
+	AddPrefixSpace     *bool                 `json:"add_prefix_space"`
+	AddedTokensDecoder map[string]addedToken `json:"added_tokens_decoder"`
+
+	BOS  roleText `json:"bos_token"`
+	EOS  roleText `json:"eos_token"`
+	Unk  roleText `json:"unk_token"`
+	Sep  roleText `json:"sep_token"`
+	Pad  roleText `json:"pad_token"`
+	CLS  roleText `json:"cls_token"`
+	Mask roleText `json:"mask_token"`
+}
+
+// roles returns the texts by their keys, empty ones included.
+func (c *configFile) roles() map[string]string {
+	return map[string]string{
+		"bos_token": string(c.BOS), "eos_token": string(c.EOS), "unk_token": string(c.Unk), "sep_token": string(c.Sep),
+		"pad_token": string(c.Pad), "cls_token": string(c.CLS), "mask_token": string(c.Mask),
+	}
+}
+
+// roleText is the text of a token: a string, or an object that has it as content.
+type roleText string
+
+func (r *roleText) UnmarshalJSON(data []byte) error {
+	var object struct {
+		Content string `json:"content"`
+	}
+	if len(data) > 0 && data[0] == '{' {
+		err := json.Unmarshal(data, &object)
+		*r = roleText(object.Content)
+		return err
+	}
+	return json.Unmarshal(data, (*string)(r))
+}
+
+// generationFile is generation_config.json.
+type generationFile struct {
+	BOS idList `json:"bos_token_id"`
+	EOS idList `json:"eos_token_id"`
+}
+
+// idList is one id or a list of ids.
+type idList []int64
+
+func (l *idList) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		return json.Unmarshal(data, (*[]int64)(l))
+	}
+	var one *int64
+	if err := json.Unmarshal(data, &one); err != nil || one == nil {
+		return err
+	}
+	*l = idList{*one}
+	return nil
+}
+
+// readJSON decodes dir/name into v. Errors name the file and, where the content is at fault, the byte and the key.
+func readJSON(dir, name string, v any) error {
+	path := filepath.Join(dir, name)
+	f, err := os.Open(path)
+	if err != nil {
+		return err // names the path
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxFile {
+		return fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, maxFile)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, jsonError(err, ""))
+	}
+	return nil
+}
+
+// jsonError puts the place or key of a JSON error into words. key leads to the value that was decoded.
+func jsonError(err error, key string) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w; fetch the file again", syntax.Offset, err)
+	case errors.As(err, &kind):
+		field := strings.Trim(key+"."+kind.Field, ".")
+		return fmt.Errorf("%.200q: JSON %.40s where %s belongs; fetch the file again", field, kind.Value, kind.Type)
+	}
+	return err
+}
+
+// readMerges decodes merges, which are pairs of texts or texts with one space between the two.
+func readMerges(data json.RawMessage) ([][2]string, error) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 {
+		return nil, errors.New("model.merges: missing; it is a list of pairs")
+	}
+	var lists [][]string
+	if err := json.Unmarshal(data, &lists); err == nil {
+		pairs := make([][2]string, len(lists))
+		for i, l := range lists {
+			if len(l) != 2 {
+				return nil, fmt.Errorf("model.merges[%d]: %d texts, want 2", i, len(l))
+			}
+			pairs[i] = [2]string(l)
+		}
+		return pairs, nil
+	}
+	var lines []string
+	if err := json.Unmarshal(data, &lines); err != nil {
+		return nil, jsonError(err, "model.merges")
+	}
+	pairs := make([][2]string, 0, len(lines))
+	for i, line := range lines {
+		if strings.HasPrefix(line, "#version") {
+			continue
+		}
+		left, right, ok := strings.Cut(line, " ")
+		if !ok || strings.Contains(right, " ") {
+			return nil, fmt.Errorf("model.merges[%d]: %.100q is not two texts with one space between them", i, line)
+		}
+		pairs = append(pairs, [2]string{left, right})
+	}
+	return pairs, nil
+}
+
+func unsupported(key, kind, supported string) error {
+	return fmt.Errorf("%s: type %.100q is not supported; supported are %s", key, kind, supported)
+}
+
+// checkContent refuses texts with which a short input could be blown up.
+func checkContent(text, key string) error {
+	if len(text) > maxContent {
+		return fmt.Errorf("%s: %d bytes, more than %d", key, len(text), maxContent)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package tokenizer turns text into token ids and back, as the Hugging Face tokenizer of a model folder does.
+//
+// Load is given a model folder and reads its tokenizer.json, tokenizer_config.json and, where they exist,
+// special_tokens_map.json and generation_config.json. The Tokenizer it returns never changes and may be used from many
+// goroutines. On its way through Encode a text
+//
+//  1. is cut at the added tokens, such as <|im_end|> (added.go),
+//  2. is normalized between them (normalize.go),
+//  3. is cut into words (pretokenize.go; scan.go holds the well-known patterns, written by hand),
+//  4. becomes ids, word by word (bpe.go),
+//  5. gets the ids that belong around every sequence, such as BOS (postprocess.go).
+//
+// Text travels as spans (span.go), which know the original bytes behind every byte, so that each id can be led back to
+// the text it stands for. Offsets are bytes of the original text. They differ from Hugging Face's, which count
+// characters, leave out the space before a word where trim_offsets says so, and give an invented space the place of the
+// character after it; here an invented space is an empty range.
+//
+// Only BPE is implemented, byte-level (GPT-2, Llama 3, Qwen) and SentencePiece style (Llama 2, Mistral, Phi-3). A
+// component that is not implemented is an error of Load, never an approximation. To add one: a case in compileNormalizer,
+// compileSplitter, compileDecoder or compileTemplate, its fields in component (files.go), and a row in the tables of
+// tokenizer_test.go. truncation and padding of tokenizer.json are left out on purpose, as they are in transformers
+// unless asked for; so is clean_up_tokenization_spaces.
+package tokenizer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+const (
+	maxText = 1 << 24 // longest text Encode takes, also after normalization, in bytes
+	maxID   = 1 << 24 // ids are smaller than this
+)
+
+// Tokenizer is a loaded tokenizer. It is safe for concurrent use.
+type Tokenizer struct {
+	files []string
+
+	rawAdded        matchSet // added tokens looked for in the text as it is
+	normalizedAdded matchSet // added tokens looked for after normalization
+	normalizers     []normalizer
+	splitters       []splitter
+	model           *bpe
+	post            template
+	decoders        []decoder
+
+	texts   map[int32]string // every id's text as tokenizer.json writes it
+	skipped map[int32]bool   // ids that Decode leaves out on request
+	size    int
+
+	special       map[string]string
+	bos, eos, pad *Special
+}
+
+// Encoding is a text as ids. Offsets has one entry per id.
+type Encoding struct {
+	IDs     []int32
+	Offsets []Offset
+}
+
+// Offset is the range [Start, End) of bytes of the original text that an id stands for. Ranges ascend; several ids within
+// one character of a normalized text share its range. An id for a space that the tokenizer invented has an empty range
+// at its place, an id added around the text has {0, 0}.
+type Offset struct{ Start, End int }
+
+// Special is a token with a role, such as the end of a sequence.
+type Special struct {
+	ID   int32
+	Text string
+}
+
+// Encode returns the ids of text. With addSpecial it also adds what the tokenizer puts around every single sequence, as
+// add_special_tokens=True does in transformers. Special tokens written out in text become their ids either way.
+//
+// It returns an error if text is not valid UTF-8, is longer than 16 MiB before or after normalization, or makes a regular
+// expression of tokenizer.json run too long.
+func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
+	if len(text) > maxText {
+		return Encoding{}, fmt.Errorf("text has %d bytes, more than the %d that can be encoded at once; cut it", len(text), maxText)
+	}
+	if !utf8.ValidString(text) {
+		return Encoding{}, fmt.Errorf("text is not valid UTF-8 at byte %d; write it as UTF-8", validPrefix(text))
+	}
+	enc := Encoding{IDs: make([]int32, 0, len(text)/3+4), Offsets: make([]Offset, 0, len(text)/3+4)}
+	if addSpecial {
+		enc.addSpecial(t.post.prefix)
+	}
+	for _, raw := range t.rawAdded.cut(span{text: text}) {
+		if raw.isToken() {
+			enc.add(raw.id, raw.source(0, len(raw.text)))
+			continue
+		}
+		normal := raw.span
+		var err error
+		for _, normalize := range t.normalizers {
+			if normal, err = normalize(normal); err != nil {
+				return Encoding{}, err
+			}
+		}
+		for _, s := range t.normalizedAdded.cut(normal) {
+			if s.isToken() {
+				enc.add(s.id, s.source(0, len(s.text)))
+				continue
+			}
+			if err := t.encodePlain(&enc, s.span); err != nil {
+				return Encoding{}, err
+			}
+		}
+	}
+	if addSpecial {
+		enc.addSpecial(t.post.suffix)
+	}
+	return enc, nil
+}
+
+// encodePlain appends the ids of normalized text without added tokens.
+func (t *Tokenizer) encodePlain(enc *Encoding, s span) error {
+	words := []span{s}
+	for _, split := range t.splitters {
+		next := make([]span, 0, len(words)+len(s.text)/4)
+		for _, w := range words {
+			var err error
+			if next, err = split(w, next); err != nil {
+				return err
+			}
+		}
+		words = next
+	}
+	for _, w := range words {
+		t.model.encode(w.text, func(p part) { enc.add(p.id, w.source(int(p.start), int(p.end))) })
+	}
+	return nil
+}
+
+func (e *Encoding) add(id int32, o Offset) {
+	e.IDs = append(e.IDs, id)
+	e.Offsets = append(e.Offsets, o)
+}
+
+func (e *Encoding) addSpecial(ids []int32) {
+	for _, id := range ids {
+		e.add(id, Offset{})
+	}
+}
+
+// VocabSize is one more than the largest id, added tokens included. A model may have more rows than that.
+func (t *Tokenizer) VocabSize() int { return t.size }
+
+// BOS is the token that begins a sequence, if the tokenizer names one.
+func (t *Tokenizer) BOS() (Special, bool) { return t.bos.value() }
+
+// EOS is the token that ends a sequence, if the tokenizer names one.
+func (t *Tokenizer) EOS() (Special, bool) { return t.eos.value() }
+
+// Pad is the token that fills up short sequences, if the tokenizer names one and has it.
+func (t *Tokenizer) Pad() (Special, bool) { return t.pad.value() }
+
+func (s *Special) value() (Special, bool) {
+	if s == nil {
+		return Special{}, false
+	}
+	return *s, true
+}
+
+// SpecialTokens returns the texts of the tokens with a role, keyed by bos_token, eos_token, unk_token, sep_token,
+// pad_token, cls_token and mask_token, as chat templates see them. Roles nobody has are absent.
+func (t *Tokenizer) SpecialTokens() map[string]string { return maps.Clone(t.special) }
+
+// Files names the files of the folder that belong beside a saved model for the tokenizer to load there.
+func (t *Tokenizer) Files() []string { return slices.Clone(t.files) }
+
+// validPrefix is the length of the longest prefix of s that is valid UTF-8.
+func validPrefix(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}

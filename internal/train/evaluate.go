@@ -1,0 +1,157 @@
+package train
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"dpotrain/internal/eval"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/report"
+	"dpotrain/internal/score"
+)
+
+// EvalOptions are what evaluation is asked besides Options, whose Model is the model to evaluate and whose Data the
+// held-out examples.
+type EvalOptions struct {
+	Ref       string // folder of the reference; empty: the run's
+	JSON      bool   // one JSON object instead of a table
+	LossGiven bool   // a config or a flag says the loss
+}
+
+// RunConfig is the resolved config of the run that made the model in dir, which may be a checkpoint; empty if there is
+// none.
+func RunConfig(dir string) string {
+	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
+		path := filepath.Join(d, ConfigFile)
+		if _, err := os.Stat(path); dir != "" && err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Eval evaluates a model on held-out examples and prints the metrics. The same examples give the same numbers as the
+// evaluation inside training, bit for bit where the weights are saved as float32.
+func Eval(ctx context.Context, req Request, e EvalOptions) error {
+	o := &req.Options
+	if !e.LossGiven {
+		return fmt.Errorf("%s was not made by a run of dpotrain; say the loss with --loss, or give --config", o.Model)
+	}
+	l, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta})
+	if err != nil {
+		return err
+	}
+	o.EvalData = ""
+	in, err := Open(req, o.Model, l)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	in.logData(req.Log, o)
+	if len(in.Train.Examples) == 0 {
+		return fmt.Errorf("%s: no row is left to evaluate", o.Data)
+	}
+	var refs []score.Logps
+	if l.Needs().Reference {
+		ref, err := in.referenceOf(req, e.Ref)
+		if err != nil {
+			return err
+		}
+		sums, err := PassOne(ctx, req, ref, in.Train.Examples)
+		if err != nil {
+			return err
+		}
+		refs = sums[0]
+	}
+	g, err := in.Policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(in.Train.Examples, o.MicroBatchTokens)})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	bar := report.NewProgress(req.Stderr, "evaluating", int64(len(in.Train.Examples)), "examples")
+	t, err := eval.Run(ctx, g, in.Train.Examples, refs, l, o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
+	bar.Done()
+	if err != nil {
+		return err
+	}
+	row := report.Row{report.Int("examples", int64(t.Examples())), report.Float("loss", t.Loss())}
+	row = t.Metrics(row, "")
+	if e.JSON {
+		_, err = fmt.Fprintf(req.Stdout, "%s\n", row.JSON())
+		return err
+	}
+	var table [][]string
+	for _, m := range row {
+		table = append(table, []string{m.Name, m.String(), unitOf(m.Name)})
+	}
+	report.Table(req.Stdout, []string{"metric", "value", "unit"}, table)
+	return nil
+}
+
+// unitOf is the unit of a metric.
+func unitOf(metric string) string {
+	switch metric {
+	case "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins":
+		return "nats a completion"
+	case "rewards/accuracies", "rewards/ties", "mean_token_accuracy":
+		return "share"
+	case "entropy":
+		return "nats a token"
+	}
+	return ""
+}
+
+// referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights
+// are needed only for what the cache lacks and must still be the same.
+func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error) {
+	o := &req.Options
+	if given != "" {
+		o.RefModel = given
+		ref, _, err := in.reference(req, false)
+		return ref, err
+	}
+	info, err := readRunInfo(o.Model)
+	if err != nil {
+		return score.Reference{}, err
+	}
+	var d model.Digest
+	if n, err := hex.Decode(d[:], []byte(info.Reference)); err != nil || n != len(d) {
+		return score.Reference{}, fmt.Errorf("%s: %s names no reference model; give its folder with --ref", o.Model, RunFile)
+	}
+	return newReference(o, in.Device, d, func() (*model.Model, error) {
+		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
+		m, err := model.Load(o.RefModel, in.Device)
+		if err != nil {
+			return nil, fmt.Errorf("%w; %s", err, advice)
+		}
+		if m.Digest() != d {
+			return nil, fmt.Errorf("ref_model %s is not the model any more that the run was made with; %s", o.RefModel, advice)
+		}
+		return m, nil
+	}), nil
+}
+
+func readRunInfo(dir string) (runInfo, error) {
+	var info runInfo
+	path := filepath.Join(dir, RunFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return info, fmt.Errorf("%s: no such file, so the reference model is not known; give its folder with --ref", path)
+	}
+	if err != nil {
+		return info, err
+	}
+	if err := json.Unmarshal(text, &info); err != nil {
+		return info, fmt.Errorf("%s: %w", path, err)
+	}
+	if info.Version > runFileVersion {
+		return info, fmt.Errorf("%s: version %d is newer than this program knows (%d); use a newer dpotrain", path, info.Version, runFileVersion)
+	}
+	return info, nil
+}

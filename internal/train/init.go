@@ -1,0 +1,58 @@
+package train
+
+import (
+	"fmt"
+	"os"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/compute"
+	"dpotrain/internal/compute/cpu"
+	"dpotrain/internal/data"
+	"dpotrain/internal/model"
+)
+
+// InitOptions say what model to make.
+type InitOptions struct {
+	Config    string // path of a config.json
+	Tokenizer string // folder
+	Output    string // folder
+	Seed      uint64
+}
+
+// Init makes a model with random weights and returns the number of its parameters.
+func Init(o InitOptions) (int, error) {
+	text, err := os.ReadFile(o.Config)
+	if err != nil {
+		return 0, err
+	}
+	c, err := model.ParseConfig(o.Config, text)
+	if err != nil {
+		return 0, err
+	}
+	r, err := data.Open(o.Tokenizer)
+	if err != nil {
+		return 0, err
+	}
+	if n := r.VocabSize(); n > c.Spec.Vocab {
+		return 0, fmt.Errorf("%s: vocab_size %d is too small for the %d ids of the tokenizer in %s", o.Config, c.Spec.Vocab, n, o.Tokenizer)
+	}
+	if _, err := os.Stat(o.Output); err == nil {
+		return 0, fmt.Errorf("%s is there already; choose another --output", o.Output)
+	}
+	dev, err := cpu.New(compute.Options{Threads: 1})
+	if err != nil {
+		return 0, err
+	}
+	defer dev.Close()
+	m := model.NewRandom(c, dev, o.Seed)
+	weights, err := m.Tensors("F32")
+	if err != nil {
+		return 0, err
+	}
+	files, err := r.Files()
+	if err != nil {
+		return 0, err
+	}
+	files["config.json"] = c.Text("float32")
+	return m.Len(), checkpoint.WriteModel(o.Output, weights, files)
+}

@@ -1,0 +1,85 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/model"
+	"dpotrain/internal/safetensors"
+)
+
+// optimizer is AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) as torch.optim.AdamW computes it, with moments in
+// float32.
+type optimizer struct {
+	model *model.Model
+	dev   compute.Device
+	m, v  compute.Buffer // first and second moments, laid out like the model's W
+	c     compute.AdamW
+	decay float64
+}
+
+func newOptimizer(m *model.Model, dev compute.Device, o *Options) *optimizer {
+	return &optimizer{model: m, dev: dev, m: dev.Alloc(m.Len()), v: dev.Alloc(m.Len()), decay: o.WeightDecay,
+		c: compute.AdamW{Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Epsilon: o.AdamEpsilon}}
+}
+
+// update takes one step, the first being 1, with gradients multiplied by gradScale.
+func (a *optimizer) update(step int, learningRate, gradScale float64) {
+	a.c.Step, a.c.LearningRate, a.c.GradScale = step, learningRate, gradScale
+	for _, p := range a.model.Params {
+		a.c.WeightDecay = 0
+		if p.Decay {
+			a.c.WeightDecay = a.decay
+		}
+		a.dev.AdamW(a.model.W, a.model.G, a.m, a.v, p.Off, p.Off+p.Len(), a.c)
+	}
+}
+
+// Names of the moments in a checkpoint, as torch calls them, in front of the parameter's own.
+const (
+	firstMoment  = "exp_avg."
+	secondMoment = "exp_avg_sq."
+)
+
+// tensors are the moments for a checkpoint.
+func (a *optimizer) tensors() ([]safetensors.Tensor, error) {
+	var ts []safetensors.Tensor
+	for _, p := range a.model.Params {
+		for _, x := range []struct {
+			prefix string
+			buf    compute.Buffer
+		}{{firstMoment, a.m}, {secondMoment, a.v}} {
+			t, err := safetensors.Encode(x.prefix+p.Name, p.Shape, a.model.Values(x.buf, p), "F32")
+			if err != nil {
+				return nil, err
+			}
+			ts = append(ts, t)
+		}
+	}
+	return ts, nil
+}
+
+// restore takes the moments out of a checkpoint.
+func (a *optimizer) restore(f *safetensors.File) error {
+	if err := restore(a.model, a.m, f, firstMoment); err != nil {
+		return err
+	}
+	return restore(a.model, a.v, f, secondMoment)
+}
+
+// restore fills a buffer laid out like the model's W from the tensors whose names are the parameters' with a prefix.
+func restore(m *model.Model, b compute.Buffer, f *safetensors.File, prefix string) error {
+	for _, p := range m.Params {
+		t, ok := f.Tensor(prefix + p.Name)
+		if !ok || t.Len() != p.Len() {
+			return fmt.Errorf("%s of %s is missing or misshapen; the checkpoint belongs to another model", strings.TrimSuffix(prefix, "."), p.Name)
+		}
+		values := make([]float32, p.Len())
+		if err := t.Float32(values); err != nil {
+			return err
+		}
+		m.SetValues(b, p, values)
+	}
+	return nil
+}

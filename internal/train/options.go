@@ -1,0 +1,48 @@
+package train
+
+import (
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+)
+
+// Options are everything a run is made of. The field tags are the keys users write, in YAML, as flags and as
+// variables (see package config); the order of the fields is the order of the resolved config file. Defaults are
+// TRL's where TRL has the key.
+type Options struct {
+	Model       string `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
+	RefModel    string `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
+	Data        string `mapstructure:"data" help:"training pairs, a JSONL file" path:"file"`
+	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, a JSONL file; none: no evaluation" path:"file"`
+	OutputDir   string `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
+	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
+
+	Loss string   `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss: dpo, ipo, ipo_sum or sft"`
+	Beta *float64 `mapstructure:"beta" validate:"omitempty,gt=0" help:"strength of the pull towards the reference; default: the loss's own"`
+
+	Rows    data.Options    `mapstructure:",squash"`
+	Compute compute.Options `mapstructure:",squash"`
+
+	PerDeviceTrainBatchSize   int `mapstructure:"per_device_train_batch_size" default:"8" validate:"gte=1" help:"pairs a micro-step; times gradient_accumulation_steps it gives the pairs of an optimizer step"`
+	GradientAccumulationSteps int `mapstructure:"gradient_accumulation_steps" default:"1" validate:"gte=1" help:"see per_device_train_batch_size; only the product of the two matters"`
+	MicroBatchTokens          int `mapstructure:"micro_batch_tokens" default:"2048" validate:"gte=1" help:"rows computed together; fewer use less memory; a longer single pair is computed alone"`
+
+	LearningRate    float64 `mapstructure:"learning_rate" default:"1e-6" validate:"gte=0" help:"peak learning rate"`
+	LRSchedulerType string  `mapstructure:"lr_scheduler_type" default:"linear" validate:"oneof=linear cosine constant" help:"how the rate falls after warm-up: linear, cosine or constant"`
+	WarmupRatio     float64 `mapstructure:"warmup_ratio" default:"0" validate:"gte=0,lte=1" help:"share of all steps in which the rate rises from 0; warmup_steps goes first"`
+	WarmupSteps     float64 `mapstructure:"warmup_steps" default:"0" validate:"gte=0" help:"steps in which the rate rises from 0; below 1: a share of all steps"`
+	WeightDecay     float64 `mapstructure:"weight_decay" default:"0" validate:"gte=0" help:"AdamW's decoupled decay; biases and norm weights are left out"`
+	AdamBeta1       float64 `mapstructure:"adam_beta1" default:"0.9" validate:"gte=0,lt=1" help:"AdamW's decay of the first moment"`
+	AdamBeta2       float64 `mapstructure:"adam_beta2" default:"0.999" validate:"gte=0,lt=1" help:"AdamW's decay of the second moment"`
+	AdamEpsilon     float64 `mapstructure:"adam_epsilon" default:"1e-8" validate:"gt=0" help:"AdamW's epsilon"`
+	MaxGradNorm     float64 `mapstructure:"max_grad_norm" default:"1" validate:"gte=0" help:"global l2 norm to which gradients are clipped; 0 = no clipping"`
+
+	NumTrainEpochs float64 `mapstructure:"num_train_epochs" default:"3" validate:"gt=0" help:"passes over the training pairs"`
+	MaxSteps       int     `mapstructure:"max_steps" default:"-1" validate:"gte=-1" help:"optimizer steps; above 0 it takes the place of num_train_epochs"`
+	LoggingSteps   float64 `mapstructure:"logging_steps" default:"10" validate:"gt=0" help:"steps between console lines; below 1: a share of all steps"`
+	EvalSteps      float64 `mapstructure:"eval_steps" default:"0" validate:"gte=0" help:"steps between evaluations; below 1: a share of all steps; 0 = at the end only"`
+	SaveSteps      float64 `mapstructure:"save_steps" default:"500" validate:"gte=0" help:"steps between checkpoints; below 1: a share of all steps; 0 = none but on interruption"`
+	SaveTotalLimit int     `mapstructure:"save_total_limit" default:"0" validate:"gte=0" help:"checkpoints kept, the newest; 0 = all"`
+	SaveDtype      string  `mapstructure:"save_dtype" default:"float32" validate:"oneof=float32 bfloat16 float16" help:"number format of saved weights: float32, bfloat16 or float16"`
+
+	ResumeFromCheckpoint string `mapstructure:"resume_from_checkpoint" help:"checkpoint folder to go on from, or latest; the same as --resume" path:"dir"`
+}

@@ -1,0 +1,86 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/report"
+)
+
+// settings are what a checkpoint remembers of its run: the options, and the content of the inputs.
+type settings struct {
+	Options Options `json:"options"`
+	Data    string  `json:"data"` // digest of the training examples
+}
+
+func settingsOf(s checkpoint.State) (settings, error) {
+	var was settings
+	if err := json.Unmarshal(s.Settings, &was); err != nil {
+		return was, fmt.Errorf("resume: the checkpoint's settings are unreadable: %w", err)
+	}
+	return was, nil
+}
+
+// save writes a checkpoint of the step that has just ended.
+func (r *runner) save() (path string, err error) {
+	if err := r.metrics.Sync(); err != nil {
+		return "", err
+	}
+	var c checkpoint.Contents
+	if c.Files, err = r.files(); err != nil {
+		return "", err
+	}
+	if c.Weights, err = r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype)); err != nil {
+		return "", err
+	}
+	if r.o.SaveDtype != "float32" {
+		if c.Master, err = r.in.Policy.Tensors("F32"); err != nil {
+			return "", err
+		}
+	}
+	if c.Moments, err = r.adam.tensors(); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(settings{Options: *r.o, Data: digest(r.in.Train.Examples)})
+	if err != nil {
+		return "", err
+	}
+	c.State = checkpoint.State{Step: r.step, NumTokens: r.tokens, LossSum: r.lossSum, MetricsBytes: r.metrics.Bytes(), MicroBatchTokens: r.o.MicroBatchTokens, Settings: text}
+	if path, err = checkpoint.Save(r.o.OutputDir, c); err != nil {
+		return "", err
+	}
+	return path, checkpoint.Prune(r.o.OutputDir, r.o.SaveTotalLimit, path)
+}
+
+// restore goes on where a checkpoint was made.
+func (r *runner) restore(from *checkpoint.Checkpoint) error {
+	s := from.State
+	was, err := settingsOf(s)
+	if err != nil {
+		return err
+	}
+	if was.Data != digest(r.in.Train.Examples) {
+		return fmt.Errorf("resume: the training examples of %s are not those the run began with; the data, the tokenizer or the chat template has changed", r.o.Data)
+	}
+	master, err := from.Master()
+	if err != nil {
+		return err
+	}
+	if master != nil {
+		if err := restore(r.in.Policy, r.in.Policy.W, master, ""); err != nil {
+			return fmt.Errorf("%s: %w", from.Path(), err)
+		}
+	}
+	moments, err := from.Moments()
+	if err != nil {
+		return err
+	}
+	if err := r.adam.restore(moments); err != nil {
+		return fmt.Errorf("%s: %w", from.Path(), err)
+	}
+	r.step, r.tokens, r.lossSum = s.Step, s.NumTokens, s.LossSum
+	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes)
+	return err
+}

@@ -1,0 +1,58 @@
+package train
+
+import "math"
+
+// schedule is the run's course: how many steps there are, and the learning rate of each. The formulas are those of
+// transformers (optimization.py), with steps counted from 0.
+type schedule struct {
+	kind          string
+	peak          float64
+	total, warmup int
+	stepsPerEpoch int
+}
+
+// newSchedule plans a run over n examples.
+func newSchedule(o *Options, n int) schedule {
+	s := schedule{kind: o.LRSchedulerType, peak: o.LearningRate}
+	size := o.stepSize()
+	s.stepsPerEpoch = (n + size - 1) / size
+	s.total = o.MaxSteps
+	if s.total <= 0 {
+		s.total = int(math.Ceil(o.NumTrainEpochs * float64(s.stepsPerEpoch)))
+	}
+	s.total = max(s.total, 1)
+	s.warmup = s.steps(o.WarmupSteps)
+	if o.WarmupSteps == 0 {
+		s.warmup = int(math.Ceil(o.WarmupRatio * float64(s.total)))
+	}
+	return s
+}
+
+// stepSize is the number of examples of a full optimizer step.
+func (o *Options) stepSize() int { return o.PerDeviceTrainBatchSize * o.GradientAccumulationSteps }
+
+// steps turns a setting that below 1 is a share of all steps into steps.
+func (s schedule) steps(setting float64) int {
+	if setting < 1 {
+		return int(math.Ceil(setting * float64(s.total)))
+	}
+	return int(setting)
+}
+
+// learningRate is the rate of a step, the first being 0.
+func (s schedule) learningRate(step int) float64 {
+	if s.kind == "constant" {
+		return s.peak
+	}
+	if step < s.warmup {
+		return s.peak * float64(step) / float64(s.warmup)
+	}
+	progress := float64(step-s.warmup) / float64(max(1, s.total-s.warmup))
+	if s.kind == "cosine" {
+		return s.peak * max(0, 0.5*(1+math.Cos(math.Pi*progress)))
+	}
+	return s.peak * max(0, 1-progress)
+}
+
+// epoch is the number of epochs that are behind after a number of steps.
+func (s schedule) epoch(steps int) float64 { return float64(steps) / float64(s.stepsPerEpoch) }

@@ -1,0 +1,431 @@
+// Package train is pass two: it tunes the policy on preference pairs, with the reference's log-probs from pass one.
+//
+// Run takes Options and leaves a Hugging Face folder, the resolved config, metrics and checkpoints in output_dir. A run
+// is a function of its Options and inputs: repeated, or interrupted and resumed, it gives the same bits.
+//
+// The way of one step: order.go's examples -> micro-batches (package plan) -> graph (package model) -> loss (package
+// loss) -> gradients -> clipping and AdamW (optimizer.go) at the rate of schedule.go.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/data"
+	"dpotrain/internal/eval"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/report"
+	"dpotrain/internal/score"
+)
+
+// Files of a run directory besides the model's and the checkpoints'.
+const (
+	ConfigFile  = "dpotrain.yaml"
+	MetricsFile = "metrics.jsonl"
+)
+
+// Request is a run and where it talks to the user.
+type Request struct {
+	Options     Options
+	Overwrite   bool      // replace a run that is in output_dir
+	Stdout      io.Writer // results
+	Stderr      io.Writer // progress and messages
+	Log         *slog.Logger
+	Marshal     func(Options) []byte            // the text of the resolved config
+	Differences func(was, now Options) []string // settings that differ and change results
+}
+
+// ErrInterrupted is returned when the context ended: the step at hand was finished and a checkpoint saved.
+var ErrInterrupted = errors.New("interrupted")
+
+// runner is a run in progress.
+type runner struct {
+	Request
+	o         *Options
+	in        *Inputs
+	loss      loss.Loss
+	schedule  schedule
+	adam      *optimizer
+	stepper   stepper
+	evalGraph *model.Graph
+	metrics   *report.MetricsFile
+	reference string        // digest of the reference model
+	refs      []score.Logps // of the training examples
+	evalRefs  []score.Logps
+
+	step    int   // optimizer steps that are behind
+	tokens  int64 // tokens seen, as TRL's num_tokens
+	lossSum float64
+	epoch   int // that order belongs to
+	order   []int
+	started time.Time
+}
+
+// Run trains.
+func Run(ctx context.Context, req Request) error {
+	r := &runner{Request: req, epoch: -1}
+	r.o = &r.Options
+	r.o.complete()
+	l, err := loss.New(r.o.Loss, loss.Settings{Beta: r.o.Beta})
+	if err != nil {
+		return err
+	}
+	r.loss = l
+	if err := checkOutputDir(r.o); err != nil {
+		return err
+	}
+	release, err := checkpoint.LockRun(r.o.OutputDir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	from, err := r.checkpoint()
+	if err != nil {
+		return err
+	}
+	if from != nil {
+		defer from.Close()
+	}
+	weights := r.o.Model
+	if from != nil {
+		weights = from.Path()
+	}
+	if r.in, err = Open(r.Request, weights, l); err != nil {
+		return err
+	}
+	defer r.in.Close()
+	if len(r.in.Train.Examples) == 0 {
+		return fmt.Errorf("%s: no row is left to train on", r.o.Data)
+	}
+	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
+	r.announce(from)
+	if err := r.passOne(ctx, from); err != nil {
+		return err
+	}
+	if err := r.build(); err != nil {
+		return err
+	}
+	defer r.stepper.graph.Close()
+	if from != nil {
+		err = r.restore(from)
+	} else {
+		err = r.begin()
+	}
+	if err != nil {
+		return err
+	}
+	defer r.metrics.Close()
+	return r.loop(ctx)
+}
+
+// complete fills in what follows from other settings.
+func (o *Options) complete() {
+	if o.RefModel == "" {
+		o.RefModel = o.Model
+	}
+}
+
+// checkOutputDir refuses to write into, around or over a model folder that the run reads.
+func checkOutputDir(o *Options) error {
+	out, err := realPath(o.OutputDir)
+	if err != nil {
+		return err
+	}
+	for _, m := range []struct{ key, dir string }{{"model", o.Model}, {"ref_model", o.RefModel}} {
+		dir, err := realPath(m.dir)
+		if err != nil {
+			return err
+		}
+		if within(out, dir) || within(dir, out) {
+			return fmt.Errorf("output_dir %s and %s %s are one inside the other; choose another output_dir", o.OutputDir, m.key, m.dir)
+		}
+	}
+	return nil
+}
+
+// within says that path is dir or lies inside.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// realPath is the absolute path without symbolic links, of which the last parts need not exist.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for {
+		if real, err := filepath.EvalSymlinks(abs); err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		parent := filepath.Dir(abs)
+		if parent == abs {
+			return filepath.Join(abs, rest), nil
+		}
+		abs, rest = parent, filepath.Join(filepath.Base(abs), rest)
+	}
+}
+
+// checkpoint opens the checkpoint to go on from, or nil for a new run, for which it makes room in output_dir.
+func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
+	dir := r.o.OutputDir
+	if err := checkpoint.RemoveUnfinished(dir); err != nil {
+		return nil, err
+	}
+	switch r.o.ResumeFromCheckpoint {
+	case "":
+	case "latest", "true":
+		path, err := checkpoint.Latest(dir, func(warning string) { r.Log.Warn(warning) })
+		if err != nil {
+			return nil, fmt.Errorf("resume: %w", err)
+		}
+		return r.openCheckpoint(path)
+	default:
+		return r.openCheckpoint(r.o.ResumeFromCheckpoint)
+	}
+	has, err := checkpoint.HasRun(dir)
+	if err != nil || !has {
+		return nil, err
+	}
+	if !r.Overwrite {
+		return nil, fmt.Errorf("output_dir %s already holds a run; go on with --resume, replace it with --overwrite, or choose another --output-dir", dir)
+	}
+	return nil, checkpoint.Clear(dir)
+}
+
+// openCheckpoint opens a checkpoint and refuses one of a run with other settings.
+func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	was, err := settingsOf(c.State)
+	if err == nil {
+		if diff := r.Differences(was.Options, *r.o); len(diff) > 0 {
+			err = fmt.Errorf("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// announce says what is about to happen.
+func (r *runner) announce(from *checkpoint.Checkpoint) {
+	s, o := r.in.Policy.Config.Spec, r.o
+	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
+	r.Log.Info(fmt.Sprintf("device %s, %d threads, %s", r.in.Device.Family(), r.in.Device.Threads(), o.Compute.Precision))
+	r.in.logData(r.Log, o)
+	beta := ""
+	if r.loss.Needs().Reference {
+		beta = fmt.Sprintf(", beta %g", r.loss.Beta())
+	}
+	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d examples, %d an epoch, at most %d rows computed together", r.loss.Name(), beta, r.schedule.total, o.stepSize(), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	if from != nil {
+		r.Log.Info(fmt.Sprintf("going on from %s, step %d", from.Path(), from.State.Step))
+	}
+}
+
+// passOne brings the reference's log-probs and decides whether the step-0 proof applies.
+func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error {
+	if !r.loss.Needs().Reference {
+		return nil
+	}
+	ref, same, err := r.in.reference(r.Request, from == nil)
+	if err != nil {
+		return err
+	}
+	sums, err := PassOne(ctx, r.Request, ref, r.in.sets()...)
+	if err != nil {
+		return err
+	}
+	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
+	switch {
+	case from != nil:
+	case same:
+		r.stepper.prove = true
+		r.Log.Info("policy and reference are the same model: the first step proves that their log-probs are the same bits")
+	default:
+		r.Log.Info("policy and reference are different models: no proof that their log-probs agree at the first step")
+	}
+	return nil
+}
+
+// build makes graphs and optimizer.
+func (r *runner) build() (err error) {
+	s := &r.stepper
+	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
+	rows := largestMicroBatch(r.in.Train.Examples, s.budget)
+	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Rows: rows}); err != nil {
+		return err
+	}
+	if r.in.Eval != nil {
+		if r.evalGraph, err = s.policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(r.in.Eval.Examples, s.budget)}); err != nil {
+			return err
+		}
+	}
+	r.adam = newOptimizer(s.policy, s.dev, r.o)
+	return nil
+}
+
+// largestMicroBatch bounds the rows of any micro-batch of the examples.
+func largestMicroBatch(examples []data.Example, budget int) int {
+	longest, all := 0, 0
+	for _, e := range examples {
+		n := data.Rows(e)
+		longest, all = max(longest, n), all+n
+	}
+	return max(longest, min(all, budget))
+}
+
+// begin starts a new run's files.
+func (r *runner) begin() (err error) {
+	if err = checkpoint.WriteFile(filepath.Join(r.o.OutputDir, ConfigFile), r.Marshal(*r.o)); err != nil {
+		return err
+	}
+	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), 0)
+	return err
+}
+
+// examples are those of a step, the first being 0, with the reference's log-probs.
+func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
+	all := r.in.Train.Examples
+	epoch := step / r.schedule.stepsPerEpoch
+	if epoch != r.epoch {
+		r.epoch, r.order = epoch, data.Order(len(all), r.o.Rows.Seed, epoch, r.o.Rows.Shuffle)
+	}
+	size := r.o.stepSize()
+	at := step % r.schedule.stepsPerEpoch * size
+	part := r.order[at:min(at+size, len(r.order))]
+	list := make([]*data.Example, len(part))
+	var refs []score.Logps
+	for i, k := range part {
+		list[i] = &all[k]
+		if r.refs != nil {
+			refs = append(refs, r.refs[k])
+		}
+	}
+	return list, refs
+}
+
+// loop runs the steps that are left, and ends the run.
+func (r *runner) loop(ctx context.Context) error {
+	total := r.schedule.total
+	logEvery, evalEvery, saveEvery := r.schedule.steps(r.o.LoggingSteps), r.schedule.steps(r.o.EvalSteps), r.schedule.steps(r.o.SaveSteps)
+	progress := report.NewProgress(r.Stderr, "training", int64(total), "steps")
+	progress.Add(int64(r.step), "")
+	since := newInterval(r.loss)
+	loopStart, firstStep := time.Now(), r.step
+	for r.step < total {
+		one := eval.NewTally(r.loss)
+		norm, rate, err := r.takeStep(one, since.tally)
+		if err != nil {
+			progress.Done()
+			return fmt.Errorf("step %d: %w", r.step+1, err)
+		}
+		since.add(norm, rate)
+		progress.Add(1, since.detail())
+		if every(r.step, logEvery) || r.step == total {
+			progress.Printf("%s\n", since.line(r.step, total, r.schedule.epoch(r.step)))
+			since = newInterval(r.loss)
+		}
+		if r.in.Eval != nil && (every(r.step, evalEvery) || r.step == total) {
+			if err := r.evaluate(ctx, progress); err != nil {
+				progress.Done()
+				return err
+			}
+		}
+		stop := ctx.Err() != nil && r.step < total
+		if every(r.step, saveEvery) || stop || r.step == total && saveEvery > 0 {
+			path, err := r.save()
+			if err != nil {
+				progress.Done()
+				return err
+			}
+			if stop {
+				progress.Done()
+				return fmt.Errorf("%w after step %d of %d; saved %s; go on with the same command and --resume", ErrInterrupted, r.step, total, path)
+			}
+		}
+	}
+	progress.Done()
+	return r.finish(time.Since(loopStart), r.step-firstStep)
+}
+
+// every says that a step falls on an interval; an interval of 0 never comes.
+func every(step, interval int) bool { return interval > 0 && step%interval == 0 }
+
+// takeStep makes one optimizer step and writes its metrics line.
+func (r *runner) takeStep(tallies ...*eval.Tally) (norm, rate float64, err error) {
+	examples, refs := r.examples(r.step)
+	norm, err = r.stepper.gradient(examples, refs, tallies...)
+	if err != nil {
+		return 0, 0, err
+	}
+	r.stepper.prove = false
+	rate = r.schedule.learningRate(r.step)
+	r.step++
+	r.adam.update(r.step, rate, clipFactor(norm, r.o.MaxGradNorm))
+	one := tallies[0]
+	r.tokens += one.Tokens()
+	r.lossSum += one.Loss()
+	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("loss", one.Loss()),
+		report.Float("grad_norm", norm), report.Float("learning_rate", rate)}
+	row = one.Metrics(row, "")
+	row = append(row, report.Int("num_tokens", r.tokens))
+	return norm, rate, r.metrics.Append(row)
+}
+
+// evaluate runs the held-out examples and writes their metrics line.
+func (r *runner) evaluate(ctx context.Context, progress *report.Progress) error {
+	start := time.Now()
+	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, nil)
+	if err != nil {
+		return fmt.Errorf("evaluation after step %d: %w", r.step, err)
+	}
+	seconds := time.Since(start).Seconds()
+	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("eval_loss", t.Loss())}
+	row = t.Metrics(row, "eval_")
+	row = append(row, report.Float("eval_runtime", seconds), report.Float("eval_samples_per_second", float64(t.Examples())/seconds))
+	progress.Printf("%s\n", summary(fmt.Sprintf("evaluation after step %d, %d examples", r.step, t.Examples()), t))
+	return r.metrics.Append(row)
+}
+
+// finish writes the last metrics line and the tuned model.
+func (r *runner) finish(took time.Duration, steps int) error {
+	seconds := took.Seconds()
+	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("train_runtime", seconds),
+		report.Float("train_samples_per_second", float64(steps*r.o.stepSize())/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
+		report.Float("train_loss", r.lossSum/float64(r.step))}
+	if err := r.metrics.Append(row); err != nil {
+		return err
+	}
+	if err := r.metrics.Sync(); err != nil {
+		return err
+	}
+	weights, err := r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype))
+	if err != nil {
+		return err
+	}
+	files, err := r.files()
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.WriteModel(r.o.OutputDir, weights, files); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s\n", steps, report.Duration(took), r.o.OutputDir)
+	return nil
+}
