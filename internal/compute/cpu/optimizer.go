@@ -14,7 +14,7 @@ func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
 	n := (len(x) + chunk - 1) / chunk
 	parts := make([]float64, n)
 	d.pool.run(n, func(i, _ int) {
-		parts[i] = sumSquares(d.level, x[i*chunk:min(len(x), (i+1)*chunk)])
+		parts[i] = sumSquares(x[i*chunk : min(len(x), (i+1)*chunk)])
 	})
 	var sum float64
 	for _, p := range parts {

@@ -12,6 +12,7 @@ type pool struct {
 	job     atomic.Pointer[job]
 	busy    atomic.Bool // a job is running: a nested one runs inline
 	closed  atomic.Bool
+	gemm    []gemmScratch // of every worker, the caller's first
 }
 
 // job is one call of run.
@@ -34,7 +35,7 @@ type worker struct {
 const spins = 20000
 
 func newPool(threads int) *pool {
-	p := &pool{}
+	p := &pool{gemm: make([]gemmScratch, threads)}
 	for i := 1; i < threads; i++ {
 		w := &worker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)

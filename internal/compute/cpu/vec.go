@@ -111,16 +111,174 @@ func adamWRef[T float](w, g, m, v []T, c adamWCoefficients) {
 	}
 }
 
-func maxOf(lv Level, x []float32) float32                       { return maxRef(x) }
-func sumExp(lv Level, x []float32, shift float32) float32       { return sumExpRef(x, shift) }
-func expScale(lv Level, y, x []float32, shift, scale float32)   { expScaleRef(y, x, shift, scale) }
-func dot(lv Level, x, y []float32) float32                      { return dotRef(x, y) }
-func axpy(lv Level, y []float32, a float32, x []float32)        { axpyRef(y, a, x) }
-func sumSquares(lv Level, x []float32) float64                  { return sumSquaresRef(x) }
-func adamW(lv Level, w, g, m, v []float32, c adamWCoefficients) { adamWRef(w, g, m, v, c) }
-func siluMul(lv Level, y, gate, up []float32)                   { siluMulRef(y, gate, up) }
-func siluMulBack(lv Level, dGate, dUp, dy, gate, up []float32) {
-	siluMulBackRef(dGate, dUp, dy, gate, up)
+// The kernels below pick the assembly of a level where there is one. Levels without run the plain loops of this file, which
+// keep several sums so that additions overlap, with the polynomial exponential exp32.
+
+// lanes is the number of partial sums of reductions at every level: element i is added to sum i mod lanes, and the sums
+// are added in order, so that a result is a function of the values alone.
+const lanes = 16
+
+func sumLanes(s *[lanes]float32) float32 {
+	var sum float32
+	for _, v := range s {
+		sum += v
+	}
+	return sum
 }
-func geluTanh(lv Level, y, x []float32)          { geluTanhRef(y, x) }
-func geluTanhBack(lv Level, dx, dy, x []float32) { geluTanhBackRef(dx, dy, x) }
+
+// expTable holds what the exponential is made of: the bounds that x is clamped to, below which e^x is 0 and above which it
+// is +Inf; 1/ln 2; ln 2 in two parts; the coefficients of Cephes' expf from the highest power down; 1.
+var expTable = [12]float32{-104, 89, 1.44269504, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
+	1.6666665459e-1, 5.0000001201e-1, 1}
+
+// exp32 is e^x with a relative error below 2e-7; a NaN stays one.
+func exp32(x float32) float32 {
+	if x != x {
+		return x
+	}
+	if x < -87.3 { // results below the smallest normal number
+		return float32(math.Exp(float64(x)))
+	}
+	if x > 88.7 {
+		return float32(math.Exp(float64(x)))
+	}
+	const magic = 12582912 // 1.5 * 2^23: adding it rounds to a whole number
+	n := x*expTable[2] + magic
+	n -= magic
+	r := x - n*expTable[3]
+	r -= n * expTable[4]
+	p := expTable[5]
+	for _, c := range expTable[6:] {
+		p = p*r + c
+	}
+	p = p*r + 1
+	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
+}
+
+// maxOf is the largest of x: -Inf of nothing, a NaN if there is one.
+func maxOf(lv Level, x []float32) float32 {
+	if lv == AVX512 && len(x) > 0 {
+		return maxVector(x)
+	}
+	return maxRef(x)
+}
+
+// sumExp is the sum of e^(x-shift).
+func sumExp(lv Level, x []float32, shift float32) float32 {
+	var s [lanes]float32
+	if lv == AVX512 && len(x) > 0 {
+		sumExpVector(x, shift, &s)
+		return sumLanes(&s)
+	}
+	for i, v := range x {
+		s[i%lanes] += exp32(v - shift)
+	}
+	return sumLanes(&s)
+}
+
+// expScale writes y = e^(x-shift) * scale; y may be x.
+func expScale(lv Level, y, x []float32, shift, scale float32) {
+	y = y[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		expScaleVector(y, x, shift, scale)
+		return
+	}
+	for i, v := range x {
+		y[i] = exp32(v-shift) * scale
+	}
+}
+
+// dot is the sum of x*y.
+func dot(lv Level, x, y []float32) float32 {
+	var s [lanes]float32
+	y = y[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		dotVector(x, y, &s)
+		return sumLanes(&s)
+	}
+	for i, v := range x {
+		s[i%lanes] += v * y[i]
+	}
+	return sumLanes(&s)
+}
+
+// axpy adds a*x to y.
+func axpy(lv Level, y []float32, a float32, x []float32) {
+	y = y[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		axpyVector(y, a, x)
+		return
+	}
+	axpyRef(y, a, x)
+}
+
+// sumSquares is the sum of squares, in float64.
+func sumSquares(x []float32) float64 {
+	var s [4]float64
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		for j, v := range x[i : i+4] {
+			s[j] += float64(v) * float64(v)
+		}
+	}
+	return s[0] + s[1] + s[2] + s[3] + sumSquaresRef(x[i:])
+}
+
+// siluMul writes y = silu(gate) * up.
+func siluMul(lv Level, y, gate, up []float32) {
+	y, up = y[:len(gate)], up[:len(gate)]
+	if lv == AVX512 && len(gate) > 0 {
+		siluMulVector(y, gate, up)
+		return
+	}
+	for i, g := range gate {
+		y[i] = g * sigmoid32(g) * up[i]
+	}
+}
+
+func sigmoid32(x float32) float32 { return 1 / (1 + exp32(-x)) }
+
+// siluMulBack writes the gradients of siluMul's inputs; either may be dy.
+func siluMulBack(lv Level, dGate, dUp, dy, gate, up []float32) {
+	n := len(gate)
+	dGate, dUp, dy, up = dGate[:n], dUp[:n], dy[:n], up[:n]
+	if lv == AVX512 && n > 0 {
+		siluMulBackVector(dGate, dUp, dy, gate, up)
+		return
+	}
+	for i, g := range gate {
+		s, d := sigmoid32(g), dy[i]
+		dGate[i] = d * up[i] * s * (1 + g*(1-s))
+		dUp[i] = d * g * s
+	}
+}
+
+// tanh32 is 1 - 2/(e^2x + 1).
+func tanh32(x float32) float32 { return 1 - 2/(exp32(2*x)+1) }
+
+// geluTanh writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+func geluTanh(y, x []float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = 0.5 * v * (1 + tanh32(geluC*(v+0.044715*v*v*v)))
+	}
+}
+
+// geluTanhBack writes the gradient of geluTanh's input; dx may be dy.
+func geluTanhBack(dx, dy, x []float32) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		t := tanh32(geluC * (v + 0.044715*v*v*v))
+		dx[i] = dy[i] * (0.5*(1+t) + 0.5*v*(1-t*t)*geluC*(1+3*0.044715*v*v))
+	}
+}
+
+// adamW updates weights and moments.
+func adamW(lv Level, w, g, m, v []float32, c adamWCoefficients) {
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
+	if lv == AVX512 && len(w) > 0 {
+		adamWVector(w, g, m, v, c)
+		return
+	}
+	adamWRef(w, g, m, v, c)
+}

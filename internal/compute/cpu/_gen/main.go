@@ -1,0 +1,26 @@
+// Command gen writes the assembly of package cpu: kernels_amd64.s and its declarations. Run it by scripts/generate-kernels.
+package main
+
+import . "github.com/mmcloughlin/avo/build"
+
+func main() {
+	ConstraintExpr("!noasm")
+	for rows := 1; rows <= 14; rows++ {
+		microAVX512(rows)
+	}
+	for rows := 1; rows <= 6; rows++ {
+		microAVX2(rows)
+	}
+	transpose16()
+	copy16()
+	transpose8()
+	maxAVX512()
+	sumExpAVX512()
+	expScaleAVX512()
+	dotAVX512()
+	axpyAVX512()
+	siluMulAVX512()
+	siluMulBackAVX512()
+	adamWAVX512()
+	Generate()
+}

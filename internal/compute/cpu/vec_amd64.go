@@ -1,0 +1,37 @@
+//go:build !noasm
+
+package cpu
+
+// The functions here call the generated AVX-512 kernels, whose arguments are not empty and of one length.
+
+func maxVector(x []float32) float32 {
+	var s [lanes]float32
+	maxAVX512(len(x), first(x), &s[0])
+	return maxRef(s[:])
+}
+
+func sumExpVector(x []float32, shift float32, sums *[lanes]float32) {
+	sumExpAVX512(len(x), first(x), &expTable[0], &shift, &sums[0])
+}
+
+func expScaleVector(y, x []float32, shift, scale float32) {
+	expScaleAVX512(len(x), first(y), first(x), &expTable[0], &shift, &scale)
+}
+
+func dotVector(x, y []float32, sums *[lanes]float32) { dotAVX512(len(x), first(x), first(y), &sums[0]) }
+
+func axpyVector(y []float32, a float32, x []float32) { axpyAVX512(len(x), first(y), &a, first(x)) }
+
+func siluMulVector(y, gate, up []float32) {
+	siluMulAVX512(len(y), first(y), first(gate), first(up), &expTable[0])
+}
+
+func siluMulBackVector(dGate, dUp, dy, gate, up []float32) {
+	siluMulBackAVX512(len(dy), first(dGate), first(dUp), first(dy), first(gate), first(up), &expTable[0])
+}
+
+func adamWVector(w, g, m, v []float32, c adamWCoefficients) {
+	table := [9]float32{float32(c.gradScale), float32(c.beta1), float32(1 - c.beta1), float32(c.beta2), float32(1 - c.beta2),
+		float32(1 / c.rootCorrection), float32(c.eps), float32(c.rate), float32(c.keep)}
+	adamWAVX512(len(w), first(w), first(g), first(m), first(v), &table[0])
+}
