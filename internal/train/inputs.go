@@ -34,12 +34,13 @@ type Inputs struct {
 func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
 	in = &Inputs{}
+	opened := in
 	if in.Device, err = cpu.New(o.Compute); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			in.Close()
+			opened.Close()
 		}
 	}()
 	if in.Reader, err = data.Open(o.Model); err != nil {

@@ -66,7 +66,6 @@ type runner struct {
 	lossSum float64
 	epoch   int // that order belongs to
 	order   []int
-	started time.Time
 }
 
 // Run trains.

@@ -182,8 +182,7 @@ func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, l
 						out[j] *= fade
 					}
 				}
-				*l += sumExp(d.level, s, top)
-				expScale(d.level, s, s, top, 1)
+				*l += expSum(d.level, s, s, top)
 				*m = top
 			}
 			gemmSerial(&a.gemm, d.level, nn, b.to-b.from, n, keys, a.s, tile, vt, ldv,

@@ -71,17 +71,25 @@ func packVectors(lv Level, dst []float32, stride int, s []float32, ld int, conti
 		}
 		return kc
 	}
-	blocks := kc / vector
-	if blocks == 0 {
+	done := kc / 8 * 8
+	if done == 0 {
 		return 0
 	}
-	_, _ = s[(l0+vector-1)*ld+k0+blocks*vector-1], dst[(blocks*vector-1)*stride+vector-1]
-	if lv == AVX512 {
-		transpose16(blocks, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
-	} else {
-		transpose8(blocks, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
+	_, _ = s[(l0+vector-1)*ld+k0+done-1], dst[(done-1)*stride+vector-1]
+	if lv == AVX2 {
+		transpose8(done/8, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
+		return done
 	}
-	return blocks * vector
+	at := done / 16 * 16
+	if at > 0 {
+		transpose16(at/16, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
+	}
+	if at < done { // the upper half first: what it writes past the row is overwritten by the lower half of the next
+		for half := 8; half >= 0; half -= 8 {
+			transpose8(1, &s[(l0+half)*ld+k0+at], 4*ld, &dst[at*stride+half], 4*stride)
+		}
+	}
+	return done
 }
 
 // first is a pointer to the first number, or nil.

@@ -124,15 +124,15 @@ func transpose8(n int, src *float32, lds int, dst *float32, ldd int)
 //go:noescape
 func maxAVX512(n int, x *float32, out *float32)
 
-// sumExpAVX512 writes to out, 16 numbers, the sums of e^(x-shift) over every 16th number of x.
-//
-//go:noescape
-func sumExpAVX512(n int, x *float32, table *float32, shift *float32, out *float32)
-
 // expScaleAVX512 writes y = e^(x-shift) * scale.
 //
 //go:noescape
 func expScaleAVX512(n int, y *float32, x *float32, table *float32, shift *float32, scale *float32)
+
+// expSumAVX512 writes y = e^(x-shift), and to out, 16 numbers, the sums of every 16th number of y.
+//
+//go:noescape
+func expSumAVX512(n int, y *float32, x *float32, table *float32, shift *float32, out *float32)
 
 // dotAVX512 writes to out, 16 numbers, the sums of x*y over every 16th number.
 //

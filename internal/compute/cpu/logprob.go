@@ -51,8 +51,7 @@ func (d *Device) LogProbs(logits compute.Mat, targets compute.RowTargets, logps,
 	d.pool.run(logits.Rows, func(i, worker int) {
 		x, e := row[float32](logits, i), d.scratch[worker].row[:logits.Cols]
 		m := maxOf(d.level, x)
-		expScale(d.level, e, x, m, 1)
-		sum := float64(sumExp(d.level, x, m))
+		sum := float64(expSum(d.level, e, x, m))
 		lse[i] = float64(m) + math.Log(sum)
 		entropy[i] = lse[i] - float64(dot(d.level, e, x))/sum
 		best[i] = indexOf(x, m)

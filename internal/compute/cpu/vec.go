@@ -16,10 +16,12 @@ func maxRef[T float](x []T) T {
 	return m
 }
 
-func sumExpRef[T float](x []T, shift T) T {
+func expSumRef[T float](y, x []T, shift T) T {
 	var sum float64
-	for _, v := range x {
-		sum += math.Exp(float64(v - shift))
+	for i, v := range x {
+		e := math.Exp(float64(v - shift))
+		y[i] = T(e)
+		sum += e
 	}
 	return T(sum)
 }
@@ -126,9 +128,9 @@ func sumLanes(s *[lanes]float32) float32 {
 	return sum
 }
 
-// expTable holds what the exponential is made of: the bounds that x is clamped to, below which e^x is 0 and above which it
-// is +Inf; 1/ln 2; ln 2 in two parts; the coefficients of Cephes' expf from the highest power down; 1.
-var expTable = [12]float32{-104, 89, 1.44269504, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
+// expTable holds what the exponential is made of: the bounds of x below which e^x is 0, as it would be less than the smallest
+// normal number, and above which it is +Inf; 1/ln 2; ln 2 in two parts; the coefficients of Cephes' expf from the highest power down; 1.
+var expTable = [12]float32{-87.3, 89, 1.44269504, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
 	1.6666665459e-1, 5.0000001201e-1, 1}
 
 // exp32 is e^x with a relative error below 2e-7; a NaN stays one.
@@ -136,8 +138,8 @@ func exp32(x float32) float32 {
 	if x != x {
 		return x
 	}
-	if x < -87.3 { // results below the smallest normal number
-		return float32(math.Exp(float64(x)))
+	if x < expTable[0] {
+		return 0
 	}
 	if x > 88.7 {
 		return float32(math.Exp(float64(x)))
@@ -163,15 +165,17 @@ func maxOf(lv Level, x []float32) float32 {
 	return maxRef(x)
 }
 
-// sumExp is the sum of e^(x-shift).
-func sumExp(lv Level, x []float32, shift float32) float32 {
+// expSum writes y = e^(x-shift) and returns the sum of y; y may be x.
+func expSum(lv Level, y, x []float32, shift float32) float32 {
 	var s [lanes]float32
+	y = y[:len(x)]
 	if lv == AVX512 && len(x) > 0 {
-		sumExpVector(x, shift, &s)
+		expSumVector(y, x, shift, &s)
 		return sumLanes(&s)
 	}
 	for i, v := range x {
-		s[i%lanes] += exp32(v - shift)
+		y[i] = exp32(v - shift)
+		s[i%lanes] += y[i]
 	}
 	return sumLanes(&s)
 }

@@ -10,8 +10,8 @@ func maxVector(x []float32) float32 {
 	return maxRef(s[:])
 }
 
-func sumExpVector(x []float32, shift float32, sums *[lanes]float32) {
-	sumExpAVX512(len(x), first(x), &expTable[0], &shift, &sums[0])
+func expSumVector(y, x []float32, shift float32, sums *[lanes]float32) {
+	expSumAVX512(len(x), first(y), first(x), &expTable[0], &shift, &sums[0])
 }
 
 func expScaleVector(y, x []float32, shift, scale float32) {
