@@ -1,7 +1,17 @@
 // Package chat renders conversations with the Jinja template of a model.
 //
-// Templates come out of model folders and may be hostile. They run in a sandbox: no file is read (include, import and
-// extends are refused), and loops, recursion, time, memory and output are bounded. Anything out of bounds is an error.
+// It is given messages as JSON and gives back one text, the bytes that Jinja2 makes of the same template as transformers sets
+// it up: trim_blocks and lstrip_blocks, break and continue, the generation tag, raise_exception, strftime_now, and a tojson
+// that leaves letters as they are. What Jinja has beyond that and chat templates do not use (include, import, extends, block,
+// call, filter, with, recursive loops, escaping) is refused when the template is parsed.
+//
+// Templates come out of model folders and may be hostile. They see nothing but the conversation, the special tokens and the
+// functions, filters and tests in builtins.go, cannot change what they see, and are bounded in steps, depth, work, output and
+// time (eval.go). Whatever goes over a bound is an error, and all bounds but the one on time are the same on every machine.
+//
+// The way of a template: lexer.go cuts its text into pieces, parser.go makes nodes of them, eval.go runs the nodes, values.go
+// says how values behave, builtins.go what can be called. To add a filter, test or method: an entry in builtins.go and a row
+// in TestPython, whose results are those of Jinja2.
 package chat
 
 import (
@@ -9,35 +19,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
+	"slices"
 )
 
 // Message is one message of a conversation: a JSON object with a role. Templates see all its fields, in their order.
 type Message struct {
 	Role string
 
-	raw   json.RawMessage
 	value object
+	size  int // bytes of JSON
 }
 
 // Equal says that two messages are the same JSON value but for white space and the order of keys.
-func (m Message) Equal(o Message) bool { return equal(m.value, o.value) }
+func (m Message) Equal(o Message) bool { return sameJSON(m.value, o.value) }
 
 // ParseMessages reads a JSON list of messages. Each has a role, a string, and content: a string, or null or a list as
 // tool calls and multi-part messages have them.
 func ParseMessages(raw json.RawMessage) ([]Message, error) {
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
+	var all []json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
 		return nil, errors.New("want a list of messages")
 	}
-	if len(list) == 0 {
+	if len(all) == 0 {
 		return nil, errors.New("an empty list; want at least one message")
 	}
-	messages := make([]Message, len(list))
-	for i, r := range list {
+	messages := make([]Message, len(all))
+	for i, r := range all {
 		v, err := decode(r)
 		if err != nil {
 			return nil, fmt.Errorf("message %d: %w", i+1, err)
@@ -46,20 +56,20 @@ func ParseMessages(raw json.RawMessage) ([]Message, error) {
 		if !ok {
 			return nil, fmt.Errorf("message %d: want an object with role and content", i+1)
 		}
-		role, ok := o.get("role").(string)
+		role, ok := o.values["role"].(string)
 		if !ok || role == "" {
 			return nil, fmt.Errorf("message %d: role: want a string such as user or assistant", i+1)
 		}
-		content, has := o.find("content")
+		content, has := o.values["content"]
 		switch content.(type) {
-		case string, list_, nil:
+		case string, list, nil:
 		default:
-			return nil, fmt.Errorf("message %d: content: want a string", i+1)
+			return nil, fmt.Errorf("message %d: content: want a string, a list or null", i+1)
 		}
 		if !has {
 			return nil, fmt.Errorf("message %d: content: missing", i+1)
 		}
-		messages[i] = Message{Role: role, raw: r, value: o}
+		messages[i] = Message{role, o, len(r)}
 	}
 	return messages, nil
 }
@@ -74,15 +84,29 @@ func (e *TemplateError) Error() string {
 	return "the chat template refuses the conversation: " + e.Message
 }
 
-// maxSource bounds the text of a template.
-const maxSource = 1 << 20
+// maxConfig bounds a tokenizer_config.json, which may hold thousands of tokens; in bytes.
+const maxConfig = 64 << 20
+
+// readFile reads a file of at most max bytes.
+func readFile(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(text)) > max {
+		err = fmt.Errorf("%s: more than %d bytes", path, max)
+	}
+	return text, err
+}
 
 // Load reads the template of a model folder: chat_template.jinja, or chat_template in tokenizer_config.json, a string or a
 // list of named ones, of which the one called default or the only one is taken. vars are the special tokens that the
 // template sees, such as bos_token.
 func Load(dir string, vars map[string]string) (*Template, error) {
 	path := filepath.Join(dir, "chat_template.jinja")
-	text, err := os.ReadFile(path)
+	text, err := readFile(path, maxSource)
 	if err == nil {
 		return New(path, string(text), vars)
 	}
@@ -90,7 +114,7 @@ func Load(dir string, vars map[string]string) (*Template, error) {
 		return nil, err
 	}
 	path = filepath.Join(dir, "tokenizer_config.json")
-	if text, err = os.ReadFile(path); errors.Is(err, os.ErrNotExist) {
+	if text, err = readFile(path, maxConfig); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoTemplate)
 	} else if err != nil {
 		return nil, err
@@ -120,22 +144,10 @@ func Load(dir string, vars map[string]string) (*Template, error) {
 	return nil, fmt.Errorf("%s: chat_template: none of the %d templates is called default", path, len(named))
 }
 
-// object is a JSON object with its keys in order.
-type object struct {
-	keys   []string
-	values map[string]any
-}
+// maxNesting bounds the nesting of a message.
+const maxNesting = 64
 
-func (o object) find(key string) (any, bool) { v, ok := o.values[key]; return v, ok }
-func (o object) get(key string) any          { return o.values[key] }
-
-// list_ is a JSON array as templates see it.
-type list_ []any
-
-// maxDepth bounds the nesting of a message.
-const maxDepth = 64
-
-// decode reads a JSON value into object, list_, string, bool, int, float64 or nil.
+// decode reads a JSON value into object, list, string, bool, int, float64 or nil.
 func decode(raw json.RawMessage) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -143,8 +155,8 @@ func decode(raw json.RawMessage) (any, error) {
 }
 
 func decodeValue(d *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, errors.New("nested too deeply")
+	if depth > maxNesting {
+		return nil, fmt.Errorf("more than %d lists and objects in each other", maxNesting)
 	}
 	t, err := d.Token()
 	if err != nil {
@@ -158,7 +170,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 		return x.Float64()
 	case json.Delim:
 		if x == '[' {
-			l := list_{}
+			l := list{}
 			for d.More() {
 				v, err := decodeValue(d, depth+1)
 				if err != nil {
@@ -192,7 +204,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 	return t, nil
 }
 
-func equal(a, b any) bool {
+func sameJSON(a, b any) bool {
 	switch x := a.(type) {
 	case object:
 		y, ok := b.(object)
@@ -200,57 +212,18 @@ func equal(a, b any) bool {
 			return false
 		}
 		for k, v := range x.values {
-			if w, ok := y.values[k]; !ok || !equal(v, w) {
+			if w, ok := y.values[k]; !ok || !sameJSON(v, w) {
 				return false
 			}
 		}
 		return true
-	case list_:
-		y, ok := b.(list_)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !equal(x[i], y[i]) {
-				return false
-			}
-		}
-		return true
+	case list:
+		y, ok := b.(list)
+		return ok && slices.EqualFunc(x, y, sameJSON)
+	}
+	switch b.(type) {
+	case object, list:
+		return false
 	}
 	return a == b
-}
-
-// sortedKeys are the keys of a Go map in order.
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// pythonSpace is what str.strip of Python takes away.
-const pythonSpace = " \t\n\r\v\f\x1c\x1d\x1e\x1f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
-
-var errTooLarge = fmt.Errorf("the chat template makes more than %d MiB of text", maxText>>20)
-
-// bounded is the product of two sizes unless it is too large for a text.
-func bounded(n, each int) error {
-	if each > 0 && n > maxText/each {
-		return errTooLarge
-	}
-	return nil
-}
-
-// replace is Python's str.replace.
-func replace(s, old, with string, count int) (string, error) {
-	n := strings.Count(s, old)
-	if count >= 0 {
-		n = min(n, count)
-	}
-	if err := bounded(n, len(with)); err != nil {
-		return "", err
-	}
-	return strings.Replace(s, old, with, count), nil
 }

@@ -1,0 +1,314 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestPython compares with Jinja2; testdata/golden.py wrote the results.
+func TestPython(t *testing.T) {
+	var file struct {
+		Data  json.RawMessage
+		Cases []struct {
+			Template string
+			Text     *string
+		}
+	}
+	readJSON(t, "testdata/jinja2.json", &file)
+	data, err := decode(file.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range file.Cases {
+		var got string
+		tpl, err := New("t", c.Template, nil)
+		if err == nil {
+			got, err = tpl.render(data.(object).values, len(file.Data))
+		}
+		switch {
+		case c.Text == nil && err == nil:
+			t.Errorf("%q:\n got  %q\n want a refusal", c.Template, got)
+		case c.Text != nil && (err != nil || got != *c.Text):
+			t.Errorf("%q:\n got  %q, error %v\n want %q", c.Template, got, err, *c.Text)
+		}
+	}
+}
+
+func readJSON(t *testing.T, path string, v any) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func conversation(t testing.TB, text string) []Message {
+	t.Helper()
+	m, err := ParseMessages(json.RawMessage(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestChatML renders what SmolLM2 and many others use.
+func TestChatML(t *testing.T) {
+	tpl, err := New("chatml", `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
+Help.<|im_end|>
+' }}{% endif %}{{'<|im_start|>' + message['role'] + '
+' + message['content'] + '<|im_end|>' + '
+'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
+' }}{% endif %}`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt := conversation(t, `[{"role":"user","content":"Hi <b>ä</b>"}]`)
+	whole := conversation(t, `[{"role":"user","content":"Hi <b>ä</b>"},{"role":"assistant","content":"Yes?"}]`)
+	head := "<|im_start|>system\nHelp.<|im_end|>\n<|im_start|>user\nHi <b>ä</b><|im_end|>\n<|im_start|>assistant\n"
+	for _, tt := range []struct {
+		messages []Message
+		prompt   bool
+		want     string
+	}{
+		{prompt, true, head},
+		{whole, false, head + "Yes?<|im_end|>\n"},
+	} {
+		if got, err := tpl.Render(tt.messages, tt.prompt); err != nil || got != tt.want {
+			t.Errorf("got %q, error %v, want %q", got, err, tt.want)
+		}
+	}
+}
+
+// TestVariables are those that transformers gives, and the special tokens.
+func TestVariables(t *testing.T) {
+	tpl, err := New("t", "{{ bos_token }}{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ tool is defined }}", map[string]string{"bos_token": "<s>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tpl.Render(conversation(t, `[{"role":"user","content":""}]`), true); got != "<s>TrueTrueTrueFalse" || err != nil {
+		t.Errorf("got %q, error %v", got, err)
+	}
+}
+
+func TestStrftime(t *testing.T) {
+	at := time.Date(2025, 7, 4, 15, 6, 9, 0, time.UTC)
+	r := &run{}
+	const format, want = "%d %b %Y, %-d %B, %A %a %H:%M:%S %I %p %y %m %j %F %T 100%%", "04 Jul 2025, 4 July, Friday Fri 15:06:09 03 PM 25 07 185 2025-07-04 15:06:09 100%"
+	if got := strftime(r, at, format); got != want {
+		t.Errorf("%q: got %q, want %q", format, got, want)
+	}
+	tpl, err := New("t", "{{ strftime_now('%Y') }}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tpl.render(nil, 0); len(got) != 4 || err != nil {
+		t.Errorf("strftime_now('%%Y'): got %q, error %v", got, err)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	tpl, err := New("folder/chat_template.jinja", "{% if messages[0].role != 'system' %}\n{{ raise_exception('System first: ' + messages[0].role) }}{% endif %}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), false)
+	var refusal *TemplateError
+	if !errors.As(err, &refusal) || refusal.Message != "System first: user" {
+		t.Fatalf("got error %v, want a *TemplateError with the template's words", err)
+	}
+	if want := "folder/chat_template.jinja: the chat template refuses the conversation: System first: user"; err.Error() != want {
+		t.Errorf("got error %q, want %q", err, want)
+	}
+}
+
+// TestErrors looks at what a user reads.
+func TestErrors(t *testing.T) {
+	for source, want := range map[string]string{
+		"a\nb {% include 'x' %}":                       "t: line 2: {% include %} is not supported in a chat template",
+		"\n\n{{ 'x' + }}":                              "t: line 3: want an expression, not the end of the tag",
+		"{{ x | shout }}":                              "t: line 1: there is no filter shout",
+		"{% if x is loud %}{% endif %}":                "t: line 1: there is no test loud",
+		"x\n{% for m in messages %}\n{{ m }}\n":        "t: line 2: {% for %} without {% endfor %}",
+		"{{ 'a\nb' }}\n{{ (1 }}":                       `t: line 3: unexpected "}"`,
+		"a {{ b":                                       "t: line 1: a tag without end; want }}",
+		"{% set a = 1 %}\n{{ a.b.c }}":                 "t: line 2: an int has no b",
+		"{{ messages[0].content + 1 }}":                "t: line 1: a str + an int is not possible",
+		"\n{{ nope.x }}":                               "t: line 2: nope is not defined",
+		"{% for x in messages %}\n{{ x() }}{%endfor%}": "t: line 2: a dict cannot be called",
+		"{{ strftime_now('%Q') }}":                     `t: line 1: strftime_now: "%Q": a code that is not supported`,
+	} {
+		tpl, err := New("t", source, nil)
+		if err == nil {
+			_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), false)
+		}
+		if err == nil || err.Error() != want {
+			t.Errorf("%q:\n got  %v\n want %s", source, err, want)
+		}
+	}
+}
+
+// TestHostile holds that a template cannot read files, and ends soon with an error and without taking much memory.
+func TestHostile(t *testing.T) {
+	double := "{% set ns.x = ns.x + ns.x %}"
+	for name, source := range map[string]string{
+		"include":              "{% include '/etc/passwd' %}",
+		"import":               "{% import '/etc/passwd' as x %}",
+		"from":                 "{% from '/etc/passwd' import x %}",
+		"extends":              "{% extends '/etc/passwd' %}",
+		"attributes":           "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+		"globals":              "{{ range.__globals__.os }}",
+		"large range":          "{% for i in range(10**9) %}{% endfor %}",
+		"negative range":       "{{ range(0, 0 - 10**12, -1) }}",
+		"nested loops":         "{% for i in range(10**5) %}{% for j in range(10**5) %}{% endfor %}{% endfor %}",
+		"nested loops of text": "{% for i in range(10**5) %}{% for j in range(10**5) %}xxxxxxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
+		"captured text":        "{% set t %}{% for i in range(10**5) %}" + strings.Repeat("x", 1<<16) + "{% endfor %}{% endset %}",
+		"macro of text":        "{% macro m() %}" + strings.Repeat("x", 1<<16) + "{% endmacro %}{% for i in range(10**5) %}{% set x = m() %}{% endfor %}",
+		"recursion":            "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+		"two recursions":       "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+		"recursive map":        "{% macro m() %}{{ ['a']|map('default', m())|list }}{% endmacro %}{{ m() }}",
+		"repetition":           "{{ 'x' * 10**9 }}",
+		"repetition of a list": "{{ ([1] * 10**9)|length }}",
+		"repeated repetition":  "{{ 'x' * 1000 * 1000 * 1000 * 1000 }}",
+		"repetition, reversed": "{{ 10**15 * 'xx' }}",
+		"power":                "{{ 9**9**9 }}",
+		"doubling":             "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(100) %}" + double + "{% endfor %}",
+		"doubling of lists":    "{% set ns = namespace(x=[1, 2]) %}{% for i in range(100) %}" + double + "{% endfor %}",
+		"doubling in place":    "{% set x = 'x' * 1000 %}{{ " + strings.Repeat("(x ~ ", 90) + "x" + strings.Repeat(") ~ x", 90) + " }}{% for i in range(10**5) %}{% set y = x ~ x ~ x ~ x %}{% endfor %}",
+		"lists in lists":       "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+		"equal lists in lists": "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
+		"deep list":            "{% set ns = namespace(x=[1]) %}{% for i in range(10**5) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}",
+		"namespace in itself":  "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+		"namespace in a list":  "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x|tojson }}",
+		"replace":              "{% set x = 'x' * 10000 %}{{ x.replace('x', x).replace('x', x) }}",
+		"replace nothing":      "{% set x = 'x' * 10000 %}{{ x.replace('', x) }}",
+		"join":                 "{% set x = 'x' * 10000 %}{{ x.join(range(100000)|map('string')|list) }}",
+		"indent":               "{{ 'a\nb'|indent(10**9) }}",
+		"indent of json":       "{{ [[1]]|tojson(indent=10**9) }}",
+		"format":               "{% set x = '%s' * 10000 %}{{ x % x }}",
+		"sort":                 "{% for i in range(10**5) %}{% set x = range(10**5)|sort %}{% endfor %}",
+		"unique":               "{% set x = range(10**5)|unique|list %}",
+		"search":               "{% set x = 'a' * 10**6 %}{% for i in range(10**5) %}{% if 'b' in x %}{% endif %}{% endfor %}",
+		"strip":                "{% set x = 'a' * 10**6 %}{% for i in range(10**5) %}{% set y = x.strip(x) %}{% endfor %}",
+		"chain of calls":       "{% set x = 'a' * 10**5 %}{{ x" + strings.Repeat(".strip()", 20000) + " }}",
+		"long sum":             "{{ 1" + strings.Repeat("+1", 100_000) + " }}",
+		"brackets":             "{{ " + strings.Repeat("(", 100_000) + "1" + strings.Repeat(")", 100_000) + " }}",
+		"lists":                "{{ " + strings.Repeat("[", 100_000),
+		"nots":                 "{{ " + strings.Repeat("not ", 50_000) + "1 }}",
+		"minuses":              "{{ " + strings.Repeat("- ", 100_000) + "1 }}",
+		"ifs":                  strings.Repeat("{% if 1 %}", 20_000),
+		"else ifs":             "{{ " + strings.Repeat("1 if 0 else ", 20_000) + "1 }}",
+		"filters":              "{{ range(99999)" + strings.Repeat("|list", 40_000) + " }}",
+		"split":                "{% set x = 'a ' * 10**5 %}{% for i in range(10**5) %}{% set y = x.split() %}{% endfor %}",
+		"slices":               "{% set x = range(10**5) %}{% for i in range(10**5) %}{% set y = x[::-1] %}{% endfor %}",
+		"large step":           "{{ [1, 2][0:2:9223372036854775807] + 1 }}",
+		"loop in a loop":       "{% for i in [1] %}{% set x = [loop] %}{{ x }}{% endfor %}",
+		"division":             "{{ 1 // 0 }}",
+		"remainder":            "{{ 1 is divisibleby 0 }}",
+		"large template":       strings.Repeat("x", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			tpl, err := New("t", source, map[string]string{"bos_token": "<s>"})
+			var out string
+			if err == nil {
+				out, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), true)
+			}
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Errorf("no error; wrote %.100q", out)
+			} else if len(err.Error()) > 300 {
+				t.Errorf("an error of %d bytes: %.300s", len(err.Error()), err)
+			}
+			if took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 1024 {
+				t.Errorf("made %d MiB of memory", made)
+			}
+			t.Logf("%v, %d MiB: %v", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, err)
+		})
+	}
+}
+
+// TestConcurrent renders with one template on many goroutines.
+func TestConcurrent(t *testing.T) {
+	tpl, err := New("t", "{% set ns = namespace(n=0) %}{% macro m(x) %}[{{ x }}]{% endmacro %}{% for m in messages %}{% set ns.n = ns.n + m.content|length %}{% endfor %}{{ ns.n }}{{ m(messages[0].content) }}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			text := strings.Repeat("x", i)
+			messages, err := ParseMessages(json.RawMessage(`[{"role":"user","content":"` + text + `"}]`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			want := strconv.Itoa(i) + "[" + text + "]"
+			for range 100 {
+				if got, err := tpl.Render(messages, false); err != nil || got != want {
+					t.Errorf("got %q, error %v, want %q", got, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// FuzzTemplate holds that no template makes the program panic, hang or write more than it may.
+func FuzzTemplate(f *testing.F) {
+	var file struct{ Cases []struct{ Template string } }
+	text, err := os.ReadFile("testdata/jinja2.json")
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range file.Cases {
+		f.Add(c.Template)
+	}
+	messages := conversation(f, `[{"role":"user","content":"a <b> ä"},{"role":"assistant","content":null,"x":[1,{"y":2.5}]}]`)
+	f.Fuzz(func(t *testing.T, source string) {
+		start := time.Now()
+		tpl, err := New("t", source, map[string]string{"bos_token": "<s>"})
+		if err != nil {
+			return
+		}
+		text, err := tpl.Render(messages, true)
+		if err != nil && strings.Contains(err.Error(), "runtime error") {
+			t.Errorf("%q: %v", source, err)
+		}
+		if took := time.Since(start); took > 3*time.Second || len(text) > freeText+textEach*1000 {
+			t.Errorf("%q: %v, %d bytes", source, took, len(text))
+		}
+	})
+}
+
+func BenchmarkRender(b *testing.B) {
+	tpl, err := New("t", "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	messages := conversation(b, `[{"role":"system","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`)
+	for b.Loop() {
+		if _, err := tpl.Render(messages, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
