@@ -10,6 +10,16 @@ import "math"
 // It has no label smoothing: that is cDPO, a loss of its own. Its default beta is 0.1.
 type DPO struct{ beta float64 }
 
+var dpoInfo = Info{
+	Name:        "dpo",
+	Aliases:     []string{"sigmoid"}, // TRL
+	Summary:     "logistic loss of the margin",
+	Paper:       "Rafailov et al. 2023, arXiv:2305.18290",
+	Needs:       DPO{}.Needs(),
+	DefaultBeta: 0.1,
+	make:        func(s Settings) Loss { return DPO{*s.Beta} },
+}
+
 // Name implements Loss.
 func (DPO) Name() string { return "dpo" }
 

@@ -12,6 +12,15 @@ package loss
 // constant strength; 0.1 to 1 are worth a search.
 type IPO struct{ beta float64 }
 
+var ipoInfo = Info{
+	Name:        "ipo",
+	Summary:     "regression of the per-token margin to 1/(2 beta)",
+	Paper:       "Azar et al. 2023, arXiv:2310.12036",
+	Needs:       IPO{}.Needs(),
+	DefaultBeta: 0.1,
+	make:        func(s Settings) Loss { return IPO{*s.Beta} },
+}
+
 // Name implements Loss.
 func (IPO) Name() string { return "ipo" }
 
@@ -35,35 +44,8 @@ func (l IPO) Compute(b Batch, r *Result) {
 	}
 }
 
-// IPOSum is IPO on sums, as the paper's equation 17 reads:
-//
-//	L = (h - 1/(2b))^2
-//	dL/dpc = 2 (h - 1/(2b)) = -dL/dpr
-//
-// Its gradients grow with the margin's distance from the target, in nats a completion: clip the gradient norm.
-type IPOSum struct{ beta float64 }
+// ipoTarget is the margin that the loss regresses to.
+func ipoTarget(beta float64) float64 { return 1 / (2 * beta) }
 
-// Name implements Loss.
-func (IPOSum) Name() string { return "ipo_sum" }
-
-// Needs implements Loss.
-func (IPOSum) Needs() Needs { return Needs{Reference: true, Rejected: true} }
-
-// Beta implements Loss.
-func (l IPOSum) Beta() float64 { return l.beta }
-
-// StepZero implements Loss: 1/(4 b^2).
-func (l IPOSum) StepZero() (float64, bool) { return ipoStepZero(l.beta), true }
-
-// Compute implements Loss.
-func (l IPOSum) Compute(b Batch, r *Result) {
-	r.resize(b.Len())
-	for i := range r.Losses {
-		e := b.margin(i) - ipoTarget(l.beta)
-		r.Losses[i] = e * e
-		r.DChosenLogps[i], r.DRejectedLogps[i] = 2*e, -2*e
-	}
-}
-
-func ipoTarget(beta float64) float64   { return 1 / (2 * beta) }
-func ipoStepZero(beta float64) float64 { t := ipoTarget(beta); return t * t }
+// ipoStepZero is the loss at margin 0.
+func ipoStepZero(beta float64) float64 { return ipoTarget(beta) * ipoTarget(beta) }

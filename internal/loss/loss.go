@@ -8,8 +8,8 @@
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
 //
-// To add a loss: one file with its type, paper and equation; a row in catalogue; rows in the tables of loss_test.go; a
-// YAML file in configs.
+// To add a loss: one file with its type, paper, equation and Info; its place in catalogue; rows in the tables of
+// loss_test.go; a YAML file in configs. A hyperparameter that no loss had before is a field of Settings and a check in New.
 package loss
 
 import (
@@ -20,24 +20,29 @@ import (
 )
 
 // Batch is the examples of an optimizer step or a part of it, one element each. Log-probs are sums in nats over the
-// scored tokens.
+// scored tokens, of which every completion has at least one.
 type Batch struct {
-	ChosenLogps, RejectedLogps       []float64 // of the policy; rejected is empty when the loss needs none
-	RefChosenLogps, RefRejectedLogps []float64 // of the reference; empty when the loss needs none
+	ChosenLogps, RejectedLogps       []float64 // of the policy; rejected is not read when the loss needs none
+	RefChosenLogps, RefRejectedLogps []float64 // of the reference; not read when the loss needs none
 	ChosenTokens, RejectedTokens     []int     // scored tokens
 }
 
 // Len is the number of examples.
 func (b *Batch) Len() int { return len(b.ChosenLogps) }
 
+// margin is h of example i. The log-ratios are taken first, so that it is exactly 0 where policy and reference agree.
+func (b *Batch) margin(i int) float64 {
+	return (b.ChosenLogps[i] - b.RefChosenLogps[i]) - (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+}
+
 // Result has one element for each example.
 type Result struct {
 	Losses         []float64 // before reduction
 	DChosenLogps   []float64 // derivative of the sum of Losses
-	DRejectedLogps []float64
+	DRejectedLogps []float64 // likewise; zeros when the loss needs no rejected completion
 }
 
-// resize gives r n elements, with new memory only when there is too little.
+// resize gives r n elements, all 0, with new memory only when there is too little.
 func (r *Result) resize(n int) {
 	for _, s := range []*[]float64{&r.Losses, &r.DChosenLogps, &r.DRejectedLogps} {
 		*s = slices.Grow((*s)[:0], n)[:n]
@@ -49,6 +54,7 @@ func (r *Result) resize(n int) {
 type Needs struct {
 	Reference bool // log-probs of the reference
 	Rejected  bool // pairs; else single completions
+	Coupled   bool // an example's loss depends on the others: Compute wants a whole optimizer step at once
 }
 
 // Loss is one of the catalogue with its hyperparameters.
@@ -57,7 +63,7 @@ type Loss interface {
 	Needs() Needs
 	// Beta scales the rewards that are logged: beta times the log-ratio of policy to reference.
 	Beta() float64
-	// Compute fills r, whose slices it resizes.
+	// Compute fills r, whose slices it resizes and overwrites.
 	Compute(b Batch, r *Result)
 	// StepZero is the loss of every example when policy and reference are the same model; ok is false if that is no
 	// constant.
@@ -72,25 +78,17 @@ type Settings struct {
 // Info describes a loss of the catalogue.
 type Info struct {
 	Name        string
-	Aliases     []string // TRL's names for it
+	Aliases     []string // other trainers' names for it
 	Summary     string
 	Paper       string
 	Needs       Needs
 	DefaultBeta float64 // 0 when the loss has no beta
 
-	make func(beta float64) Loss
+	make func(s Settings) Loss // s is checked, and has the defaults in place of nil
 }
 
-var catalogue = []Info{
-	{Name: "dpo", Aliases: []string{"sigmoid"}, Summary: "logistic loss of the margin", Paper: "Rafailov et al. 2023, arXiv:2305.18290",
-		Needs: Needs{Reference: true, Rejected: true}, DefaultBeta: 0.1, make: func(b float64) Loss { return DPO{b} }},
-	{Name: "ipo", Summary: "regression of the per-token margin to 1/(2 beta)", Paper: "Azar et al. 2023, arXiv:2310.12036",
-		Needs: Needs{Reference: true, Rejected: true}, DefaultBeta: 0.1, make: func(b float64) Loss { return IPO{b} }},
-	{Name: "ipo_sum", Summary: "regression of the margin to 1/(2 beta), as the paper writes it", Paper: "Azar et al. 2023, arXiv:2310.12036",
-		Needs: Needs{Reference: true, Rejected: true}, DefaultBeta: 0.1, make: func(b float64) Loss { return IPOSum{b} }},
-	{Name: "sft", Summary: "mean negative log-likelihood of the completion", Paper: "supervised fine-tuning",
-		make: func(float64) Loss { return SFT{} }},
-}
+// catalogue is every loss, in the order in which help texts list them.
+var catalogue = []Info{dpoInfo, ipoInfo, ipoSumInfo, sftInfo}
 
 // Names lists the losses.
 func Names() []string {
@@ -113,38 +111,71 @@ func Describe(name string) (Info, bool) {
 // New makes a loss. It fails on an unknown name, and on a hyperparameter that the loss does not use or that is out of
 // range.
 func New(name string, s Settings) (Loss, error) {
-	l, ok := Describe(name)
+	info, ok := Describe(name)
 	if !ok {
-		return nil, fmt.Errorf("loss: %q: unknown loss%s; there are %s", name, suggestion(name), strings.Join(Names(), ", "))
-	}
-	beta := l.DefaultBeta
-	if s.Beta != nil {
-		beta = *s.Beta
-		if l.DefaultBeta == 0 {
-			return nil, fmt.Errorf("beta: loss %s does not use it; leave it out", l.Name)
+		did := ""
+		if n := nearest(name); n != "" {
+			did = fmt.Sprintf(" (did you mean %s?)", n)
 		}
-		if !(beta > 0) || math.IsInf(beta, 0) {
-			return nil, fmt.Errorf("beta: %v is out of range; want a number above 0", beta)
-		}
+		return nil, fmt.Errorf("loss: %q: unknown loss%s; there are %s", name, did, strings.Join(Names(), ", "))
 	}
-	return l.make(beta), nil
+	switch {
+	case s.Beta == nil:
+		s.Beta = &info.DefaultBeta
+	case info.DefaultBeta == 0:
+		return nil, fmt.Errorf("beta: loss %s does not use it; leave it out", info.Name)
+	case !(*s.Beta > 0) || math.IsInf(*s.Beta, 1):
+		return nil, fmt.Errorf("beta: %v is out of range; want a number above 0", *s.Beta)
+	}
+	l := info.make(s)
+	if v, ok := l.StepZero(); ok && math.IsInf(v, 0) { // as ipo's target 1/(2 beta) squared, long before beta is 0
+		return nil, fmt.Errorf("beta: %v is too small for loss %s, whose first value would be infinite; its default is %v", *s.Beta, info.Name, info.DefaultBeta)
+	}
+	return l, nil
 }
 
-// suggestion names the loss that a mistyped name was probably meant for: the same but for case and dashes, else one that
-// begins alike.
-func suggestion(name string) string {
-	lower := strings.ToLower(strings.NewReplacer("-", "_", " ", "_").Replace(name))
-	if l, ok := Describe(lower); ok {
-		return fmt.Sprintf(" (did you mean %s?)", l.Name)
-	}
+// nearest is the loss that a mistyped name was probably meant for, "" if none is near: the fewest edits over names and
+// aliases, at most one edit for four letters; else a name of at least three letters that one of the two begins with.
+func nearest(name string) string {
+	name = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(name))
+	best, edits, prefix := "", math.MaxInt, ""
 	for _, l := range catalogue {
-		for _, n := range append([]string{l.Name}, l.Aliases...) {
-			if len(lower) > 2 && (strings.HasPrefix(n, lower) || strings.HasPrefix(lower, n)) {
-				return fmt.Sprintf(" (did you mean %s?)", l.Name)
+		for _, known := range append([]string{l.Name}, l.Aliases...) {
+			if d := distance(name, known); d <= max(1, len(known)/4) && d < edits {
+				best, edits = l.Name, d
+			}
+			if prefix == "" && min(len(name), len(known)) >= 3 && (strings.HasPrefix(name, known) || strings.HasPrefix(known, name)) {
+				prefix = l.Name
 			}
 		}
 	}
-	return ""
+	if best == "" {
+		return prefix
+	}
+	return best
+}
+
+// distance is the number of bytes to insert, delete, replace or swap with their neighbour that makes a into b.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		before, last, row = last, row, before
+		row[0] = i + 1
+		for j := range b {
+			change := 1
+			if a[i] == b[j] {
+				change = 0
+			}
+			row[j+1] = min(last[j]+change, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return row[len(b)]
 }
 
 // softplus is log(1+e^x), exact for large |x|.
@@ -162,9 +193,4 @@ func sigmoid(x float64) float64 {
 		return e / (1 + e)
 	}
 	return 1 / (1 + math.Exp(-x))
-}
-
-// margin is h of example i.
-func (b *Batch) margin(i int) float64 {
-	return (b.ChosenLogps[i] - b.RefChosenLogps[i]) - (b.RejectedLogps[i] - b.RefRejectedLogps[i])
 }

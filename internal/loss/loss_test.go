@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,51 @@ import (
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
 	return Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
 		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}}
+}
+
+// join is the examples of several batches in one.
+func join(batches ...Batch) Batch {
+	var j Batch
+	for _, b := range batches {
+		j.ChosenLogps, j.RejectedLogps = append(j.ChosenLogps, b.ChosenLogps...), append(j.RejectedLogps, b.RejectedLogps...)
+		j.RefChosenLogps, j.RefRejectedLogps = append(j.RefChosenLogps, b.RefChosenLogps...), append(j.RefRejectedLogps, b.RefRejectedLogps...)
+		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
+	}
+	return j
+}
+
+// equal compares two results to the bit.
+func equal(a, b Result) bool {
+	return slices.Equal(a.Losses, b.Losses) && slices.Equal(a.DChosenLogps, b.DChosenLogps) && slices.Equal(a.DRejectedLogps, b.DRejectedLogps)
+}
+
+// want is what a loss has to give for one pair.
+type want struct {
+	name                     string
+	beta                     *float64
+	loss, dChosen, dRejected float64
+}
+
+func check(t *testing.T, b Batch, table []want) {
+	t.Helper()
+	for _, w := range table {
+		var r Result
+		must(t, w.name, Settings{Beta: w.beta}).Compute(b, &r)
+		compare(t, w.name, r, 0, w, 1e-12)
+	}
+}
+
+// compare holds example i of r to relative tolerance tol.
+func compare(t *testing.T, what string, r Result, i int, w want, tol float64) {
+	t.Helper()
+	for _, v := range []struct {
+		name      string
+		got, want float64
+	}{{"loss", r.Losses[i], w.loss}, {"dL/dchosen", r.DChosenLogps[i], w.dChosen}, {"dL/drejected", r.DRejectedLogps[i], w.dRejected}} {
+		if !(math.Abs(v.got-v.want) <= tol*math.Abs(v.want)) {
+			t.Errorf("%s: %s = %.17g, want %.17g", what, v.name, v.got, v.want)
+		}
+	}
 }
 
 func ptr(x float64) *float64 { return &x }
@@ -34,100 +80,255 @@ func must(t *testing.T, name string, s Settings) Loss {
 //	ipo_sum, beta 0.5: L = 3^2, dL/dpc = 6 = -dL/dpr
 //	sft: L = 6/2, dL/dpc = -1/2
 func TestByHand(t *testing.T) {
-	b := pair(-6, -9, -8, -7, 2, 4)
-	for _, tt := range []struct {
-		name                   string
-		beta                   *float64
-		loss, dChosen, dReject float64
-	}{
+	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"dpo", ptr(0.5), 0.126928011042973, -0.059601461011058, 0.059601461011058},
 		{"ipo", ptr(0.5), 0.25, 0.5, -0.25},
 		{"ipo_sum", ptr(0.5), 9, 6, -6},
 		{"sft", nil, 3, -0.5, 0},
-	} {
-		var r Result
-		must(t, tt.name, Settings{Beta: tt.beta}).Compute(b, &r)
-		for what, v := range map[string][2]float64{"loss": {r.Losses[0], tt.loss}, "dL/dchosen": {r.DChosenLogps[0], tt.dChosen}, "dL/drejected": {r.DRejectedLogps[0], tt.dReject}} {
-			if math.Abs(v[0]-v[1]) > 1e-12 {
-				t.Errorf("%s: %s = %.15g, want %.15g", tt.name, what, v[0], v[1])
-			}
-		}
-	}
+	})
 }
 
-// TestCentralDifferences checks the closed forms on random examples, and TestStepZero's cases among them.
+// Worked by hand, the same pair with the roles of its sides exchanged: h = -4, per token -1.5.
+//
+//	dpo, beta 0.5: L = 2 + log(1+e^-2) = 2.126928, dL/dpc = -0.5*(1 - 1/(1+e^2)) = -0.4403985
+//	ipo, beta 0.5: L = 2.5^2, dL/dpc = -2*2.5/4, dL/dpr = 2*2.5/2
+//	ipo_sum, beta 0.5: L = 5^2, dL/dpc = -10
+//	sft: L = 9/4, dL/dpc = -1/4
+func TestByHandExchanged(t *testing.T) {
+	check(t, pair(-9, -6, -7, -8, 4, 2), []want{
+		{"dpo", ptr(0.5), 2.126928011042973, -0.440398538988942, 0.440398538988942},
+		{"ipo", ptr(0.5), 6.25, -1.25, 2.5},
+		{"ipo_sum", ptr(0.5), 25, -10, 10},
+		{"sft", nil, 2.25, -0.25, 0},
+	})
+}
+
+// randomPair has log-probs of policy and reference down to -100 nats and up to 50 tokens.
+func randomPair(rng *rand.Rand) Batch {
+	return pair(-100*rng.Float64(), -100*rng.Float64(), -100*rng.Float64(), -100*rng.Float64(), 1+rng.IntN(50), 1+rng.IntN(50))
+}
+
+// TestCentralDifferences checks the closed forms on random examples.
 func TestCentralDifferences(t *testing.T) {
-	const h = 1e-4
-	rng := rand.New(rand.NewPCG(1, 2))
+	const step, seed = 1e-4, 1
+	rng := rand.New(rand.NewPCG(seed, 2))
 	for _, name := range Names() {
 		l := must(t, name, Settings{})
 		for range 200 {
-			nc, nr := 1+rng.IntN(50), 1+rng.IntN(50)
-			b := pair(-100*rng.Float64(), -100*rng.Float64(), -100*rng.Float64(), -100*rng.Float64(), nc, nr)
-			var r, up, down Result
+			b := randomPair(rng)
+			var r Result
 			l.Compute(b, &r)
-			for side, x := range map[string]*float64{"chosen": &b.ChosenLogps[0], "rejected": &b.RejectedLogps[0]} {
-				got := r.DChosenLogps[0]
-				if side == "rejected" {
-					got = r.DRejectedLogps[0]
-				}
+			at := func(x *float64, v float64) float64 {
 				old := *x
-				*x = old + h
-				l.Compute(b, &up)
-				*x = old - h
-				l.Compute(b, &down)
-				*x = old
-				if want := (up.Losses[0] - down.Losses[0]) / (2 * h); math.Abs(got-want) > 1e-7*max(1, math.Abs(want)) {
-					t.Fatalf("%s: dL/d%s = %.12g, central difference %.12g, at %+v", name, side, got, want, b)
+				defer func() { *x = old }()
+				*x = v
+				var r Result
+				l.Compute(b, &r)
+				return r.Losses[0]
+			}
+			for _, side := range []struct {
+				name string
+				x    *float64
+				got  float64
+			}{{"chosen", &b.ChosenLogps[0], r.DChosenLogps[0]}, {"rejected", &b.RejectedLogps[0], r.DRejectedLogps[0]}} {
+				want := (at(side.x, *side.x+step) - at(side.x, *side.x-step)) / (2 * step)
+				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want)) {
+					t.Fatalf("%s: dL/d%s = %.12g, central difference %.12g, at %+v (seed %d)", name, side.name, side.got, want, b, seed)
 				}
 			}
 		}
 	}
 }
 
+// TestStepZero: with policy and reference equal the loss is its closed form, whatever the lengths.
 func TestStepZero(t *testing.T) {
-	b := pair(-12.5, -31, -12.5, -31, 5, 9)
-	for name, want := range map[string]float64{"dpo": math.Ln2, "ipo": 25, "ipo_sum": 25} {
+	b := join(pair(-12.5, -31, -12.5, -31, 5, 9), pair(-0.1, -700.3, -0.1, -700.3, 1, 400))
+	for _, tt := range []struct {
+		name string
+		beta float64
+		want float64
+	}{
+		{"dpo", 0.1, math.Ln2}, {"dpo", 2, math.Ln2},
+		{"ipo", 0.1, 25}, {"ipo", 1, 0.25}, {"ipo_sum", 0.1, 25}, {"ipo_sum", 1, 0.25},
+	} {
 		var r Result
-		l := must(t, name, Settings{Beta: ptr(0.1)})
+		l := must(t, tt.name, Settings{Beta: &tt.beta})
 		l.Compute(b, &r)
 		closed, ok := l.StepZero()
-		if !ok || math.Abs(closed-want) > 1e-12*want || math.Abs(r.Losses[0]-want) > 1e-12*want {
-			t.Errorf("%s: loss %v, StepZero %v, %v; want %v", name, r.Losses[0], closed, ok, want)
+		if !ok || math.Abs(closed-tt.want) > 1e-15*tt.want {
+			t.Errorf("%s, beta %v: StepZero is %v, %v; want %v", tt.name, tt.beta, closed, ok, tt.want)
 		}
-	}
-}
-
-// TestExtreme: log-ratios of thousands of nats must give finite numbers.
-func TestExtreme(t *testing.T) {
-	for _, name := range Names() {
-		l := must(t, name, Settings{})
-		for _, x := range []float64{-1e4, -2000, 0, 2000, 1e4} {
-			var r Result
-			l.Compute(pair(x, -x, 0, 0, 1, 3), &r)
-			for _, v := range []float64{r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0]} {
-				if v-v != 0 {
-					t.Errorf("%s at %v: %v", name, x, r)
-				}
+		for i, v := range r.Losses {
+			if v != closed {
+				t.Errorf("%s, beta %v: loss of example %d is %v, want exactly %v", tt.name, tt.beta, i, v, closed)
 			}
 		}
 	}
-	var r Result
-	must(t, "dpo", Settings{Beta: ptr(1)}).Compute(pair(-1000, 1000, 0, 0, 1, 1), &r)
-	if r.Losses[0] != 2000 || r.DChosenLogps[0] != -1 {
-		t.Errorf("dpo at a margin of -2000: loss %v, dL/dchosen %v; want exactly 2000 and -1", r.Losses[0], r.DChosenLogps[0])
+	if v, ok := must(t, "sft", Settings{}).StepZero(); ok {
+		t.Errorf("sft: StepZero is %v; it has none", v)
 	}
 }
 
+// TestSaturation: at margins of 2000 nats dpo is linear on one side and 0 on the other, to the bit.
+func TestSaturation(t *testing.T) {
+	l := must(t, "dpo", Settings{Beta: ptr(1)})
+	var r Result
+	l.Compute(join(pair(-1000, 1000, 0, 0, 1, 1), pair(1000, -1000, 0, 0, 1, 1)), &r)
+	if want := []float64{2000, 0}; !slices.Equal(r.Losses, want) {
+		t.Errorf("losses %v, want %v", r.Losses, want)
+	}
+	if want := []float64{-1, 0}; !slices.Equal(r.DChosenLogps, want) {
+		t.Errorf("dL/dchosen %v, want %v", r.DChosenLogps, want)
+	}
+}
+
+// FuzzCompute: log-probs within 1e4 nats of 0 and completions of 1 to 65536 tokens give finite numbers.
+func FuzzCompute(f *testing.F) {
+	for _, x := range []float64{-1e4, -2000, -0.1, 0, 2000, 1e4} {
+		f.Add(x, -x, x/2, 0.0, uint16(0), uint16(2))
+	}
+	f.Fuzz(func(t *testing.T, pc, pr, rc, rr float64, nc, nr uint16) {
+		for _, x := range []*float64{&pc, &pr, &rc, &rr} {
+			if *x = math.Mod(*x, 1e4); math.IsNaN(*x) {
+				*x = 0
+			}
+		}
+		b := pair(pc, pr, rc, rr, int(nc)+1, int(nr)+1)
+		for _, name := range Names() {
+			var r Result
+			must(t, name, Settings{}).Compute(b, &r)
+			for _, v := range []float64{r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0]} {
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Errorf("%s at %+v: %+v", name, b, r)
+				}
+			}
+		}
+	})
+}
+
+// TestShiftInvariance: a constant added to policy and reference changes nothing. 32 and the log-probs are exact in binary.
 func TestShiftInvariance(t *testing.T) {
+	for _, name := range Names() {
+		l := must(t, name, Settings{})
+		if !l.Needs().Reference {
+			continue
+		}
+		var a, b Result
+		l.Compute(pair(-6, -9, -8, -7, 2, 4), &a)
+		l.Compute(pair(-6-32, -9+64, -8-32, -7+64, 2, 4), &b)
+		if !equal(a, b) {
+			t.Errorf("%s: %+v, shifted %+v", name, a, b)
+		}
+	}
+}
+
+// TestExchange: chosen and rejected exchanged turn u into -u: softplus(u) - softplus(-u) = u, and the slopes add up to beta.
+func TestExchange(t *testing.T) {
+	const beta, seed = 0.1, 3
+	l := must(t, "dpo", Settings{Beta: ptr(beta)})
+	rng := rand.New(rand.NewPCG(seed, 4))
+	for range 200 {
+		b := randomPair(rng)
+		var r, x Result
+		l.Compute(b, &r)
+		l.Compute(Batch{ChosenLogps: b.RejectedLogps, RejectedLogps: b.ChosenLogps, RefChosenLogps: b.RefRejectedLogps, RefRejectedLogps: b.RefChosenLogps,
+			ChosenTokens: b.RejectedTokens, RejectedTokens: b.ChosenTokens}, &x)
+		if u := beta * b.margin(0); math.Abs(x.Losses[0]-r.Losses[0]-u) > 1e-13 || math.Abs(r.DChosenLogps[0]+x.DChosenLogps[0]+beta) > 1e-15 {
+			t.Fatalf("u %v: %+v, exchanged %+v (seed %d)", u, r, x, seed)
+		}
+	}
+}
+
+// TestLengths: with one token a side the two forms of IPO are one; longer sides change ipo and leave ipo_sum and dpo alone.
+func TestLengths(t *testing.T) {
+	short, long := pair(-6, -9, -8, -7, 1, 1), pair(-6, -9, -8, -7, 2, 4)
+	results := map[string][2]Result{}
 	for _, name := range []string{"dpo", "ipo", "ipo_sum"} {
 		var a, b Result
-		l := must(t, name, Settings{})
-		l.Compute(pair(-6, -9, -8, -7, 2, 4), &a)
-		l.Compute(pair(-6-32, -9, -8-32, -7, 2, 4), &b)
-		if a.Losses[0] != b.Losses[0] {
-			t.Errorf("%s: a constant added to policy and reference changes the loss from %v to %v", name, a.Losses[0], b.Losses[0])
+		l := must(t, name, Settings{Beta: ptr(0.5)})
+		l.Compute(short, &a)
+		l.Compute(long, &b)
+		results[name] = [2]Result{a, b}
+		if same := equal(a, b); same == (name == "ipo") {
+			t.Errorf("%s: %+v, longer %+v", name, a, b)
 		}
+	}
+	if a, b := results["ipo"][0], results["ipo_sum"][0]; !equal(a, b) {
+		t.Errorf("one token a side: ipo %+v, ipo_sum %+v", a, b)
+	}
+}
+
+// TestBatchesAdd: an example's numbers do not depend on what shares its batch, nor on what the result held before.
+func TestBatchesAdd(t *testing.T) {
+	const seed = 5
+	rng := rand.New(rand.NewPCG(seed, 6))
+	pairs := make([]Batch, 7)
+	for i := range pairs {
+		pairs[i] = randomPair(rng)
+	}
+	for _, name := range Names() {
+		l := must(t, name, Settings{})
+		if l.Needs().Coupled {
+			continue
+		}
+		var all, one, r Result
+		l.Compute(join(pairs...), &all)
+		for i, p := range pairs {
+			r = Result{[]float64{7, 7, 7}, []float64{7}, []float64{7, 7, 7, 7}}
+			l.Compute(p, &r)
+			one.Losses, one.DChosenLogps, one.DRejectedLogps = all.Losses[i:i+1], all.DChosenLogps[i:i+1], all.DRejectedLogps[i:i+1]
+			if !equal(r, one) {
+				t.Errorf("%s: example %d alone %+v, in the batch %+v (seed %d)", name, i, r, one, seed)
+			}
+		}
+		if l.Compute(Batch{}, &r); len(r.Losses) != 0 || len(r.DChosenLogps) != 0 || len(r.DRejectedLogps) != 0 {
+			t.Errorf("%s: no examples give %+v", name, r)
+		}
+	}
+}
+
+// TestUnusedInputs: what a loss says it does not need may be nil.
+func TestUnusedInputs(t *testing.T) {
+	for _, name := range Names() {
+		l := must(t, name, Settings{})
+		b := pair(-6, -9, -8, -7, 2, 4)
+		if !l.Needs().Reference {
+			b.RefChosenLogps, b.RefRejectedLogps = nil, nil
+		}
+		if !l.Needs().Rejected {
+			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
+		}
+		var r Result
+		l.Compute(b, &r)
+		if len(r.DRejectedLogps) != 1 {
+			t.Errorf("%s: %d elements in DRejectedLogps, want 1", name, len(r.DRejectedLogps))
+		}
+	}
+}
+
+func TestCatalogue(t *testing.T) {
+	if got, want := strings.Join(Names(), " "), "dpo ipo ipo_sum sft"; got != want {
+		t.Errorf("losses %q, want %q", got, want)
+	}
+	seen := map[string]string{}
+	for _, name := range Names() {
+		info, ok := Describe(name)
+		l := must(t, name, Settings{})
+		if !ok || info.Name != name || l.Name() != name || info.Needs != l.Needs() || info.DefaultBeta != l.Beta() || info.Summary == "" || info.Paper == "" {
+			t.Errorf("%s: described as %+v, made as %s with %+v and beta %v", name, info, l.Name(), l.Needs(), l.Beta())
+		}
+		for _, n := range append(info.Aliases, name) {
+			if seen[n] != "" {
+				t.Errorf("%q stands for %s and %s", n, seen[n], name)
+			}
+			seen[n] = name
+		}
+	}
+	if l := must(t, "sigmoid", Settings{}); l.Name() != "dpo" {
+		t.Errorf("sigmoid is %s, want dpo", l.Name())
+	}
+	if info, ok := Describe("dop"); ok {
+		t.Errorf("dop is described as %+v", info)
 	}
 }
 
@@ -137,24 +338,43 @@ func TestNewErrors(t *testing.T) {
 		beta *float64
 		want string
 	}{
-		{"dop", nil, "unknown loss"},
-		{"DPO", nil, "did you mean dpo?"},
-		{"ipo-sum", nil, "did you mean ipo_sum?"},
-		{"dpo", ptr(0), "beta: 0 is out of range"},
-		{"dpo", ptr(math.NaN()), "out of range"},
-		{"dpo", ptr(math.Inf(1)), "out of range"},
-		{"sft", ptr(0.1), "loss sft does not use it"},
+		{"dop", nil, `loss: "dop": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
+		{"DPO", nil, `loss: "DPO": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
+		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss (did you mean ipo_sum?); there are dpo, ipo, ipo_sum, sft`},
+		{"sigmiod", nil, `loss: "sigmiod": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
+		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss (did you mean ipo?); there are dpo, ipo, ipo_sum, sft`},
+		{"simpo", nil, `loss: "simpo": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"", nil, `loss: "": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"dpo", ptr(0), "beta: 0 is out of range; want a number above 0"},
+		{"dpo", ptr(-0.1), "beta: -0.1 is out of range; want a number above 0"},
+		{"dpo", ptr(math.NaN()), "beta: NaN is out of range; want a number above 0"},
+		{"dpo", ptr(math.Inf(1)), "beta: +Inf is out of range; want a number above 0"},
+		{"ipo", ptr(1e-200), "beta: 1e-200 is too small for loss ipo, whose first value would be infinite; its default is 0.1"},
+		{"sft", ptr(0.1), "beta: loss sft does not use it; leave it out"},
+		{"sft", ptr(math.NaN()), "beta: loss sft does not use it; leave it out"},
 	} {
-		if _, err := New(tt.name, Settings{Beta: tt.beta}); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("New(%q): error %v, want one with %q", tt.name, err, tt.want)
+		if l, err := New(tt.name, Settings{Beta: tt.beta}); err == nil || err.Error() != tt.want || l != nil {
+			t.Errorf("New(%q): %v, error %v\nwant %s", tt.name, l, err, tt.want)
 		}
 	}
-	if l := must(t, "sigmoid", Settings{}); l.Name() != "dpo" || l.Beta() != 0.1 {
-		t.Errorf("sigmoid is %s with beta %v, want dpo with 0.1", l.Name(), l.Beta())
+	if l := must(t, "ipo", Settings{Beta: ptr(0.3)}); l.Beta() != 0.3 {
+		t.Errorf("beta %v, want 0.3", l.Beta())
 	}
 }
 
-// vectors are the cases of loss_vectors.json, computed with the losses' upstream implementations; see its schema.
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "dpo", 3}, {"dpo", "", 3}, {"dpo", "dpo", 0}, {"dop", "dpo", 1}, {"dp", "dpo", 1}, {"ddpo", "dpo", 1}, {"dqo", "dpo", 1}, {"kitten", "sitting", 3}} {
+		if got := distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// vectors are the cases of loss_vectors.json, whose numbers were checked against the losses' upstream implementations; its
+// schema describes the fields.
 type vectors struct {
 	Inputs map[string]struct {
 		Pairs []struct {
@@ -166,32 +386,54 @@ type vectors struct {
 			NR int     `json:"rejected_tokens"`
 		} `json:"pairs"`
 	} `json:"inputs"`
+	StepZero map[string]struct {
+		Value float64 `json:"value"`
+	} `json:"step0"`
 	Cases []struct {
 		Name    string `json:"name"`
 		LossKey string `json:"loss_key"`
 		Inputs  string `json:"inputs"`
 		Params  struct {
-			Beta          *float64 `json:"beta"`
-			Normalization string   `json:"normalization"`
+			Beta *float64 `json:"beta"`
 		} `json:"params"`
 		PerExample []struct {
-			ID      string  `json:"id"`
-			Loss    float64 `json:"loss"`
-			DChosen float64 `json:"d_policy_chosen"`
-			DReject float64 `json:"d_policy_rejected"`
+			ID        string  `json:"id"`
+			Loss      float64 `json:"loss"`
+			DChosen   float64 `json:"d_policy_chosen"`
+			DRejected float64 `json:"d_policy_rejected"`
 		} `json:"per_example"`
 	} `json:"cases"`
 }
 
-func TestVectors(t *testing.T) {
+// vectorsFile is loss_vectors.json, which lies beside the folder of shared test data. A relative DPOTRAIN_TESTDATA counts
+// from the folder that holds go.mod.
+func vectorsFile(t *testing.T) string {
+	t.Helper()
 	dir := os.Getenv("DPOTRAIN_TESTDATA")
 	if dir == "" {
-		t.Skip("DPOTRAIN_TESTDATA is not set")
+		t.Skip("DPOTRAIN_TESTDATA is not set; it names the folder of shared test data, beside loss_vectors.json")
 	}
 	if !filepath.IsAbs(dir) {
-		dir = filepath.Join("..", "..", dir)
+		root, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+				break
+			}
+			if root == filepath.Dir(root) {
+				t.Fatal("no go.mod here or above")
+			}
+			root = filepath.Dir(root)
+		}
+		dir = filepath.Join(root, dir)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "..", "loss_vectors.json"))
+	return filepath.Join(dir, "..", "loss_vectors.json")
+}
+
+func TestVectors(t *testing.T) {
+	text, err := os.ReadFile(vectorsFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,25 +443,27 @@ func TestVectors(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for _, c := range v.Cases {
-		name := map[string]string{"dpo": "dpo", "ipo": "ipo", "ipo_sum": "ipo_sum", "sft": "sft"}[c.LossKey]
-		if name == "" {
+		if !slices.Contains(Names(), c.LossKey) {
 			continue
 		}
-		seen[name]++
+		seen[c.LossKey]++
 		t.Run(strings.ReplaceAll(c.Name, "/", " "), func(t *testing.T) {
 			var b Batch
 			for _, p := range v.Inputs[c.Inputs].Pairs {
-				b.ChosenLogps, b.RejectedLogps = append(b.ChosenLogps, p.PC), append(b.RejectedLogps, p.PR)
-				b.RefChosenLogps, b.RefRejectedLogps = append(b.RefChosenLogps, p.RC), append(b.RefRejectedLogps, p.RR)
-				b.ChosenTokens, b.RejectedTokens = append(b.ChosenTokens, p.NC), append(b.RejectedTokens, p.NR)
+				b = join(b, pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR))
 			}
+			if len(c.PerExample) == 0 || len(c.PerExample) != b.Len() {
+				t.Fatalf("%d rows for %d pairs", len(c.PerExample), b.Len())
+			}
+			l := must(t, c.LossKey, Settings{Beta: c.Params.Beta})
 			var r Result
-			must(t, name, Settings{Beta: c.Params.Beta}).Compute(b, &r)
-			for i, want := range c.PerExample {
-				for what, x := range map[string][2]float64{"loss": {r.Losses[i], want.Loss}, "d_policy_chosen": {r.DChosenLogps[i], want.DChosen}, "d_policy_rejected": {r.DRejectedLogps[i], want.DReject}} {
-					if math.Abs(x[0]-x[1]) > 1e-12*max(1, math.Abs(x[1])) {
-						t.Errorf("%s: %s = %.16g, want %.16g", want.ID, what, x[0], x[1])
-					}
+			l.Compute(b, &r)
+			for i, w := range c.PerExample {
+				compare(t, w.ID, r, i, want{loss: w.Loss, dChosen: w.DChosen, dRejected: w.DRejected}, 1e-12)
+			}
+			if w, ok := v.StepZero[c.Name]; ok {
+				if got, ok := l.StepZero(); !ok || math.Abs(got-w.Value) > 1e-12*w.Value {
+					t.Errorf("StepZero %v, %v; want %v", got, ok, w.Value)
 				}
 			}
 		})

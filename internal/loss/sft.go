@@ -9,6 +9,14 @@ package loss
 // instead, so that long completions weigh more and results depend on how the batch was put together.
 type SFT struct{}
 
+var sftInfo = Info{
+	Name:    "sft",
+	Summary: "mean negative log-likelihood of the completion",
+	Paper:   "supervised fine-tuning",
+	Needs:   SFT{}.Needs(),
+	make:    func(Settings) Loss { return SFT{} },
+}
+
 // Name implements Loss.
 func (SFT) Name() string { return "sft" }
 
@@ -18,7 +26,7 @@ func (SFT) Needs() Needs { return Needs{} }
 // Beta implements Loss: there are no rewards.
 func (SFT) Beta() float64 { return 0 }
 
-// StepZero implements Loss.
+// StepZero implements Loss: there is no reference to be equal to.
 func (SFT) StepZero() (float64, bool) { return 0, false }
 
 // Compute implements Loss.

@@ -3,131 +3,213 @@ package report
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// lineEvery is the time between plain progress lines where there is no terminal.
-const lineEvery = 10 * time.Second
+const (
+	lineEvery  = 10 * time.Second       // between plain lines where there is no terminal
+	frameEvery = 100 * time.Millisecond // between frames of a bar
+	barWidth   = 10                     // columns between the bar's ends
+	barRest    = 10                     // columns that a frame has besides text and bar: "  12% |", "|" and two blanks
+)
 
-// screen is the one terminal or file that progress and messages go to; the bar that is up, if any, makes way for messages.
+// screen is what all progress and all messages of the process go through: a message has to know of the bar that is drawn,
+// whoever drew it. It guards every Progress.
 var screen struct {
 	sync.Mutex
-	bar *progressbar.ProgressBar
+	drawn *Progress // nil when there is no bar on the terminal
 }
 
-// Progress shows how far a long piece of work is.
+// Progress shows how far a long piece of work is. On a terminal it is a bar with rate, time left and a detail, which makes
+// way for messages; elsewhere it is a plain line every ten seconds. Its methods may be called from several goroutines.
 type Progress struct {
-	w         io.Writer
-	what      string
-	unit      string
-	total     int64
-	done      int64
-	detail    string
-	bar       *progressbar.ProgressBar // nil where there is no terminal
-	now       func() time.Time
-	started   time.Time
-	startedAt int64 // done when the work began: resumed work has some behind it
-	lastLine  time.Time
+	w       io.Writer
+	what    string
+	unit    string // "B" for bytes
+	total   int64
+	done    int64
+	behind  int64 // done before this process began
+	detail  string
+	bar     *progressbar.ProgressBar // nil where there is no terminal
+	columns func() int               // width of the terminal
+	now     func() time.Time
+	started time.Time
+	shown   time.Time // when a line or frame was last written
+	ended   bool
 }
 
-// isTerminal says that frames can be redrawn on w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// NewProgress starts to show work of total units on w.
+// NewProgress starts to show work of total units on w, which is a bar if w is a terminal. The unit "B" stands for bytes.
 func NewProgress(w io.Writer, what string, total int64, unit string) *Progress {
-	return newProgress(w, what, total, unit, isTerminal(w), time.Now)
+	if !isTerminal(w) {
+		return newProgress(w, what, total, unit, nil, time.Now)
+	}
+	return newProgress(w, what, total, unit, func() int { return terminalColumns(w) }, time.Now)
 }
 
-func newProgress(w io.Writer, what string, total int64, unit string, terminal bool, now func() time.Time) *Progress {
-	p := &Progress{w: w, what: what, unit: unit, total: total, now: now, started: now(), lastLine: now()}
-	if terminal {
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-			progressbar.OptionSetItsString(unit), progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(20))
-		screen.Lock()
-		screen.bar = p.bar
-		screen.Unlock()
+// newProgress takes w for a terminal if it is given columns.
+func newProgress(w io.Writer, what string, total int64, unit string, columns func() int, now func() time.Time) *Progress {
+	p := &Progress{w: w, what: printable(what), unit: unit, total: total, columns: columns, now: now, started: now()}
+	if columns == nil {
+		p.shown = p.started
+		return p
 	}
+	// The bar's own count, rate and time left are off: its rate counts the steps before a resume as if they had taken no time,
+	// and it leaves the detail no room. Its throttle is off because it would drop the second of the two calls that a frame takes.
+	p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(barWidth), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(0))
 	return p
 }
 
-// Start says how much was behind before this process began; it does not count for the rate.
+// Start says how much was behind before this process began, as after a resume; it does not count for rate and time left.
 func (p *Progress) Start(done int64) {
-	p.startedAt = done
-	p.Set(done, "")
+	screen.Lock()
+	defer screen.Unlock()
+	p.behind = done
+	p.set(done, "")
 }
 
 // Add counts n more units; detail is shown beside them.
-func (p *Progress) Add(n int64, detail string) { p.Set(p.done+n, detail) }
+func (p *Progress) Add(n int64, detail string) {
+	screen.Lock()
+	defer screen.Unlock()
+	p.set(p.done+n, detail)
+}
 
 // Set says how many units are done.
 func (p *Progress) Set(done int64, detail string) {
-	p.done, p.detail = done, detail
+	screen.Lock()
+	defer screen.Unlock()
+	p.set(done, detail)
+}
+
+func (p *Progress) set(done int64, detail string) {
+	p.done, p.detail = done, printable(detail)
+	every := lineEvery
 	if p.bar != nil {
-		text := p.what
-		if detail != "" {
-			text += "  " + detail
-		}
-		screen.Lock()
-		p.bar.Describe(text)
-		_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
-		screen.Unlock()
+		every = frameEvery
+	}
+	now := p.now()
+	if p.ended || now.Sub(p.shown) < every && !(p.bar != nil && done >= p.total) {
 		return
 	}
-	if now := p.now(); now.Sub(p.lastLine) >= lineEvery {
-		p.lastLine = now
-		fmt.Fprintln(p.w, p.line(now))
+	p.shown = now
+	if p.bar == nil {
+		io.WriteString(p.w, p.line(now)+"\n")
+		return
+	}
+	p.draw(now)
+}
+
+// Printf writes a message of one or more lines, which ends its line even if format does not. Where there is no terminal it
+// stands for the next plain line.
+func (p *Progress) Printf(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	io.WriteString(messages{p.w}, text)
+	screen.Lock()
+	defer screen.Unlock()
+	p.shown = p.now()
+}
+
+// Done takes the bar away; nothing is shown after it. It may be called more than once.
+func (p *Progress) Done() {
+	screen.Lock()
+	defer screen.Unlock()
+	p.ended = true
+	if screen.drawn == p {
+		p.erase()
+		screen.drawn = nil
 	}
 }
 
-// line is the plain progress line.
+// line is the plain line: "training: 120/400 steps (30 %), loss 0.512, 1m20s left".
 func (p *Progress) line(now time.Time) string {
-	s := fmt.Sprintf("%s: %s/%s %s", p.what, Count(p.done), Count(p.total), p.unit)
-	if p.unit == "B" {
-		s = fmt.Sprintf("%s: %s of %s", p.what, Bytes(p.done), Bytes(p.total))
-	}
+	s := p.what + ": " + p.count()
 	if p.total > 0 {
-		s += fmt.Sprintf(" (%d %%)", 100*p.done/p.total)
+		s += fmt.Sprintf(" (%d %%)", int64(100*float64(p.done)/float64(p.total)))
 	}
 	if p.detail != "" {
-		s += "  " + p.detail
+		s += ", " + p.detail
 	}
-	if worked := p.done - p.startedAt; worked > 0 && p.total > p.done {
-		left := time.Duration(float64(now.Sub(p.started)) / float64(worked) * float64(p.total-p.done))
-		s += fmt.Sprintf(", %s left", Duration(left))
+	if _, left, ok := p.speed(now); ok && left != "" {
+		s += ", " + left
 	}
 	return s
 }
 
-// Printf writes a line of its own.
-func (p *Progress) Printf(format string, a ...any) {
-	fmt.Fprintf(messages{p.w}, format, a...)
-	p.lastLine = p.now()
+// status is the text before the bar: "training: 120/400 steps, 2.1/s, 1m20s left  loss 0.512". The detail comes last because
+// a narrow terminal cuts it off.
+func (p *Progress) status(now time.Time) string {
+	s := p.what + ": " + p.count()
+	if rate, left, ok := p.speed(now); ok {
+		s += ", " + rate
+		if left != "" {
+			s += ", " + left
+		}
+	}
+	if p.detail != "" {
+		s += "  " + p.detail
+	}
+	return s
 }
 
-// Done takes the bar away. It may be called more than once.
-func (p *Progress) Done() {
-	if p.bar == nil {
-		return
+// count is what is done of the total.
+func (p *Progress) count() string {
+	if p.unit == "B" {
+		return Bytes(p.done) + " of " + Bytes(p.total)
 	}
-	screen.Lock()
-	defer screen.Unlock()
-	_ = p.bar.Clear()
-	if screen.bar == p.bar {
-		screen.bar = nil
-	}
-	p.bar = nil
+	return Count(p.done) + "/" + Count(p.total) + " " + p.unit
 }
+
+// speed is the rate of this process and the time left, "" at the end; ok is false while there is nothing to tell them from.
+func (p *Progress) speed(now time.Time) (rate, left string, ok bool) {
+	worked, took := float64(p.done-p.behind), now.Sub(p.started).Seconds()
+	if worked <= 0 || took <= 0 {
+		return "", "", false
+	}
+	switch perSecond := worked / took; {
+	case p.unit == "B":
+		rate = Bytes(int64(perSecond)) + "/s"
+	case perSecond >= 100:
+		rate = Count(int64(perSecond)) + "/s"
+	case perSecond >= 1:
+		rate = fmt.Sprintf("%.1f/s", perSecond)
+	default:
+		rate = fmt.Sprintf("%.1f/min", 60*perSecond)
+	}
+	if rest := float64(p.total - p.done); rest > 0 {
+		seconds := min(took/worked*rest, (1000 * time.Hour).Seconds())
+		left = remaining(time.Duration(seconds*float64(time.Second))) + " left"
+	}
+	return rate, left, true
+}
+
+// remaining is a duration in whole seconds: an estimate deserves no decimals.
+func remaining(d time.Duration) string {
+	if d = d.Round(time.Second); d < time.Minute {
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	}
+	return Duration(d)
+}
+
+// draw writes a frame of at most the terminal's width: a longer one would break into two lines, of which only the last is
+// erased. The bar's errors are dropped, since a bar that cannot be drawn is no reason to stop.
+func (p *Progress) draw(now time.Time) {
+	screen.drawn = p // a frame overwrites another bar's
+	p.bar.Describe(cut(p.status(now), p.columns()-barWidth-barRest-1))
+	_ = p.bar.Set64(p.done)
+}
+
+// erase empties the line that the bar stands in. The bar's own Clear does nothing before its first frame and after its last.
+func (p *Progress) erase() { io.WriteString(p.w, "\r\x1b[2K") }
 
 // messages writes lines between redraws of the bar that is up.
 type messages struct{ w io.Writer }
@@ -135,22 +217,28 @@ type messages struct{ w io.Writer }
 func (m messages) Write(b []byte) (int, error) {
 	screen.Lock()
 	defer screen.Unlock()
-	if screen.bar == nil {
+	p := screen.drawn
+	if p == nil {
 		return m.w.Write(b)
 	}
-	_ = screen.bar.Clear()
+	p.erase()
 	n, err := m.w.Write(b)
-	_ = screen.bar.RenderBlank()
+	p.draw(p.now())
 	return n, err
 }
 
-// Logger writes messages to w: in colour on a terminal, else as plain lines; a warning is called one.
-func Logger(w io.Writer) *slog.Logger {
-	plain := func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey || a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo {
-			return slog.Attr{}
+// isTerminal says that a line written to w can be drawn again in place.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) && understandsEscapes(f)
+}
+
+// terminalColumns is the width of the terminal w, 80 if it cannot be had.
+func terminalColumns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
 		}
-		return a
 	}
-	return slog.New(tint.NewHandler(messages{w}, &tint.Options{ReplaceAttr: plain, NoColor: !isTerminal(w)}))
+	return 80
 }
