@@ -1,32 +1,35 @@
-// Package config puts a run's settings together: defaults, then a flat YAML file, then variables DPOTRAIN_KEY, then flags.
+// Package config puts a run's settings together: defaults, then a flat YAML file, then variables DPOTRAIN_KEY, then flags,
+// each above the one before.
 //
-// The keys are the fields of train.Options. A file is read strictly first, so that an unknown key, a wrong type or a
-// value out of range is an error with file, line and key; all problems come out together. viper then layers the values.
+// The keys are the fields of train.Options, whose tags say name, default, range and help; every key can be given in all
+// three ways. Values are read strictly: an unknown key, a wrong type, a value out of range or a setting given twice is a
+// Problem that names the file with line and key, the variable or the flag, and all problems come out together. What a
+// higher layer replaces has to be right too. An unknown variable DPOTRAIN_... is a warning, for it may belong to
+// something else; a variable set to nothing counts as not set. Relative paths count from the working directory, as in
+// TRL, not from the file that names them.
+//
+// To add a key: a field in the Options of the package that reads it. A rule that a field's tags cannot say stands in
+// rules here. This is the only package that imports viper.
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"os"
+	"math"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/go-playground/validator/v10"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 
 	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
 
-// Layer says where a value comes from; higher ones win.
+// Layer says where a value comes from; a higher layer goes above a lower.
 type Layer int
 
-// The layers.
+// The layers, lowest first.
 const (
 	Default Layer = iota
 	File
@@ -37,185 +40,279 @@ const (
 // LoadOptions say what there is to read.
 type LoadOptions struct {
 	File    string         // path of a YAML file; empty: none
-	Flags   *pflag.FlagSet // with flags of AddFlags; nil: none
-	Environ []string       // as os.Environ gives it
+	Flags   *pflag.FlagSet // with flags of AddFlags, parsed; nil: none
+	Environ []string       // NAME=value, as os.Environ gives it
 }
 
-// Resolved is settings put together.
+// Resolved is a run's settings put together.
 type Resolved struct {
-	Options  train.Options
-	Warnings []string
+	Options  train.Options // Loss is a name of the catalogue, Beta nil only if the loss has none
+	Warnings []string      // what is legal and probably a mistake, a line each
 
-	given map[string]given // by key, the highest layer's
-}
-
-// given is a value somebody gave.
-type given struct {
-	value any
-	layer Layer
-	place string // in front of messages: configs/ipo.yaml:14: beta, DPOTRAIN_BETA, --beta
+	origins map[string]Layer // of the keys that somebody gave
 }
 
 // Origin is the layer that a key's value comes from.
-func (r *Resolved) Origin(key string) Layer { return r.given[key].layer }
+func (r *Resolved) Origin(key string) Layer { return r.origins[key] }
 
-// Errors is all that is wrong with a run's settings.
-type Errors []string
-
-func (e Errors) Error() string { return strings.Join(e, "\n") }
-
-// maxFile bounds a config file.
-const maxFile = 1 << 20
-
-// Load puts settings together. All that is wrong comes out as one Errors.
-func Load(o LoadOptions) (*Resolved, error) {
-	l := &loader{keys: Keys(), Resolved: &Resolved{given: map[string]given{}}}
-	if o.File != "" {
-		if err := l.readFile(o.File); err != nil {
-			return nil, err
+// Require checks that each of the named keys has a value. The error, of type Errors, says how to give it.
+func (r *Resolved) Require(names ...string) error {
+	var missing Errors
+	for _, k := range Keys() {
+		if slices.Contains(names, k.Name) && k.field(r.Options).IsZero() {
+			missing = append(missing, Problem{k.Name, fmt.Sprintf("not given; give --%s, or %s in a config file (%s)", k.Flag(), k.Name, k.Help)})
 		}
+	}
+	return missing.orNil()
+}
+
+// Problem is one thing that is wrong with a run's settings.
+type Problem struct {
+	Place string // where it stands: configs/ipo.yaml:14: bata, DPOTRAIN_BETA, --beta
+	Text  string // what is wrong and what to do
+}
+
+func (p Problem) String() string { return p.Place + ": " + p.Text }
+
+// Errors is all that is wrong with a run's settings: those of the file in its order, then variables, flags, and rules
+// between keys.
+type Errors []Problem
+
+// Error has a line for each problem, up to a number that still can be read: a file that is something else altogether
+// has thousands.
+func (e Errors) Error() string {
+	const most = 50
+	var lines []string
+	for _, p := range e[:min(most, len(e))] {
+		lines = append(lines, p.String())
+	}
+	if more := len(e) - most; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e Errors) orNil() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// Load puts settings together. What is wrong with them comes out as one error of type Errors.
+func Load(o LoadOptions) (*Resolved, error) {
+	l := newLoader()
+	if o.File != "" {
+		l.readFile(o.File)
 	}
 	l.readVariables(o.Environ)
 	l.readFlags(o.Flags)
 	l.ownBeta()
-	if err := l.resolve(); err != nil {
+	r, err := l.resolve()
+	if err != nil {
 		return nil, err
 	}
-	if len(l.problems) > 0 {
-		return nil, l.problems
+	l.rules(&r.Options)
+	if err := l.problems.orNil(); err != nil {
+		return nil, err
 	}
-	return l.Resolved, nil
+	r.Warnings = l.warnings
+	return r, nil
 }
 
+// loader gathers what was given.
 type loader struct {
-	*Resolved
 	keys     []Key
+	ranges   ranges
+	layers   [Flag + 1]map[string]given // by key; that of Default is filled from the tags
+	warnings []string
 	problems Errors
-	losses   [Flag + 1]string
+}
+
+// given is a value that somebody gave.
+type given struct {
+	value any
+	place string // as in Problem
+}
+
+func newLoader() *loader {
+	l := &loader{keys: Keys(), ranges: newRanges()}
+	for i := range l.layers {
+		l.layers[i] = map[string]given{}
+	}
+	for _, k := range l.keys {
+		if k.Default == "" && k.Kind == reflect.String {
+			l.layers[Default][k.Name] = given{"", k.Name}
+		} else if k.Default != "" {
+			l.text(Default, k, k.Default, k.Name)
+		}
+	}
+	return l
 }
 
 func (l *loader) problem(place, format string, a ...any) {
-	l.problems = append(l.problems, place+": "+fmt.Sprintf(format, a...))
+	l.problems = append(l.problems, Problem{place, fmt.Sprintf(format, a...)})
 }
 
-// give keeps a value unless a higher layer has one.
-func (l *loader) give(k Key, v any, layer Layer, place string) {
-	if k.Name == "loss" {
-		name := fmt.Sprint(v)
-		if info, ok := loss.Describe(name); ok {
-			v, name = info.Name, info.Name
-		}
-		l.losses[layer] = name
-	}
-	l.given[k.Name] = given{v, layer, place}
+func (l *loader) warn(place, format string, a ...any) {
+	l.warnings = append(l.warnings, Problem{place, fmt.Sprintf(format, a...)}.String())
 }
 
-// readFile reads a YAML file: a flat map of scalars.
-func (l *loader) readFile(path string) error {
-	info, err := os.Stat(path)
+// text gives a value that is written as text.
+func (l *loader) text(layer Layer, k Key, s, place string) {
+	v, err := k.parse(s)
 	if err != nil {
-		return err
+		l.problem(place, "%v", err)
+		return
 	}
-	if info.IsDir() || info.Size() > maxFile {
-		return fmt.Errorf("%s: a folder, or larger than %d MiB; want a YAML file of settings", path, maxFile>>20)
+	l.give(layer, k, v, place)
+}
+
+// give keeps a value if it is in its key's range. A loss gets the catalogue's name for it.
+func (l *loader) give(layer Layer, k Key, v any, place string) {
+	if err := l.ranges.check(k, v); err != nil {
+		l.problem(place, "%v", err)
+		return
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if len(doc.Content) == 0 {
-		return nil // nothing but comments
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return fmt.Errorf("%s:%d: want lines of the form key: value", path, root.Line)
-	}
-	seen := map[string]string{}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		name, value := root.Content[i], root.Content[i+1]
-		place := fmt.Sprintf("%s:%d: %s", path, name.Line, name.Value)
-		k, ok := find(l.keys, name.Value)
-		if !ok {
-			l.problem(place, "unknown key%s", l.suggest(name.Value))
-			continue
+	if name, ok := v.(string); ok && k.Name == "loss" {
+		if _, err := loss.New(name, loss.Settings{}); err != nil {
+			l.problem(place, "%s", strings.TrimPrefix(err.Error(), "loss: "))
+			return
 		}
-		if other, twice := seen[k.Name]; twice {
-			if other == name.Value {
-				l.problem(place, "stands twice")
-			} else {
-				l.problem(place, "the same setting as %s, which stands above", other)
+		info, _ := loss.Describe(name)
+		v = info.Name
+	}
+	l.layers[layer][k.Name] = given{v, place}
+}
+
+// top is a key's value in the highest layer up to the given one that has it.
+func (l *loader) top(key string, upTo Layer) (given, Layer, bool) {
+	for layer := upTo; layer >= Default; layer-- {
+		if g, ok := l.layers[layer][key]; ok {
+			return g, layer, true
+		}
+	}
+	return given{}, Default, false
+}
+
+// place is where a key's value was given.
+func (l *loader) place(key string) string {
+	g, _, _ := l.top(key, Flag)
+	return g.place
+}
+
+// ownBeta sees to it that a beta is used only with the loss it was meant for. One that stands in the same layer as the
+// choice of the loss, or above it, is an error if the loss has no beta. One below was meant for the loss that the layers
+// up to it chose, and is dropped with a warning if that has another default.
+func (l *loader) ownBeta() {
+	beta, at, ok := l.top("beta", Flag)
+	if !ok {
+		return
+	}
+	now, chosen := l.lossUpTo(Flag)
+	if at >= chosen {
+		if now.DefaultBeta == 0 {
+			l.problem(beta.place, "loss %s does not use it; leave it out", now.Name)
+		}
+		return
+	}
+	was, _ := l.lossUpTo(at)
+	if was.DefaultBeta == now.DefaultBeta {
+		return
+	}
+	for layer := range l.layers {
+		delete(l.layers[layer], "beta")
+	}
+	instead := fmt.Sprintf("its default is %v; a beta for it is given where the loss is", now.DefaultBeta)
+	if now.DefaultBeta == 0 {
+		instead = "which does not use it"
+	}
+	l.warn(beta.place, "%v was meant for loss %s and is not carried over to loss %s, %s", beta.value, was.Name, now.Name, instead)
+}
+
+// lossUpTo is the loss that the layers up to the given one choose, and the layer that does.
+func (l *loader) lossUpTo(upTo Layer) (loss.Info, Layer) {
+	g, layer, _ := l.top("loss", upTo)
+	name, _ := g.value.(string)
+	info, _ := loss.Describe(name)
+	return info, layer
+}
+
+// resolve lays the layers over each other.
+func (l *loader) resolve() (*Resolved, error) {
+	v := viper.New()
+	r := &Resolved{origins: map[string]Layer{}}
+	for i, values := range l.layers {
+		for name, g := range values {
+			switch layer := Layer(i); layer {
+			case Default:
+				v.SetDefault(name, g.value)
+				continue
+			case Flag:
+				v.Set(name, g.value)
+			default: // viper reads variables of the process only, so ours go over the file's values
+				if err := v.MergeConfigMap(map[string]any{name: g.value}); err != nil {
+					return nil, err
+				}
 			}
-			continue
-		}
-		seen[k.Name] = name.Value
-		v, err := scalar(k, value, name.Value)
-		if err != nil {
-			l.problem(place, "%v", err)
-		} else if v != nil {
-			l.give(k, v, File, place)
+			r.origins[name] = Layer(i)
 		}
 	}
-	return nil
+	return r, v.UnmarshalExact(&r.Options)
 }
 
-// scalar reads a node as a value of k; nil for a null.
-func scalar(k Key, n *yaml.Node, name string) (any, error) {
-	if n.Kind == yaml.SequenceNode && len(n.Content) == 1 && name == "loss_type" {
-		n = n.Content[0] // TRL writes loss_type: [sigmoid]
-	}
-	if n.Kind != yaml.ScalarNode {
-		return nil, fmt.Errorf("a list or a map; want %s", k.wanted())
-	}
-	kind := n.ShortTag()
-	switch {
-	case kind == "!!null":
-		return nil, nil
-	case k.Kind == reflect.String && kind == "!!str",
-		k.Kind == reflect.Bool && kind == "!!bool",
-		k.Kind == reflect.Int && kind == "!!int",
-		k.Kind == reflect.Float64 && (kind == "!!int" || kind == "!!float"):
-		return k.parse(n.Value)
-	}
-	quoted := ""
-	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-		quoted = " without quotes"
-	}
-	return nil, fmt.Errorf("%q; want %s%s", n.Value, k.wanted(), quoted)
-}
+// maxStep bounds counts of steps and pairs, so that no product or sum of them overflows.
+const maxStep = math.MaxInt32
 
-func (l *loader) suggest(name string) string {
-	var known []string
-	for _, k := range l.keys {
-		known = append(known, k.Name)
-		if k.Alias != "" {
-			known = append(known, k.Alias)
+// rules are those between keys and those that tags cannot say. It fills in what depends on the loss.
+func (l *loader) rules(o *train.Options) {
+	if info, _ := loss.Describe(o.Loss); info.DefaultBeta != 0 { // else ownBeta has said what there is to say
+		if o.Beta == nil {
+			o.Beta = &info.DefaultBeta
+		} else if _, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta}); err != nil {
+			l.problem(l.place("beta"), "%s", strings.TrimPrefix(err.Error(), "beta: "))
 		}
 	}
-	if n, ok := nearest(name, known); ok {
-		return fmt.Sprintf(" (did you mean %s?)", n)
+	for _, k := range []struct {
+		name  string
+		value float64
+	}{{"warmup_steps", o.WarmupSteps}, {"logging_steps", o.LoggingSteps}, {"eval_steps", o.EvalSteps}, {"save_steps", o.SaveSteps}} {
+		if k.value >= 1 && (k.value != math.Trunc(k.value) || k.value > maxStep) {
+			l.problem(l.place(k.name), "%v; want a share of all steps below 1, or a whole number of steps up to %d", k.value, maxStep)
+		}
 	}
-	return ""
+	if o.NumTrainEpochs > maxStep {
+		l.problem(l.place("num_train_epochs"), "%v is out of range; want at most %d", o.NumTrainEpochs, maxStep)
+	}
+	if a, b := o.PerDeviceTrainBatchSize, o.GradientAccumulationSteps; a > maxStep/b {
+		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
+	}
+	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
+		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
+	}
 }
 
-// readVariables reads DPOTRAIN_KEY variables. One of an unknown key is a warning: it may belong to something else.
+// readVariables reads the DPOTRAIN_KEY variables. Letter case does not matter, as on Windows.
 func (l *loader) readVariables(environ []string) {
-	slices.Sort(environ)
-	for _, e := range environ {
+	seen := map[string]string{}
+	for _, e := range slices.Sorted(slices.Values(environ)) {
 		name, text, _ := strings.Cut(e, "=")
-		key, ok := strings.CutPrefix(name, variablePrefix)
-		if !ok || name == "DPOTRAIN_TESTDATA" {
+		key, ours := strings.CutPrefix(strings.ToUpper(name), variablePrefix)
+		if !ours || text == "" || name == "DPOTRAIN_TESTDATA" {
 			continue
 		}
 		k, ok := find(l.keys, strings.ToLower(key))
 		if !ok {
-			l.Warnings = append(l.Warnings, fmt.Sprintf("%s: unknown variable%s", name, l.suggest(strings.ToLower(key))))
+			did := ""
+			if n := suggest(l.keys, strings.ToLower(key)); n != "" {
+				did = fmt.Sprintf(" (did you mean %s?)", variable(n))
+			}
+			l.warn(show(name), "no such setting%s", did)
 			continue
 		}
-		l.text(k, text, Variable, name)
+		if l.once(seen, k, name, name) {
+			l.text(Variable, k, text, name)
+		}
 	}
 }
 
@@ -224,206 +321,26 @@ func (l *loader) readFlags(fs *pflag.FlagSet) {
 	if fs == nil {
 		return
 	}
+	seen := map[string]string{}
 	fs.Visit(func(f *pflag.Flag) {
 		if v, ok := f.Value.(*flagValue); ok {
-			l.text(v.key, v.text, Flag, "--"+f.Name)
+			if place := "--" + f.Name; l.once(seen, v.key, place, place) {
+				l.text(Flag, v.key, v.text, place)
+			}
 		}
 	})
 }
 
-func (l *loader) text(k Key, text string, layer Layer, place string) {
-	v, err := k.parse(text)
-	if err != nil {
-		l.problem(place, "%v", err)
-		return
+// once says that a setting was not seen before in this layer, be it under its other name.
+func (l *loader) once(seen map[string]string, k Key, name, place string) bool {
+	before, twice := seen[k.Name]
+	switch {
+	case !twice:
+		seen[k.Name] = name
+	case before == name:
+		l.problem(place, "given twice; leave one out")
+	default:
+		l.problem(place, "the same setting as %s, which is given too; leave one out", before)
 	}
-	l.give(k, v, layer, place)
-}
-
-// ownBeta drops a beta that was meant for another loss: one from a lower layer than the loss, when the loss has no beta or
-// another default. One from the same or a higher layer that the loss does not use is an error.
-func (l *loader) ownBeta() {
-	beta, ok := l.given["beta"]
-	name, chosen := "dpo", Default
-	if g, ok := l.given["loss"]; ok {
-		name, chosen = fmt.Sprint(g.value), g.layer
-	}
-	info, known := loss.Describe(name)
-	if !ok || !known {
-		return
-	}
-	if beta.layer >= chosen {
-		if info.DefaultBeta == 0 {
-			l.problem(beta.place, "loss %s does not use it; leave it out", name)
-		}
-		return
-	}
-	before := "dpo"
-	for layer := Default; layer <= beta.layer; layer++ {
-		if l.losses[layer] != "" {
-			before = l.losses[layer]
-		}
-	}
-	if old, _ := loss.Describe(before); info.DefaultBeta != old.DefaultBeta {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: meant for loss %s and not carried over to %s", beta.place, before, name))
-		delete(l.given, "beta")
-	}
-}
-
-// resolve layers the values and checks ranges and rules between keys.
-func (l *loader) resolve() error {
-	v := viper.New()
-	file := map[string]any{}
-	for _, k := range l.keys {
-		if k.Default != "" {
-			d, err := k.parse(k.Default)
-			if err != nil {
-				return fmt.Errorf("default of %s: %w", k.Name, err)
-			}
-			v.SetDefault(k.Name, d)
-		} else if !k.optional {
-			v.SetDefault(k.Name, reflect.Zero(reflect.TypeFor[string]()).Interface())
-		}
-	}
-	for name, g := range l.given {
-		if g.layer == File {
-			file[name] = g.value
-		} else {
-			v.Set(name, g.value)
-		}
-	}
-	if err := v.MergeConfigMap(file); err != nil {
-		return err
-	}
-	if err := v.UnmarshalExact(&l.Options); err != nil {
-		return err
-	}
-	check := validator.New()
-	check.RegisterTagNameFunc(func(f reflect.StructField) string {
-		name, _, _ := strings.Cut(f.Tag.Get("mapstructure"), ",")
-		return name
-	})
-	var bad validator.ValidationErrors
-	if err := check.Struct(l.Options); errors.As(err, &bad) {
-		for _, b := range bad {
-			if b.Tag() == "required" {
-				continue // what a command needs is its own to say: Require
-			}
-			l.problem(l.place(b.Field()), "%v is out of range; want %s", deref(b.Value()), rangeText(b.Tag(), b.Param()))
-		}
-	} else if err != nil {
-		return err
-	}
-	if _, err := loss.New(l.Options.Loss, loss.Settings{}); err != nil {
-		l.problem(l.place("loss"), "%s", strings.TrimPrefix(err.Error(), "loss: "))
-	}
-	if l.Options.WarmupSteps > 0 && l.Options.WarmupRatio > 0 {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("warmup_steps %v goes before warmup_ratio %v", l.Options.WarmupSteps, l.Options.WarmupRatio))
-	}
-	return nil
-}
-
-// place is where a key's value was given.
-func (l *loader) place(key string) string {
-	if g, ok := l.given[key]; ok {
-		return g.place
-	}
-	return key
-}
-
-func deref(v any) any {
-	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && !r.IsNil() {
-		return r.Elem().Interface()
-	}
-	return v
-}
-
-func rangeText(tag, param string) string {
-	switch tag {
-	case "gt":
-		return "more than " + param
-	case "gte":
-		return param + " or more"
-	case "lt":
-		return "less than " + param
-	case "lte":
-		return param + " or less"
-	case "oneof":
-		return strings.Join(strings.Fields(param), ", ")
-	}
-	return tag + " " + param
-}
-
-// Require checks that the named keys have a value.
-func (r *Resolved) Require(names ...string) error {
-	var missing Errors
-	for _, n := range names {
-		k, _ := find(Keys(), n)
-		if reflect.ValueOf(r.Options).FieldByIndex(k.index).IsZero() {
-			missing = append(missing, fmt.Sprintf("%s: not given; give --%s, or %s: in a config file (%s)", n, k.Flag(), n, k.Help))
-		}
-	}
-	if len(missing) > 0 {
-		return missing
-	}
-	return nil
-}
-
-// Marshal is settings as a config file: every key, with its help above.
-func Marshal(o train.Options) []byte {
-	var b bytes.Buffer
-	b.WriteString("# Settings of a dpotrain run, resolved: every key with its value. To repeat the run:\n#   dpotrain train --config THIS_FILE --output-dir DIR\n")
-	v := reflect.ValueOf(o)
-	for _, k := range Keys() {
-		f := v.FieldByIndex(k.index)
-		fmt.Fprintf(&b, "\n# %s\n", k.Help)
-		if k.optional {
-			if f.IsNil() {
-				fmt.Fprintf(&b, "# %s:\n", k.Name)
-				continue
-			}
-			f = f.Elem()
-		}
-		fmt.Fprintf(&b, "%s: %s\n", k.Name, literal(f))
-	}
-	return b.Bytes()
-}
-
-// literal is a value as YAML has it.
-func literal(f reflect.Value) string {
-	switch f.Kind() {
-	case reflect.Float64:
-		return strconv.FormatFloat(f.Float(), 'g', -1, 64)
-	case reflect.String:
-		text, err := yaml.Marshal(f.String())
-		if err != nil {
-			panic(err) // a string
-		}
-		if s := strings.TrimSuffix(string(text), "\n"); !strings.ContainsAny(s, "\n") {
-			return s
-		}
-		return strconv.Quote(f.String())
-	}
-	return fmt.Sprint(f.Interface())
-}
-
-// harmless are the keys that may change between a run and its continuation: they say where things are and what is
-// shown, or are compared by content.
-var harmless = []string{"model", "ref_model", "data", "eval_data", "output_dir", "ref_cache_dir", "on_bad_row", "threads", "logging_steps", "eval_steps",
-	"save_steps", "save_total_limit", "save_dtype", "resume_from_checkpoint"}
-
-// Differences are the settings that differ between two runs and change results, a line each.
-func Differences(was, now train.Options) []string {
-	var lines []string
-	a, b := reflect.ValueOf(was), reflect.ValueOf(now)
-	for _, k := range Keys() {
-		if slices.Contains(harmless, k.Name) {
-			continue
-		}
-		x, y := deref(a.FieldByIndex(k.index).Interface()), deref(b.FieldByIndex(k.index).Interface())
-		if fmt.Sprint(x) != fmt.Sprint(y) {
-			lines = append(lines, fmt.Sprintf("%s: was %v, now %v", k.Name, x, y))
-		}
-	}
-	return lines
+	return !twice
 }

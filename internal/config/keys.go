@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/go-playground/validator/v10"
 	"github.com/spf13/pflag"
 
 	"dpotrain/internal/train"
@@ -15,20 +18,28 @@ import (
 // Key is one setting.
 type Key struct {
 	Name    string
-	Alias   string // another accepted name, of TRL; empty if there is none
-	Default string // as users would write it; empty: none
+	Alias   string // another trainer's name, accepted too; empty if there is none
+	Default string // as users would write it; empty if there is none
 	Help    string
-	Kind    reflect.Kind // String, Bool, Int or Float64
+	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64
+	Path    string       // file or dir, if the value is the path of one
 
-	index    []int // of the field in train.Options
-	optional bool  // a pointer, nil when not given
+	index    []int  // of the field in train.Options
+	optional bool   // the field is a pointer, nil when nobody gave the key
+	limits   string // the validator's, of a value that is there
 }
 
-// Flag is the command-line flag, without dashes in front; Variable the environment variable.
-func (k Key) Flag() string     { return strings.ReplaceAll(k.Name, "_", "-") }
-func (k Key) Variable() string { return variablePrefix + strings.ToUpper(k.Name) }
+// Flag is the key's flag, without the dashes in front.
+func (k Key) Flag() string { return dashes(k.Name) }
+
+// Variable is the key's environment variable.
+func (k Key) Variable() string { return variable(k.Name) }
 
 const variablePrefix = "DPOTRAIN_"
+
+func variable(name string) string { return variablePrefix + strings.ToUpper(name) }
+
+func dashes(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 // Keys are all settings, in the order of train.Options.
 func Keys() []Key { return keysOf(reflect.TypeFor[train.Options](), nil) }
@@ -43,21 +54,31 @@ func keysOf(t reflect.Type, index []int) []Key {
 			keys = append(keys, keysOf(f.Type, at)...)
 			continue
 		}
-		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Kind: f.Type.Kind(), index: at}
-		switch f.Type.Kind() {
-		case reflect.Pointer:
+		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), index: at}
+		if k.Kind = f.Type.Kind(); k.Kind == reflect.Pointer {
 			k.Kind, k.optional = f.Type.Elem().Kind(), true
-		case reflect.Int64:
+		}
+		if k.Kind == reflect.Int64 {
 			k.Kind = reflect.Int
 		}
+		var limits []string
+		for _, l := range strings.Split(f.Tag.Get("validate"), ",") {
+			if l != "required" && l != "omitempty" && l != "" { // whether a value has to be there is for Require to say
+				limits = append(limits, l)
+			}
+		}
+		k.limits = strings.Join(limits, ",")
 		keys = append(keys, k)
 	}
 	return keys
 }
 
-// find is the key of a name or an alias.
+// field is the key's field of o.
+func (k Key) field(o train.Options) reflect.Value { return reflect.ValueOf(o).FieldByIndex(k.index) }
+
+// find is the key with a name or alias.
 func find(keys []Key, name string) (Key, bool) {
-	i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name || k.Alias == name && name != "" })
+	i := slices.IndexFunc(keys, func(k Key) bool { return name != "" && (k.Name == name || k.Alias == name) })
 	if i < 0 {
 		return Key{}, false
 	}
@@ -74,58 +95,106 @@ func (k Key) wanted() string {
 	case reflect.Float64:
 		return "a number"
 	}
-	return "a text"
+	return "text"
 }
 
-// parse reads a value as a flag or a variable has it.
+// parse reads a value as users write it: string, bool, int64 or float64. Numbers are decimal, and neither octal (010),
+// hexadecimal, infinite nor with separators.
 func (k Key) parse(s string) (any, error) {
+	var v any
+	var err error
 	switch k.Kind {
-	case reflect.Bool:
-		if s == "true" || s == "false" {
-			return s == "true", nil
+	case reflect.String:
+		if !utf8.ValidString(s) {
+			return nil, fmt.Errorf("%s is not valid UTF-8; use another name", show(s))
 		}
-	case reflect.Int:
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil && !oddZero(s) {
-			return n, nil
-		}
-	case reflect.Float64:
-		if f, err := strconv.ParseFloat(s, 64); err == nil && f-f == 0 && !strings.ContainsAny(s, "_xXpP") && !oddZero(s) {
-			return f, nil
-		}
-	default:
 		return s, nil
-	}
-	return nil, fmt.Errorf("%q; want %s", s, k.wanted())
-}
-
-// oddZero says that a number begins with a zero that some read as octal.
-func oddZero(s string) bool {
-	s = strings.TrimLeft(s, "+-")
-	return len(s) > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9'
-}
-
-// flagValue keeps a flag's text; it is read together with everything else, so that all problems come out together.
-type flagValue struct {
-	key  Key
-	text string
-}
-
-func (f *flagValue) String() string     { return f.text }
-func (f *flagValue) Set(s string) error { f.text = s; return nil }
-func (f *flagValue) Type() string {
-	switch f.key.Kind {
 	case reflect.Bool:
-		return "bool"
+		switch s {
+		case "true", "True", "TRUE":
+			return true, nil
+		case "false", "False", "FALSE":
+			return false, nil
+		}
+		return nil, fmt.Errorf("%s; want true or false", show(s))
 	case reflect.Int:
-		return "int"
-	case reflect.Float64:
-		return "number"
+		v, err = strconv.ParseInt(s, 10, 64)
+	default:
+		var f float64
+		f, err = strconv.ParseFloat(s, 64)
+		if strings.ContainsAny(s, "_xX") {
+			err = strconv.ErrSyntax
+		} else if f-f != 0 && err == nil || strings.EqualFold(strings.TrimLeft(s, "+-"), ".inf") || strings.EqualFold(s, ".nan") {
+			return nil, fmt.Errorf("%s; want a finite number", show(s))
+		}
+		v = f
 	}
-	return "string"
+	digits := strings.TrimLeft(s, "+-")
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return nil, fmt.Errorf("%s is out of range", show(s))
+	case err != nil:
+		return nil, fmt.Errorf("%s; want %s", show(s), k.wanted())
+	case len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9':
+		return nil, fmt.Errorf("%s; write the number without zeros in front, which some read as octal", show(s))
+	}
+	return v, nil
 }
 
-// AddFlags gives a flag set one flag for each of the named keys; none means all.
+// show is a text as it stands, or quoted if it is empty, long or not plain, so that no text garbles the terminal.
+func show(s string) string {
+	const longest = 60 // bytes
+	if len(s) > longest {
+		return strconv.QuoteToASCII(s[:longest]) + "..."
+	}
+	if q := strconv.Quote(s); s == "" || strings.Contains(s, " ") || q != `"`+s+`"` {
+		return q
+	}
+	return s
+}
+
+// ranges checks values against the limits in the options' tags.
+type ranges struct{ validate *validator.Validate }
+
+func newRanges() ranges { return ranges{validator.New()} }
+
+// check says in plain words what a value ought to be, if it is not.
+func (r ranges) check(k Key, v any) error {
+	if k.limits == "" || r.validate.Var(v, k.limits) == nil {
+		return nil
+	}
+	var parts []string
+	for _, limit := range strings.Split(k.limits, ",") {
+		name, param, _ := strings.Cut(limit, "=")
+		if name == "oneof" {
+			allowed := strings.Fields(param)
+			did := ""
+			if n := nearest(v.(string), allowed); n != "" {
+				did = fmt.Sprintf(" (did you mean %s?)", n)
+			}
+			return fmt.Errorf("%s; want %s%s", show(v.(string)), either(allowed), did)
+		}
+		parts = append(parts, comparisons[name]+" "+param)
+	}
+	return fmt.Errorf("%v is out of range; want %s", v, strings.Join(parts, " and "))
+}
+
+// comparisons are the validator's limits that options may use besides oneof.
+var comparisons = map[string]string{"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+// either joins words: a, b or c.
+func either(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// AddFlags gives a flag set one flag for each of the named keys, in the order of Keys; no names mean all keys. An alias
+// is a flag too, hidden in the help. What is given is read by Load, so that all problems come out together.
 func AddFlags(fs *pflag.FlagSet, names ...string) {
+	fs.SortFlags = false
 	for _, k := range Keys() {
 		if len(names) > 0 && !slices.Contains(names, k.Name) {
 			continue
@@ -139,46 +208,31 @@ func AddFlags(fs *pflag.FlagSet, names ...string) {
 			f.NoOptDefVal = "true"
 		}
 		if k.Alias != "" {
-			a := fs.VarPF(f.Value, strings.ReplaceAll(k.Alias, "_", "-"), "", "the same as --"+k.Flag())
-			a.Hidden = true
+			fs.VarPF(f.Value, dashes(k.Alias), "", "the same as --"+k.Flag()).Hidden = true
 		}
 	}
 }
 
-// nearest is the known name that a mistyped one was probably meant for.
-func nearest(name string, known []string) (string, bool) {
-	best, at := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if d := distance(name, k); d < at {
-			best, at = k, d
-		}
-	}
-	return best, best != ""
+// flagValue keeps the text given to a flag. It implements pflag.Value.
+type flagValue struct {
+	key  Key
+	text string
 }
 
-// distance is Levenshtein's, with a swap of neighbours as one step.
-func distance(a, b string) int {
-	rows := [3][]int{}
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
+func (f *flagValue) String() string     { return f.text }
+func (f *flagValue) Set(s string) error { f.text = s; return nil }
+
+// Type is the word for the value in the help.
+func (f *flagValue) Type() string {
+	switch {
+	case f.key.Path != "":
+		return f.key.Path
+	case f.key.Kind == reflect.Bool:
+		return "bool"
+	case f.key.Kind == reflect.Int:
+		return "int"
+	case f.key.Kind == reflect.Float64:
+		return "number"
 	}
-	for j := range rows[1] {
-		rows[1][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row := rows[0], rows[1], rows[2]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		rows[0], rows[1], rows[2] = last, row, before
-	}
-	return rows[1][len(b)]
+	return "string"
 }

@@ -1,0 +1,613 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"dpotrain/internal/loss"
+	"dpotrain/internal/train"
+)
+
+// input is what a test gives to Load.
+type input struct {
+	file    string // text; empty: no file
+	environ []string
+	flags   []string
+}
+
+func (in input) load(t testing.TB) (*Resolved, error) {
+	t.Helper()
+	o := LoadOptions{Environ: in.environ, Flags: pflag.NewFlagSet("test", pflag.ContinueOnError)}
+	AddFlags(o.Flags)
+	if err := o.Flags.Parse(in.flags); err != nil {
+		t.Fatal(err)
+	}
+	if in.file != "" {
+		o.File = write(t, in.file)
+	}
+	return Load(o)
+}
+
+func (in input) mustLoad(t testing.TB) *Resolved {
+	t.Helper()
+	r, err := in.load(t)
+	if err != nil {
+		t.Fatalf("%v\n%+v", err, in)
+	}
+	return r
+}
+
+func write(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// lines are those of an error, without the folder in front of c.yaml.
+func lines(err error) []string {
+	if err == nil {
+		return nil
+	}
+	list := strings.Split(err.Error(), "\n")
+	for i, l := range list {
+		if at := strings.Index(l, "c.yaml"); at >= 0 {
+			list[i] = l[at:]
+		}
+	}
+	return list
+}
+
+func TestDefaults(t *testing.T) {
+	r := input{}.mustLoad(t)
+	beta := 0.1
+	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", Beta: &beta, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
+		LearningRate: 1e-6, LRSchedulerType: "linear", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
+		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, SaveSteps: 500, SaveDtype: "float32"}
+	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
+	want.Compute.Precision, want.Compute.CPU = "fp32", "auto"
+	if !reflect.DeepEqual(r.Options, want) {
+		t.Errorf("defaults are\n%+v\nwant\n%+v", r.Options, want)
+	}
+	if len(r.Warnings) != 0 {
+		t.Errorf("warnings of the defaults: %q", r.Warnings)
+	}
+}
+
+// TestLayers gives one key in each set of the layers; the highest wins.
+func TestLayers(t *testing.T) {
+	for set := range 8 {
+		in, want, origin := input{file: "model: m\n"}, 1e-6, Default
+		if set&1 != 0 {
+			in.file += "learning_rate: 1e-1\n"
+			want, origin = 1e-1, File
+		}
+		if set&2 != 0 {
+			in.environ = []string{"PATH=/bin", "DPOTRAIN_LEARNING_RATE=1e-2"}
+			want, origin = 1e-2, Variable
+		}
+		if set&4 != 0 {
+			in.flags = []string{"--learning-rate", "1e-3"}
+			want, origin = 1e-3, Flag
+		}
+		r := in.mustLoad(t)
+		if r.Options.LearningRate != want || r.Origin("learning_rate") != origin {
+			t.Errorf("%+v: learning rate %v of layer %d, want %v of layer %d", in, r.Options.LearningRate, r.Origin("learning_rate"), want, origin)
+		}
+		if r.Options.Model != "m" || r.Origin("model") != File {
+			t.Errorf("%+v: model %q of layer %d, want m of the file", in, r.Options.Model, r.Origin("model"))
+		}
+	}
+}
+
+// TestEveryKey gives every key in each of the three ways, under each of its names, a value that is not its default.
+func TestEveryKey(t *testing.T) {
+	base := input{}.mustLoad(t).Options
+	for _, k := range Keys() {
+		text := "x/y z"
+		switch k.Kind {
+		case reflect.Bool:
+			text = "false"
+		case reflect.Int:
+			text = "7"
+		case reflect.Float64:
+			text = "0.25"
+		}
+		if _, param, ok := strings.Cut(k.limits, "oneof="); ok {
+			text = slices.MaxFunc(strings.Fields(param), func(a, b string) int { // the last that is not the default
+				return boolInt(a != k.Default) - boolInt(b != k.Default)
+			})
+		}
+		if k.Name == "loss" {
+			text = "ipo_sum"
+		}
+		want, err := k.parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{k.Name}
+		if k.Alias != "" {
+			names = append(names, k.Alias)
+		}
+		for _, name := range names {
+			for layer, in := range map[Layer]input{
+				File:     {file: name + ": " + text},
+				Variable: {environ: []string{variable(name) + "=" + text}},
+				Flag:     {flags: []string{"--" + dashes(name) + "=" + text}},
+			} {
+				r := in.mustLoad(t)
+				got := reflect.Indirect(k.field(r.Options)).Interface()
+				if reflect.ValueOf(want).Convert(reflect.TypeOf(got)).Interface() != got {
+					t.Errorf("%+v: %s is %v, want %v", in, k.Name, got, want)
+				}
+				if r.Origin(k.Name) != layer {
+					t.Errorf("%+v: layer %d", in, r.Origin(k.Name))
+				}
+				reflect.ValueOf(&r.Options).Elem().FieldByIndex(k.index).Set(k.field(base))
+				if !reflect.DeepEqual(r.Options, base) {
+					t.Errorf("%+v: changed other keys too: %+v", in, r.Options)
+				}
+			}
+		}
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// TestKeys checks that the options' tags say what this package can read.
+func TestKeys(t *testing.T) {
+	seen := map[string]bool{}
+	r := newRanges()
+	for _, k := range Keys() {
+		for _, name := range []string{k.Name, k.Alias} {
+			if name != "" && (seen[name] || name != strings.ToLower(name) || strings.ContainsAny(name, ".- ")) {
+				t.Errorf("%q: want a key of its own, in lower case with underscores", name)
+			}
+			seen[name] = true
+		}
+		if k.Help == "" || strings.ContainsAny(k.Help, "\n`") {
+			t.Errorf("%s: help %q; want one line without backquotes", k.Name, k.Help)
+		}
+		if k.optional && k.Default != "" {
+			t.Errorf("%s: a pointer has no default", k.Name)
+		}
+		if k.Default == "" && !k.optional && k.Kind != reflect.String {
+			t.Errorf("%s: want a default", k.Name)
+		}
+		if k.Default != "" {
+			if v, err := k.parse(k.Default); err != nil {
+				t.Errorf("%s: default: %v", k.Name, err)
+			} else if err := r.check(k, v); err != nil {
+				t.Errorf("%s: default: %v", k.Name, err)
+			}
+		}
+		for _, limit := range strings.FieldsFunc(k.limits, func(r rune) bool { return r == ',' }) {
+			if name, _, _ := strings.Cut(limit, "="); comparisons[name] == "" && name != "oneof" {
+				t.Errorf("%s: limit %s has no plain words", k.Name, limit)
+			}
+		}
+	}
+	for _, name := range free {
+		if !seen[name] {
+			t.Errorf("%s is among the free keys and is no key", name)
+		}
+	}
+}
+
+// TestValues holds one key in a file against what it says of it.
+func TestValues(t *testing.T) {
+	for _, c := range []struct{ line, want string }{ // want: the error behind c.yaml:1: key:, empty if there is none
+		{"beta: 0.5", ""},
+		{"beta: 2", ""},
+		{"beta: .5", ""},
+		{"beta: 5e-1", ""},
+		{"beta: !!float 0.5", `"0.5"; want a number, without quotes or tags`},
+		{`beta: "0.5"`, `"0.5"; want a number, without quotes or tags`},
+		{"beta: '0.5'", `"0.5"; want a number, without quotes or tags`},
+		{"beta: |\n  0.5", `"0.5"; want a number, without quotes or tags`},
+		{"beta: 0,5", "0,5; want a number"},
+		{"beta: true", "true; want a number"},
+		{"beta: -1", "-1 is out of range; want > 0"},
+		{"beta: 0", "0 is out of range; want > 0"},
+		{"beta: .inf", ".inf; want a finite number"},
+		{"beta: -.Inf", "-.Inf; want a finite number"},
+		{"beta: .nan", ".nan; want a finite number"},
+		{"beta: NaN", "NaN; want a finite number"},
+		{"beta: infinity", "infinity; want a finite number"},
+		{"beta: 1e400", "1e400 is out of range"},
+		{"beta: 1_0.5", "1_0.5; want a number"},
+		{"beta: 0x1p-2", "0x1p-2; want a number"},
+		{"beta: 00.5", "00.5; write the number without zeros in front, which some read as octal"},
+		{"beta: [0.1]", "a list; want a number"},
+		{"beta: {a: 0.1}", "a map; want a number"},
+		{"{loss: ipo, beta: 1e-200}", "1e-200 is too small for loss ipo"},
+		{"beta:", ""}, // nobody gave it
+		{"beta: ~", ""},
+		{"adam_beta1: 1", "1 is out of range; want >= 0 and < 1"},
+		{"max_grad_norm:", "no value; want a number, or drop the line for the default, 1"},
+		{"max_length: null", "no value; want a whole number, or drop the line for the default, 1024"},
+		{"max_length: 12", ""},
+		{"max_length: 12.7", "12.7; want a whole number"},
+		{"max_length: 1e3", "1e3; want a whole number"},
+		{"max_length: 010", "010; write the number without zeros in front, which some read as octal"},
+		{"max_length: 0o10", "0o10; want a whole number"},
+		{"max_length: 0x10", "0x10; want a whole number"},
+		{"max_length: 1_000", "1_000; want a whole number"},
+		{"max_length: 99999999999999999999", "99999999999999999999 is out of range"},
+		{"max_length: -1", "-1 is out of range; want >= 0"},
+		{"seed: -3", ""},
+		{"shuffle: false", ""},
+		{"shuffle: False", ""},
+		{"shuffle: yes", "yes; want true or false"},
+		{"shuffle: no", "no; want true or false"},
+		{"shuffle: 1", "1; want true or false"},
+		{`shuffle: "true"`, `"true"; want true or false, without quotes or tags`},
+		{"model: models/a b", ""},
+		{"model: 7", "7 is not text in YAML; put it in quotes"},
+		{`model: "7"`, ""},
+		{"model: 2024-01-01", "2024-01-01 is not text in YAML; put it in quotes"},
+		{"model: true", "true is not text in YAML; put it in quotes"},
+		{"eval_data: null", ""},
+		{"cpu: avx", "avx; want auto, avx512, avx2 or generic (did you mean avx2?)"},
+		{"cpu: ''", `""; want auto, avx512, avx2 or generic`},
+		{"lr_scheduler_type: Linear", "Linear; want linear, cosine or constant (did you mean linear?)"},
+		{"loss: orpo2", `"orpo2": unknown loss`},
+		{"loss: [dpo]", "a list; want text"},
+		{"loss_type: sigmoid", ""},
+		{"loss_type: [sigmoid]", ""},
+		{"loss_type: [sigmoid, sft]", "a list of 2; want one loss, losses are not combined"},
+		{"loss_type: []", "a list of 0; want one loss, losses are not combined"},
+		{"loss_type: [[sigmoid]]", "a list; want text"},
+		{"logging_steps: 0.5", ""},
+		{"logging_steps: 5", ""},
+		{"logging_steps: 5.5", "5.5; want a share of all steps below 1, or a whole number of steps up to 2147483647"},
+		{"save_steps: 1e300", "1e+300; want a share of all steps below 1, or a whole number of steps up to 2147483647"},
+		{"num_train_epochs: 1e300", "1e+300 is out of range; want at most 2147483647"},
+		{"bata: 1", "unknown key (did you mean beta?)"},
+		{"Beta: 1", "unknown key (did you mean beta?)"},
+		{"learning-rate: 1", "unknown key (did you mean learning_rate?)"},
+		{"los_type: dpo", "unknown key (did you mean loss_type?)"},
+		{"epochs: 1", "unknown key (did you mean num_train_epochs?)"},
+		{"dpo_beta: 1", "unknown key (did you mean beta?)"},
+		{"label_smoothing: 0.1", "unknown key"},
+		{"training: {beta: 1}", "unknown key; settings are flat, no key holds others"},
+		{"<<: {beta: 1}", "unknown key; settings are flat, no key holds others"},
+	} {
+		_, err := input{file: c.line}.load(t)
+		got := strings.Join(lines(err), "\n")
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(got, ": "+c.want) {
+			t.Errorf("%s: error %q, want %q", c.line, got, c.want)
+		}
+	}
+}
+
+// TestAllProblems gives many things that are wrong at once.
+func TestAllProblems(t *testing.T) {
+	_, err := input{
+		file:    "bata: 0.2\nbeta: 0.1\nbeta: 0.3\nmodel: m\nmodel_name_or_path: m\n? [a]\n: 1\n\"\\e[31mred\": 1\nlearning_rate: -1\n",
+		environ: []string{"DPOTRAIN_THREADS=many", "DPOTRAIN_BETAS=1", "DPOTRAIN_SEED=1", "DPOTRAIN_seed=2"},
+		flags:   []string{"--learning-rate=1e-5", "--loss=sft", "--loss-type=dpo", "--max-steps=1.5", "--per-device-train-batch-size=70000", "--gradient-accumulation-steps=70000"},
+	}.load(t)
+	want := []string{
+		"c.yaml:1: bata: unknown key (did you mean beta?)",
+		"c.yaml:3: beta: given twice; leave one out",
+		"c.yaml:5: model_name_or_path: the same setting as model, which is given too; leave one out",
+		"c.yaml:6: a list; want lines of the form key: value",
+		`c.yaml:8: "\x1b[31mred": unknown key`,
+		"c.yaml:9: learning_rate: -1 is out of range; want >= 0",
+		"DPOTRAIN_seed: the same setting as DPOTRAIN_SEED, which is given too; leave one out",
+		"DPOTRAIN_THREADS: many; want a whole number",
+		"--loss-type: the same setting as --loss, which is given too; leave one out",
+		"--max-steps: 1.5; want a whole number",
+		"--per-device-train-batch-size: 70000, times gradient_accumulation_steps 70000, is out of range; want at most 2147483647 pairs a step",
+	}
+	if got := lines(err); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if problems, ok := errors.AsType[Errors](err); !ok || problems[0].Text != "unknown key (did you mean beta?)" {
+		t.Errorf("error is a %T, want Errors in the order of the file", err)
+	}
+}
+
+// TestManyProblems reads a file that is no config.
+func TestManyProblems(t *testing.T) {
+	_, err := input{file: strings.Repeat("qqq: 1\n", 1000)}.load(t)
+	if got := lines(err); len(got) != 51 || got[50] != "and 950 more" {
+		t.Errorf("%d lines, the last %q; want 51, the last saying that there are 950 more", len(got), got[len(got)-1])
+	}
+}
+
+func TestVariables(t *testing.T) {
+	environ := []string{"DPOTRAIN_TESTDATA=x", "DPOTRAIN_BETAA=1", "DPOTRAIN_QQQ=1", "DPOTRAIN_BETA=", "DPOTRAIN_CPU=avx2", "BETA=3"}
+	before := slices.Clone(environ)
+	r := input{environ: environ}.mustLoad(t)
+	want := []string{"DPOTRAIN_BETAA: no such setting (did you mean DPOTRAIN_BETA?)", "DPOTRAIN_QQQ: no such setting"}
+	if !slices.Equal(r.Warnings, want) {
+		t.Errorf("warnings %q, want %q", r.Warnings, want)
+	}
+	if *r.Options.Beta != 0.1 || r.Origin("beta") != Default || r.Options.Compute.CPU != "avx2" {
+		t.Errorf("beta %v of layer %d and cpu %s, want 0.1 of the defaults and avx2", *r.Options.Beta, r.Origin("beta"), r.Options.Compute.CPU)
+	}
+	if !slices.Equal(environ, before) {
+		t.Errorf("Load changed its caller's environ to %q", environ)
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":         {"", "c.yaml: there is nothing in it; want lines of the form key: value"},
+		"comments":      {"# nothing\n", "c.yaml: there is nothing in it; want lines of the form key: value"},
+		"null":          {"~\n", "c.yaml:1: there is nothing in it; want lines of the form key: value"},
+		"text":          {"\nhello\n", "c.yaml:2: not settings; want lines of the form key: value"},
+		"list":          {"- beta: 1\n", "c.yaml:1: not settings; want lines of the form key: value"},
+		"syntax":        {"beta: 1\nmodel: [\n", "c.yaml:2: not YAML: did not find expected node content"},
+		"tab":           {"beta: 1\n\tmodel: a\n", "c.yaml:2: not YAML: found a tab character that violates indentation"},
+		"bytes":         {"beta: \xff\n", "c.yaml: not YAML: invalid leading UTF-8 octet"},
+		"two documents": {"beta: 1\n---\nbeta: 2\n", "c.yaml:2: a second document begins; want one, without --- lines"},
+		"broken second": {"beta: 1\n---\nbeta: [\n", "c.yaml:3: not YAML: did not find expected node content"},
+		"too large":     {"# " + strings.Repeat("x", maxFile), "c.yaml: larger than 1 MiB; want a YAML file of settings"},
+		"alias":         {"beta: &b 0.1\nlearning_rate: *b\n", "c.yaml:2: learning_rate: a YAML alias; want a number"},
+		"unknown alias": {"beta: *b\n", "c.yaml: not YAML: unknown anchor 'b' referenced"},
+		"circle":        {"beta: &b [*b]\n", "c.yaml:1: beta: a list; want a number"},
+		"deep":          {"beta: " + strings.Repeat("[", 20000), "c.yaml: not YAML: exceeded max depth of 10000"},
+		"a long key":    {strings.Repeat("x", 1000) + ": 1\n", `c.yaml:1: "` + strings.Repeat("x", 60) + `"...: unknown key`},
+		"a long value":  {"beta: " + strings.Repeat("x", 1<<19) + "\n", `c.yaml:1: beta: "` + strings.Repeat("x", 60) + `"...; want a number`},
+		"alias bomb": {"a: &a [x,x,x,x,x,x,x,x,x]\n" + strings.Join(func() (l []string) {
+			for c := 'b'; c <= 'z'; c++ {
+				l = append(l, string(c)+": &"+string(c)+" ["+strings.Repeat("*"+string(c-1)+",", 9)+"]")
+			}
+			return
+		}(), "\n"), "c.yaml:1: a: unknown key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(LoadOptions{File: write(t, c.text)})
+			if got := lines(err); len(got) == 0 || got[0] != c.want {
+				t.Errorf("error %.300q, want %q first", got, c.want)
+			}
+		})
+	}
+	dir := t.TempDir()
+	for path, want := range map[string]string{dir: "a folder; want a YAML file of settings", filepath.Join(dir, "none"): ""} {
+		_, err := Load(LoadOptions{File: path, Environ: []string{"DPOTRAIN_BETA=x"}})
+		if err == nil || !strings.HasPrefix(err.Error(), path+": "+want) || !strings.HasSuffix(err.Error(), "\nDPOTRAIN_BETA: x; want a number") {
+			t.Errorf("%s: error %v, want one that names the file and says %q, and the variable", path, err, want)
+		}
+	}
+}
+
+// TestBeta gives loss and beta in different layers. All losses with a beta have the default 0.1 today, so that a beta is
+// dropped on the way to one that has none.
+func TestBeta(t *testing.T) {
+	for _, c := range []struct {
+		in   input
+		loss string
+		beta float64 // 0: none
+		want string  // a part of the error or of the one warning; empty: neither
+		bad  bool    // it is an error
+	}{
+		{in: input{}, loss: "dpo", beta: 0.1},
+		{in: input{file: "loss: ipo"}, loss: "ipo", beta: 0.1},
+		{in: input{file: "loss: sft"}, loss: "sft"},
+		{in: input{file: "beta: 0.3"}, loss: "dpo", beta: 0.3},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=sigmoid"}}, loss: "dpo", beta: 0.3},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo"}}, loss: "ipo", beta: 0.3}, // the same default
+		{in: input{file: "loss: ipo\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", beta: 0.3},
+		{in: input{file: "loss: sft\nbeta: 0.3"}, bad: true, want: "c.yaml:2: beta: loss sft does not use it; leave it out"},
+		{in: input{file: "loss: sft", environ: []string{"DPOTRAIN_BETA=0.3"}}, bad: true, want: "DPOTRAIN_BETA: loss sft does not use it; leave it out"},
+		{in: input{file: "loss: sft", flags: []string{"--beta=0.3"}}, bad: true, want: "--beta: loss sft does not use it; leave it out"},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=sft"}}, loss: "sft", want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss sft, which does not use it"},
+		{in: input{file: "beta: 0.3", environ: []string{"DPOTRAIN_BETA=0.4"}, flags: []string{"--loss=sft"}}, loss: "sft", want: "DPOTRAIN_BETA: 0.4 was meant for loss dpo"},
+		{in: input{file: "loss: ipo\nbeta: 0.3", environ: []string{"DPOTRAIN_LOSS=sft"}}, loss: "sft", want: "0.3 was meant for loss ipo"},
+		{in: input{file: "loss: sft\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", beta: 0.1, want: "0.3 was meant for loss sft and is not carried over to loss dpo, its default is 0.1"},
+		{in: input{file: "loss: sft", flags: []string{"--loss=dpo", "--beta=0.3"}}, loss: "dpo", beta: 0.3},
+		{in: input{file: "loss: nosuch\nbeta: 0.3"}, bad: true, want: `loss: "nosuch": unknown loss`},
+		{in: input{file: "loss: nosuch", flags: []string{"--loss=dpo"}}, bad: true, want: `loss: "nosuch": unknown loss`},
+	} {
+		r, err := c.in.load(t)
+		if c.bad {
+			if got := lines(err); len(got) != 1 || !strings.Contains(got[0], c.want) {
+				t.Errorf("%+v: error %q, want %q", c.in, got, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%+v: %v", c.in, err)
+			continue
+		}
+		beta := 0.0
+		if r.Options.Beta != nil {
+			beta = *r.Options.Beta
+		}
+		if r.Options.Loss != c.loss || beta != c.beta {
+			t.Errorf("%+v: loss %s, beta %v, want %s, %v", c.in, r.Options.Loss, beta, c.loss, c.beta)
+		}
+		if got := strings.Join(r.Warnings, "\n"); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%+v: warnings %q, want %q", c.in, got, c.want)
+		}
+		if _, err := loss.New(r.Options.Loss, loss.Settings{Beta: r.Options.Beta}); err != nil {
+			t.Errorf("%+v: %v", c.in, err)
+		}
+	}
+}
+
+func TestWarmup(t *testing.T) {
+	r := input{file: "warmup_steps: 10\nwarmup_ratio: 0.1"}.mustLoad(t)
+	if got, want := lines(errors.New(strings.Join(r.Warnings, "\n"))), "c.yaml:2: warmup_ratio: not used, because warmup_steps is given (10); leave one of them out"; got[0] != want {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+}
+
+func TestRequire(t *testing.T) {
+	r := input{flags: []string{"--model=m"}}.mustLoad(t)
+	if err := r.Require("model"); err != nil {
+		t.Error(err)
+	}
+	err := r.Require("model", "data", "output_dir")
+	got := lines(err)
+	if len(got) != 2 || !strings.HasPrefix(got[0], "data: not given; give --data, or data in a config file (") || !strings.Contains(got[1], "--output-dir") {
+		t.Errorf("error %q, want a line for data and one for output_dir", got)
+	}
+}
+
+func TestAddFlags(t *testing.T) {
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(fs, "model", "beta")
+	var names []string
+	fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if want := []string{"model", "model-name-or-path", "beta"}; !slices.Equal(names, want) {
+		t.Errorf("flags %q, want %q", names, want)
+	}
+	all := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(all)
+	usage := all.FlagUsages()
+	for _, k := range Keys() {
+		if !strings.Contains(usage, "--"+k.Flag()+" ") || !strings.Contains(usage, k.Help) {
+			t.Errorf("the help says nothing of --%s", k.Flag())
+		}
+	}
+	if strings.Contains(usage, "loss-type") {
+		t.Error("the help shows an alias")
+	}
+}
+
+// TestMarshal writes random settings and reads them again.
+func TestMarshal(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		o := input{}.mustLoad(t).Options
+		o.Model, o.RefModel, o.Data = randomText(random), randomText(random), randomText(random)
+		*o.Beta = math.Exp(random.NormFloat64() * 3)
+		o.LearningRate, o.AdamEpsilon = math.Exp(-random.Float64()*40), math.Exp(-random.Float64()*40)
+		o.WarmupRatio, o.AdamBeta1, o.MaxGradNorm = random.Float64(), random.Float64(), math.Exp(random.NormFloat64()*30)
+		o.Rows.Seed, o.MaxSteps, o.Rows.Shuffle = random.Int64()-math.MaxInt64/2, random.IntN(1e9), random.IntN(2) == 0
+		roundTrip(t, o)
+	}
+	o := input{flags: []string{"--loss=sft"}}.mustLoad(t).Options // without a beta
+	roundTrip(t, o)
+	for _, k := range Keys() {
+		if !strings.Contains(string(Marshal(o)), "\n# "+k.Help+"\n"+k.Name+":") {
+			t.Errorf("%s does not stand there with its help", k.Name)
+		}
+	}
+}
+
+func roundTrip(t testing.TB, o train.Options) {
+	t.Helper()
+	text := Marshal(o)
+	r := input{file: string(text)}.mustLoad(t)
+	if !reflect.DeepEqual(r.Options, o) {
+		t.Fatalf("wrote\n%+v\nread\n%+v\ntext\n%s", o, r.Options, text)
+	}
+	if again := Marshal(r.Options); string(again) != string(text) {
+		t.Fatalf("the same settings give\n%s\nand\n%s", text, again)
+	}
+}
+
+// randomText mixes what means something in YAML.
+func randomText(random *rand.Rand) string {
+	parts := []string{"a", "ä", "b c", " ", "\n", "\r", "\t", "\"", "'", "\\", ":", ": ", "#", " #", "-", "- ", "?", "*", "&", "!", "!!str", "%", "@", "`", "{", "[", ",", "|", ">",
+		"0", "1e5", "010", "true", "no", "null", "~", ".nan", "2024-01-01", "<<", "\u0085", "\u2028", "\ufeff", "\x00", "\x7f", "\U0001f600", "=", "---", "..."}
+	var b strings.Builder
+	for range random.IntN(5) {
+		b.WriteString(parts[random.IntN(len(parts))])
+	}
+	return b.String()
+}
+
+func TestDifferences(t *testing.T) {
+	was := input{flags: []string{"--model=m"}}.mustLoad(t).Options
+	now := was
+	if got := Differences(was, now); len(got) != 0 {
+		t.Errorf("the same settings differ: %q", got)
+	}
+	for _, name := range free { // each set to something else
+		k, _ := find(Keys(), name)
+		switch f := reflect.ValueOf(&now).Elem().FieldByIndex(k.index); k.Kind {
+		case reflect.String:
+			f.SetString("other")
+		case reflect.Int:
+			f.SetInt(77)
+		default:
+			f.SetFloat(77)
+		}
+	}
+	if got := Differences(was, now); len(got) != 0 {
+		t.Errorf("free keys make differences: %q", got)
+	}
+	now.LearningRate, now.Loss, now.Beta, now.Rows.Shuffle, now.Rows.Seed, now.Compute.CPU = 2e-6, "sft", nil, false, 43, "avx2"
+	want := []string{"loss: was dpo, now sft", "beta: was 0.1, now none", "shuffle: was true, now false", "seed: was 42, now 43", "cpu: was auto, now avx2", "learning_rate: was 1e-06, now 2e-06"}
+	if got := Differences(was, now); !slices.Equal(got, want) {
+		t.Errorf("differences %q, want %q", got, want)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"beta", "bata", 1}, {"ab", "ba", 1}, {"abcd", "acbd", 1}, {"kitten", "sitting", 3}, {"seed", "seeds", 1}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) is %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+	for name, want := range map[string]string{"bata": "beta", "lerning_rate": "learning_rate", "max_lenght": "max_length", "output": "output_dir", "batch_size": "per_device_train_batch_size",
+		"MODEL_PATH": "model", "gradient_checkpointing": "", "bf16": "", "lora_r": "", "": "", "x": ""} {
+		if got := suggest(Keys(), name); got != want {
+			t.Errorf("for %q: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// FuzzFile reads any bytes as a file: settings or an error, and settings are read back from what Marshal writes.
+func FuzzFile(f *testing.F) {
+	for _, s := range []string{"", "beta: 0.1\nloss: ipo\n", "loss_type: [sigmoid]\n", "model: !!str 7\n", "a: &a [*a]\n", "<<: {beta: 1}\n", "? {a: b}\n: c\n", "beta: 0.1\n---\n", "model: \"\\x00\"\n", "%YAML 1.1\n---\nbeta: 1\n"} {
+		f.Add([]byte(s))
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(dir, "c.yaml")
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Load(LoadOptions{File: path})
+		if err != nil {
+			if problems, ok := errors.AsType[Errors](err); !ok || !strings.HasPrefix(problems[0].Place, path) {
+				t.Fatalf("%v: want Errors that name the file", err)
+			}
+			return
+		}
+		roundTrip(t, r.Options)
+	})
+}
+
+// FuzzText gives any text to a flag of every type.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"", "1", "-0", "0.1", "1e-400", "true", "\xff", "a\nb"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, name := range []string{"model", "seed", "beta", "shuffle", "loss", "cpu"} {
+			if r, err := (input{flags: []string{"--" + name + "=" + text}}).load(t); err == nil {
+				roundTrip(t, r.Options)
+			} else if _, ok := errors.AsType[Errors](err); !ok {
+				t.Fatalf("%v: want Errors", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds a config file, in bytes.
+const maxFile = 1 << 20
+
+// readFile reads a YAML file. It walks the parsed nodes itself instead of decoding into the options: so it knows the line
+// of every key, reports all problems and not the first alone, and follows no alias.
+func (l *loader) readFile(path string) {
+	text, err := readAll(path)
+	if err != nil {
+		l.problem(path, "%v", err)
+		return
+	}
+	var doc, second yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	err = d.Decode(&doc)
+	switch {
+	case errors.Is(err, io.EOF):
+		l.problem(path, "there is nothing in it; want lines of the form key: value")
+		return
+	case err == nil:
+		if err = d.Decode(&second); errors.Is(err, io.EOF) {
+			l.readNode(path, doc.Content[0])
+			return
+		} else if err == nil {
+			l.problem(fmt.Sprintf("%s:%d", path, second.Line), "a second document begins; want one, without --- lines")
+			return
+		}
+	}
+	line, what := "", err.Error()
+	if m := yamlError.FindStringSubmatch(what); m != nil {
+		line, what = m[1], m[2]
+	}
+	if line != "" {
+		path += ":" + line
+	}
+	l.problem(path, "not YAML: %s", what)
+}
+
+// yamlError is how package yaml words what it cannot parse.
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+
+// readAll is the content of a file, which may be a pipe. Errors do not name it.
+func readAll(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("a folder; want a YAML file of settings")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, reason(err)
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("larger than %d MiB; want a YAML file of settings", maxFile>>20)
+	}
+	return text, nil
+}
+
+// reason is what the operating system says of a file, without the file's name.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// readNode reads a document: a map of keys to scalars.
+func (l *loader) readNode(path string, root *yaml.Node) {
+	if root.Kind != yaml.MappingNode {
+		what := "not settings"
+		if root.ShortTag() == "!!null" {
+			what = "there is nothing in it"
+		}
+		l.problem(fmt.Sprintf("%s:%d", path, root.Line), "%s; want lines of the form key: value", what)
+		return
+	}
+	seen := map[string]string{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		name, value := root.Content[i], root.Content[i+1]
+		place := fmt.Sprintf("%s:%d: %s", path, name.Line, show(name.Value))
+		k, ok := find(l.keys, name.Value)
+		if name.Kind != yaml.ScalarNode {
+			l.problem(fmt.Sprintf("%s:%d", path, name.Line), "%s; want lines of the form key: value", kindOf(name))
+		} else if !ok {
+			l.problem(place, "unknown key%s", l.instead(name.Value, value))
+		} else if l.once(seen, k, name.Value, place) {
+			if v, err := scalar(k, value, name.Value); err != nil {
+				l.problem(place, "%v", err)
+			} else if v != nil {
+				l.give(File, k, v, place)
+			}
+		}
+	}
+}
+
+// instead says what to do about an unknown key.
+func (l *loader) instead(name string, value *yaml.Node) string {
+	if n := suggest(l.keys, name); n != "" {
+		return fmt.Sprintf(" (did you mean %s?)", n)
+	}
+	if value.Kind == yaml.MappingNode {
+		return "; settings are flat, no key holds others"
+	}
+	return ""
+}
+
+// scalar reads a node as a value of k, which stands there under the given name; nil if it is a null that says what is
+// so anyway.
+func scalar(k Key, n *yaml.Node, name string) (any, error) {
+	if n.Kind == yaml.SequenceNode && name == "loss_type" { // TRL writes loss_type: [sigmoid]
+		if len(n.Content) != 1 {
+			return nil, fmt.Errorf("a list of %d; want one loss, losses are not combined", len(n.Content))
+		}
+		n = n.Content[0]
+	}
+	if n.Kind != yaml.ScalarNode {
+		return nil, fmt.Errorf("%s; want %s", kindOf(n), k.wanted())
+	}
+	tag := n.ShortTag()
+	switch {
+	case tag == "!!null" && k.Default != "":
+		return nil, fmt.Errorf("no value; want %s, or drop the line for the default, %s", k.wanted(), k.Default)
+	case tag == "!!null":
+		return nil, nil
+	case k.Kind == reflect.String && tag != "!!str":
+		return nil, fmt.Errorf("%s is not text in YAML; put it in quotes", show(n.Value))
+	case k.Kind != reflect.String && n.Style != 0: // quotes, a block or a tag
+		return nil, fmt.Errorf("%q; want %s, without quotes or tags", n.Value, k.wanted())
+	}
+	return k.parse(n.Value)
+}
+
+// kindOf is a word for a node that is not a scalar.
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.MappingNode:
+		return "a map"
+	}
+	return "a YAML alias"
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"dpotrain/internal/train"
+)
+
+// Marshal is settings as a config file: every key with its value, and its help above. Load reads the same settings from
+// it, to the bit. Text has to be UTF-8, as that of Load is.
+func Marshal(o train.Options) []byte {
+	var b bytes.Buffer
+	b.WriteString("# The settings of a run of dpotrain, each with its value. To repeat the run:\n" +
+		"#   dpotrain train --config THIS_FILE --output-dir ANOTHER_FOLDER\n" +
+		"# Relative paths count from the folder in which dpotrain is started.\n")
+	for _, k := range Keys() {
+		f := k.field(o)
+		fmt.Fprintf(&b, "\n# %s\n%s:", k.Help, k.Name)
+		if k.optional {
+			if f.IsNil() {
+				b.WriteString(" null\n")
+				continue
+			}
+			f = f.Elem()
+		}
+		fmt.Fprintf(&b, " %s\n", literal(f))
+	}
+	return b.Bytes()
+}
+
+// literal is a value in one line of YAML.
+func literal(f reflect.Value) string {
+	switch f.Kind() {
+	case reflect.Float64:
+		return strconv.FormatFloat(f.Float(), 'g', -1, 64)
+	case reflect.String:
+		// Plain where it surely is a text, else quoted: for UTF-8, Go's escapes are YAML's too.
+		if n := (yaml.Node{Kind: yaml.ScalarNode, Value: f.String()}); plain.MatchString(n.Value) && n.ShortTag() == "!!str" {
+			return n.Value
+		}
+		return strconv.Quote(f.String())
+	}
+	return fmt.Sprint(f.Interface())
+}
+
+var plain = regexp.MustCompile(`^[\w./][\w./-]*$`)
+
+// free are the keys that may change between a run and its continuation. They say where things are, what is shown and
+// what is saved; what lies behind a path is compared by its content where it is read.
+var free = []string{"model", "ref_model", "data", "eval_data", "output_dir", "ref_cache_dir", "on_bad_row", "threads", "logging_steps", "eval_steps",
+	"save_steps", "save_total_limit", "save_dtype", "resume_from_checkpoint"}
+
+// Differences are the settings that differ between two runs and alter results, a line each: "beta: was 0.1, now 0.2".
+func Differences(was, now train.Options) []string {
+	var lines []string
+	for _, k := range Keys() {
+		a, b := shown(k.field(was)), shown(k.field(now))
+		if a != b && !slices.Contains(free, k.Name) {
+			lines = append(lines, fmt.Sprintf("%s: was %s, now %s", k.Name, a, b))
+		}
+	}
+	return lines
+}
+
+// shown is a value in words.
+func shown(f reflect.Value) string {
+	if f.Kind() == reflect.Pointer {
+		if f.IsNil() {
+			return "none"
+		}
+		f = f.Elem()
+	}
+	return literal(f)
+}
