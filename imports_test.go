@@ -64,7 +64,6 @@ var doors = map[string]string{
 
 	"golang.org/x/sys/cpu": "compute/cpu",
 
-
 	"github.com/dlclark/regexp2": "tokenizer",
 	"golang.org/x/text":          "tokenizer",
 

@@ -36,10 +36,10 @@ func newCacheCommand() *cobra.Command {
 				case f.TornBytes > 0:
 					state = fmt.Sprintf("torn tail of %s", report.Bytes(f.TornBytes))
 				}
-				rows = append(rows, []string{f.Fingerprint.String()[:16], report.Count(int64(f.Records)), report.Count(f.Tokens), f.Facts.Model, f.Facts.Architecture,
-					report.Count(f.Facts.Parameters), f.Facts.Precision, f.Facts.Kernels, report.Bytes(f.Bytes), state})
+				rows = append(rows, []string{f.Fingerprint.String()[:16], report.Count(int64(f.Records)), report.Count(f.Tokens), f.Facts.Model,
+					f.Facts.Precision, f.Facts.Kernels, report.Bytes(f.Bytes), state})
 			}
-			report.Table(cmd.OutOrStdout(), []string{"fingerprint", "sequences", "tokens", "model", "type", "parameters", "precision", "kernels", "size", "state"}, rows)
+			report.Table(cmd.OutOrStdout(), []string{"fingerprint", "sequences", "tokens", "model", "precision", "kernels", "size", "state"}, rows)
 			if bad > 0 {
 				return fmt.Errorf("%d of %d cache files are damaged", bad, len(infos))
 			}

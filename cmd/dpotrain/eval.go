@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"dpotrain/internal/config"
 	"dpotrain/internal/train"
 )
 
@@ -18,7 +19,7 @@ func newEvalCommand() *cobra.Command {
 		Long: `Loss, rewards, log-probs, accuracy and margin of a model on held-out pairs, as a table or with --json.
 
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
---loss is required. The reference is --ref, else the run's ref_model if it is still the same. What the reference cache
+--loss is required. Without --data the pairs are those of the settings' eval_data. The reference is --ref, else the run's ref_model if it is still the same. What the reference cache
 lacks is computed; without a usable reference folder an error says how many rows are missing.`,
 		Example: `  dpotrain eval --model runs/dpo --data test.jsonl
   dpotrain eval --model runs/dpo --data test.jsonl --json
@@ -28,11 +29,17 @@ lacks is computed; without a usable reference folder an error says how many rows
 			if s.file == "" {
 				s.file = train.RunConfig(flag(cmd, "model"))
 			}
-			e.LossGiven = s.file != "" || flag(cmd, "loss") != ""
-			r, err := s.load(cmd, "model", "data")
+			r, err := s.load(cmd, "model")
 			if err != nil {
 				return err
 			}
+			if r.Origin("data") < config.Variable { // what a config calls data is what the model was trained on
+				r.Options.Data = r.Options.EvalData
+			}
+			if err := r.Require("data"); err != nil {
+				return err
+			}
+			e.LossGiven = s.file != "" || r.Origin("loss") != config.Default
 			return train.Eval(cmd.Context(), request(cmd, r.Options), e)
 		},
 	}

@@ -140,8 +140,8 @@ func stepOf(pattern *regexp.Regexp, name string) (step int, ok bool) {
 	return step, err == nil
 }
 
-// isCheckpoint reports whether dpotrain wrote the folder.
-func isCheckpoint(dir string) bool {
+// IsCheckpoint reports whether dpotrain wrote the folder.
+func IsCheckpoint(dir string) bool {
 	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(manifestName)))
 	return err == nil && info.Mode().IsRegular()
 }
@@ -165,7 +165,7 @@ func folders(outputDir string) ([]int, error) {
 // List returns the steps of the checkpoints that dpotrain wrote into outputDir, in ascending order; their contents are not checked.
 func List(outputDir string) ([]int, error) {
 	steps, err := folders(outputDir)
-	return slices.DeleteFunc(steps, func(step int) bool { return !isCheckpoint(checkpointPath(outputDir, step)) }), err
+	return slices.DeleteFunc(steps, func(step int) bool { return !IsCheckpoint(checkpointPath(outputDir, step)) }), err
 }
 
 // Prune removes the oldest checkpoints until keep are left; 0 or less keeps all. The newest stays, and so do those whose paths are

@@ -35,7 +35,7 @@ func save(fsys fileSystem, outputDir string, c Contents) (path string, err error
 	}
 	_, err = os.Lstat(path)
 	replaces := !errors.Is(err, fs.ErrNotExist)
-	if replaces && !isCheckpoint(path) {
+	if replaces && !IsCheckpoint(path) {
 		return fail(errors.New("there is a folder of this name that dpotrain did not write; move it away or choose another output_dir"))
 	}
 	tmp, old := aside(outputDir, step, "tmp"), aside(outputDir, step, "old")

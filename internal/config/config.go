@@ -176,7 +176,7 @@ func (l *loader) give(layer Layer, k Key, v any, place string) {
 	}
 	if name, ok := v.(string); ok && k.Name == "loss" {
 		if _, err := loss.New(name, loss.Settings{}); err != nil {
-			l.problem(place, "%s", strings.TrimPrefix(err.Error(), "loss: "))
+			l.problem(place, "%s%s", strings.TrimPrefix(err.Error(), "loss: "), didYouMean(name, loss.Names()))
 			return
 		}
 		info, _ := loss.Describe(name)

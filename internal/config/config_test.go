@@ -268,6 +268,7 @@ func TestValues(t *testing.T) {
 		{"cpu: ''", `""; want auto, avx512, avx2 or generic`},
 		{"lr_scheduler_type: Linear", "Linear; want linear, cosine or constant (did you mean linear?)"},
 		{"loss: orpo2", `"orpo2": unknown loss`},
+		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are dpo, ipo, ipo_sum, sft (did you mean ipo_sum?)`},
 		{"loss: [dpo]", "a list; want text"},
 		{"loss_type: sigmoid", ""},
 		{"loss_type: [sigmoid]", ""},

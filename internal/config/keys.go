@@ -168,11 +168,7 @@ func (r ranges) check(k Key, v any) error {
 		name, param, _ := strings.Cut(limit, "=")
 		if name == "oneof" {
 			allowed := strings.Fields(param)
-			did := ""
-			if n := nearest(v.(string), allowed); n != "" {
-				did = fmt.Sprintf(" (did you mean %s?)", n)
-			}
-			return fmt.Errorf("%s; want %s%s", show(v.(string)), either(allowed), did)
+			return fmt.Errorf("%s; want %s%s", show(v.(string)), either(allowed), didYouMean(v.(string), allowed))
 		}
 		parts = append(parts, comparisons[name]+" "+param)
 	}

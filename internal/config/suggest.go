@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 // first that has it for a part (epochs: num_train_epochs), else the longest that is a part of it (dpo_beta: beta). It
 // is empty if there is none.
 func suggest(keys []Key, name string) string {
-	name = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(name))
+	name = asWritten(name)
 	var known []string
 	for _, k := range keys {
 		known = append(known, k.Name)
@@ -30,6 +31,20 @@ func suggest(keys []Key, name string) string {
 		}
 	}
 	return part
+}
+
+// didYouMean is a question about the value that a mistyped one was probably meant for, empty if there is none.
+func didYouMean(value string, known []string) string {
+	n := nearest(asWritten(value), known)
+	if n == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", n)
+}
+
+// asWritten is a mistyped name as ours are written.
+func asWritten(name string) string {
+	return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(name))
 }
 
 // contains says that part stands in name as whole words.

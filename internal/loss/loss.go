@@ -54,7 +54,6 @@ func (r *Result) resize(n int) {
 type Needs struct {
 	Reference bool // log-probs of the reference
 	Rejected  bool // pairs; else single completions
-	Coupled   bool // an example's loss depends on the others: Compute wants a whole optimizer step at once
 }
 
 // Loss is one of the catalogue with its hyperparameters.
@@ -113,11 +112,7 @@ func Describe(name string) (Info, bool) {
 func New(name string, s Settings) (Loss, error) {
 	info, ok := Describe(name)
 	if !ok {
-		did := ""
-		if n := nearest(name); n != "" {
-			did = fmt.Sprintf(" (did you mean %s?)", n)
-		}
-		return nil, fmt.Errorf("loss: %q: unknown loss%s; there are %s", name, did, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("loss: %q: unknown loss; there are %s", name, strings.Join(Names(), ", "))
 	}
 	switch {
 	case s.Beta == nil:
@@ -132,50 +127,6 @@ func New(name string, s Settings) (Loss, error) {
 		return nil, fmt.Errorf("beta: %v is too small for loss %s, whose first value would be infinite; its default is %v", *s.Beta, info.Name, info.DefaultBeta)
 	}
 	return l, nil
-}
-
-// nearest is the loss that a mistyped name was probably meant for, "" if none is near: the fewest edits over names and
-// aliases, at most one edit for four letters; else a name of at least three letters that one of the two begins with.
-func nearest(name string) string {
-	name = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(name))
-	best, edits, prefix := "", math.MaxInt, ""
-	for _, l := range catalogue {
-		for _, known := range append([]string{l.Name}, l.Aliases...) {
-			if d := distance(name, known); d <= max(1, len(known)/4) && d < edits {
-				best, edits = l.Name, d
-			}
-			if prefix == "" && min(len(name), len(known)) >= 3 && (strings.HasPrefix(name, known) || strings.HasPrefix(known, name)) {
-				prefix = l.Name
-			}
-		}
-	}
-	if best == "" {
-		return prefix
-	}
-	return best
-}
-
-// distance is the number of bytes to insert, delete, replace or swap with their neighbour that makes a into b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		before, last, row = last, row, before
-		row[0] = i + 1
-		for j := range b {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			row[j+1] = min(last[j]+change, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }
 
 // softplus is log(1+e^x), exact for large |x|.

@@ -268,9 +268,6 @@ func TestBatchesAdd(t *testing.T) {
 	}
 	for _, name := range Names() {
 		l := must(t, name, Settings{})
-		if l.Needs().Coupled {
-			continue
-		}
 		var all, one, r Result
 		l.Compute(join(pairs...), &all)
 		for i, p := range pairs {
@@ -338,11 +335,11 @@ func TestNewErrors(t *testing.T) {
 		beta *float64
 		want string
 	}{
-		{"dop", nil, `loss: "dop": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
-		{"DPO", nil, `loss: "DPO": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
-		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss (did you mean ipo_sum?); there are dpo, ipo, ipo_sum, sft`},
-		{"sigmiod", nil, `loss: "sigmiod": unknown loss (did you mean dpo?); there are dpo, ipo, ipo_sum, sft`},
-		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss (did you mean ipo?); there are dpo, ipo, ipo_sum, sft`},
+		{"dop", nil, `loss: "dop": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"DPO", nil, `loss: "DPO": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"sigmiod", nil, `loss: "sigmiod": unknown loss; there are dpo, ipo, ipo_sum, sft`},
+		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; there are dpo, ipo, ipo_sum, sft`},
 		{"simpo", nil, `loss: "simpo": unknown loss; there are dpo, ipo, ipo_sum, sft`},
 		{"", nil, `loss: "": unknown loss; there are dpo, ipo, ipo_sum, sft`},
 		{"dpo", ptr(0), "beta: 0 is out of range; want a number above 0"},
@@ -359,17 +356,6 @@ func TestNewErrors(t *testing.T) {
 	}
 	if l := must(t, "ipo", Settings{Beta: ptr(0.3)}); l.Beta() != 0.3 {
 		t.Errorf("beta %v, want 0.3", l.Beta())
-	}
-}
-
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "dpo", 3}, {"dpo", "", 3}, {"dpo", "dpo", 0}, {"dop", "dpo", 1}, {"dp", "dpo", 1}, {"ddpo", "dpo", 1}, {"dqo", "dpo", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
-		}
 	}
 }
 

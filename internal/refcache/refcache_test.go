@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden file again")
 
 var (
 	testFP    = Fingerprint{0xab, 0xcd, 2, 3, 4, 5, 6, 7, 31: 0xff}
-	testFacts = Facts{Model: "tiny", Architecture: "llama", Parameters: 1234, Precision: "fp32", Kernels: "cpu-generic"}
+	testFacts = Facts{Model: "tiny", Precision: "fp32", Kernels: "cpu-generic"}
 )
 
 // sequence i has i%7+1 scored tokens; its log-probs tell it apart from all others.
@@ -158,7 +158,7 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil || len(infos) != 1 {
 		t.Fatal(infos, err)
 	}
-	size := int64(headerHead+len(`{"model":"tiny","architecture":"llama","parameters":1234,"precision":"fp32","kernels":"cpu-generic"}`)) +
+	size := int64(headerHead+len(`{"model":"tiny","precision":"fp32","kernels":"cpu-generic"}`)) +
 		checksumSize + int64(recordSize(1)+recordSize(2)+recordSize(3))
 	want := Info{Path: c.Path(), Fingerprint: testFP, Facts: testFacts, Records: 3, Tokens: 6, Bytes: size}
 	if infos[0] != want {

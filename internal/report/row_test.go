@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -136,28 +135,5 @@ func TestMetricsFileErrors(t *testing.T) {
 	}
 	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty file was left behind: %v", err)
-	}
-}
-
-// Weighted by hand: loss (1*1 + 3*4) / (1+3) = 3.25, accuracy (0.5*2) / 2 = 0.5.
-func TestMean(t *testing.T) {
-	var m Mean
-	if len(m.Row()) != 0 {
-		t.Errorf("an empty mean has %v", m.Row())
-	}
-	m.Add("loss", 1, 1)
-	m.Add("accuracy", 0.5, 2)
-	m.Add("loss", 4, 3)
-	if want := (Row{Float("loss", 3.25), Float("accuracy", 0.5)}); !slices.Equal(m.Row(), want) {
-		t.Errorf("%v, want %v", m.Row(), want)
-	}
-	m.Reset()
-	if len(m.Row()) != 0 {
-		t.Errorf("after Reset: %v", m.Row())
-	}
-	m.Add("accuracy", 1, 8)
-	m.Add("loss", 2, 8)
-	if want := (Row{Float("accuracy", 1), Float("loss", 2)}); !slices.Equal(m.Row(), want) {
-		t.Errorf("after Reset: %v, want %v in the new order", m.Row(), want)
 	}
 }

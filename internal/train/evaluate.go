@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
@@ -27,13 +28,17 @@ type EvalOptions struct {
 // RunConfig is the resolved config of the run that made the model in dir, which may be a checkpoint; empty if there is
 // none.
 func RunConfig(dir string) string {
-	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
-		path := filepath.Join(d, ConfigFile)
-		if _, err := os.Stat(path); dir != "" && err == nil {
-			return path
-		}
+	if dir == "" {
+		return ""
 	}
-	return ""
+	if checkpoint.IsCheckpoint(dir) {
+		dir = filepath.Join(dir, "..")
+	}
+	path := filepath.Join(dir, ConfigFile)
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // Eval evaluates a model on held-out examples and prints the metrics. The same examples give the same numbers as the

@@ -174,7 +174,9 @@ func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]da
 // PrecomputeRef is pass one alone, for training and held-out examples.
 func PrecomputeRef(ctx context.Context, req Request) error {
 	o := &req.Options
-	o.complete()
+	if err := o.complete(); err != nil {
+		return err
+	}
 	l, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta})
 	if err != nil {
 		return err

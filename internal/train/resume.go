@@ -12,7 +12,8 @@ import (
 // settings are what a checkpoint remembers of its run: the options, and the content of the inputs.
 type settings struct {
 	Options Options `json:"options"`
-	Data    string  `json:"data"` // digest of the training examples
+	Data    string  `json:"data"`      // digest of the training examples
+	Eval    string  `json:"eval_data"` // digest of the held-out examples
 }
 
 func settingsOf(s checkpoint.State) (settings, error) {
@@ -43,7 +44,7 @@ func (r *runner) save() (path string, err error) {
 	if c.Moments, err = r.adam.tensors(); err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(settings{Options: *r.o, Data: digest(r.in.Train.Examples)})
+	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet})
 	if err != nil {
 		return "", err
 	}
@@ -61,8 +62,10 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	if was.Data != digest(r.in.Train.Examples) {
-		return fmt.Errorf("resume: the training examples of %s are not those the run began with; the data, the tokenizer or the chat template has changed", r.o.Data)
+	for _, d := range []struct{ key, path, was, now string }{{"data", r.o.Data, was.Data, r.trainSet}, {"eval_data", r.o.EvalData, was.Eval, r.evalSet}} {
+		if d.was != d.now {
+			return fmt.Errorf("resume: the examples of %s %s are not those the run began with; the file, the tokenizer or the chat template has changed", d.key, d.path)
+		}
 	}
 	master, err := from.Master()
 	if err != nil {

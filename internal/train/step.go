@@ -20,7 +20,8 @@ type stepper struct {
 	dev    compute.Device
 	graph  *model.Graph
 	loss   loss.Loss
-	budget int // rows of a micro-batch
+	path   string // of the file the examples come from, for messages
+	budget int    // rows of a micro-batch
 	prove  bool
 
 	packer   data.Packer
@@ -70,7 +71,7 @@ func (s *stepper) microBatch(examples []*data.Example, refs []score.Logps, n int
 		var sum float64
 		for i, e := range examples {
 			if !finite(s.res.Losses[i]) {
-				return 0, nil, nonFinite("loss", e)
+				return 0, nil, s.nonFinite("loss", e)
 			}
 			sum += s.res.Losses[i]
 			s.dLogps = append(s.dLogps, s.res.DChosenLogps[i]/float64(n))
@@ -102,12 +103,12 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 			policy, ref float64
 		}{{"chosen", s.in.ChosenLogps[i], s.in.RefChosenLogps[i]}, {"rejected", s.in.RejectedLogps[i], s.in.RefRejectedLogps[i]}} {
 			if side.policy != side.ref {
-				return fmt.Errorf("line %d: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
-					"move the cache file away and run \"dpotrain precompute-ref\" again", e.Line, side.name, side.policy, side.ref)
+				return fmt.Errorf("%s:%d: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
+					"move the cache file away and run \"dpotrain precompute-ref\" again", s.path, e.Line, side.name, side.policy, side.ref)
 			}
 		}
 		if closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
-			return fmt.Errorf("line %d: the loss before the first step is %v, want %v; please report this", e.Line, s.res.Losses[i], want)
+			return fmt.Errorf("%s:%d: the loss before the first step is %v, want %v; please report this", s.path, e.Line, s.res.Losses[i], want)
 		}
 	}
 	return nil
@@ -116,8 +117,8 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 // errNonFinite marks a loss or gradient that is NaN or infinite.
 var errNonFinite = errors.New("not finite")
 
-func nonFinite(what string, e *data.Example) error {
-	return fmt.Errorf("the %s of the example on line %d is %w; the step was not applied. Try a smaller learning_rate, and look at that line", what, e.Line, errNonFinite)
+func (s *stepper) nonFinite(what string, e *data.Example) error {
+	return fmt.Errorf("%s:%d: the %s of this example is %w; the step was not applied; look at the line, or try a smaller learning_rate", s.path, e.Line, what, errNonFinite)
 }
 
 // blame finds the first example whose own gradient is not finite.
@@ -132,10 +133,10 @@ func (s *stepper) blame(examples []*data.Example, refs []score.Logps) error {
 			return err
 		}
 		if !finite(s.policy.GradNorm()) {
-			return nonFinite("gradient", e)
+			return s.nonFinite("gradient", e)
 		}
 	}
-	return fmt.Errorf("the gradient of the whole step is %w though that of every example is; the step was not applied. Try a smaller learning_rate", errNonFinite)
+	return fmt.Errorf("the gradient of the whole step is %w though that of every example is; the step was not applied; try a smaller learning_rate", errNonFinite)
 }
 
 func finite(x float64) bool { return x-x == 0 }

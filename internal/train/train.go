@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
@@ -57,6 +58,8 @@ type runner struct {
 	stepper   stepper
 	evalGraph *model.Graph
 	metrics   *report.MetricsFile
+	trainSet  string        // digest of the training examples
+	evalSet   string        // digest of the held-out examples
 	reference string        // digest of the reference model
 	refs      []score.Logps // of the training examples
 	evalRefs  []score.Logps
@@ -64,6 +67,7 @@ type runner struct {
 	step    int   // optimizer steps that are behind
 	tokens  int64 // tokens seen, as TRL's num_tokens
 	lossSum float64
+	trained int // examples of the steps that this process took
 	epoch   int // that order belongs to
 	order   []int
 }
@@ -72,7 +76,9 @@ type runner struct {
 func Run(ctx context.Context, req Request) error {
 	r := &runner{Request: req, epoch: -1}
 	r.o = &r.Options
-	r.o.complete()
+	if err := r.o.complete(); err != nil {
+		return err
+	}
 	l, err := loss.New(r.o.Loss, loss.Settings{Beta: r.o.Beta})
 	if err != nil {
 		return err
@@ -104,6 +110,8 @@ func Run(ctx context.Context, req Request) error {
 	if len(r.in.Train.Examples) == 0 {
 		return fmt.Errorf("%s: no row is left to train on", r.o.Data)
 	}
+	sets := r.in.sets()
+	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
 	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
 	r.announce(from)
 	if err := r.passOne(ctx, from); err != nil {
@@ -125,11 +133,14 @@ func Run(ctx context.Context, req Request) error {
 	return r.loop(ctx)
 }
 
-// complete fills in what follows from other settings.
-func (o *Options) complete() {
+// complete fills in what follows from other settings and from the machine, so that a resolved config says it.
+func (o *Options) complete() error {
 	if o.RefModel == "" {
 		o.RefModel = o.Model
 	}
+	level, err := cpu.ParseLevel(o.Compute.CPU)
+	o.Compute.CPU = level.String()
+	return err
 }
 
 // checkOutputDir refuses to write into, around or over a model folder that the run reads.
@@ -175,7 +186,7 @@ func realPath(path string) (string, error) {
 	}
 }
 
-// checkpoint opens the checkpoint to go on from, or nil for a new run, for which it makes room in output_dir.
+// checkpoint opens the checkpoint to go on from; nil for a new run, which finds no other in output_dir or may replace it.
 func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	dir := r.o.OutputDir
 	if err := checkpoint.RemoveUnfinished(dir); err != nil {
@@ -199,7 +210,7 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	if !r.Overwrite {
 		return nil, fmt.Errorf("output_dir %s already holds a run; go on with --resume, replace it with --overwrite, or choose another --output-dir", dir)
 	}
-	return nil, checkpoint.Clear(dir)
+	return nil, nil
 }
 
 // openCheckpoint opens a checkpoint and refuses one of a run with other settings.
@@ -265,7 +276,7 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 // build makes graphs and optimizer.
 func (r *runner) build() (err error) {
 	s := &r.stepper
-	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
+	s.policy, s.dev, s.loss, s.path, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.Data, r.o.MicroBatchTokens
 	rows := largestMicroBatch(r.in.Train.Examples, s.budget)
 	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Rows: rows}); err != nil {
 		return err
@@ -289,8 +300,11 @@ func largestMicroBatch(examples []data.Example, budget int) int {
 	return max(longest, min(all, budget))
 }
 
-// begin starts a new run's files.
+// begin starts a new run's files in place of another run's. Nothing that could fail for the user's doing comes after it.
 func (r *runner) begin() (err error) {
+	if err = checkpoint.Clear(r.o.OutputDir); err != nil {
+		return err
+	}
 	if err = checkpoint.WriteFile(filepath.Join(r.o.OutputDir, ConfigFile), r.Marshal(*r.o)); err != nil {
 		return err
 	}
@@ -324,9 +338,9 @@ func (r *runner) loop(ctx context.Context) error {
 	total := r.schedule.total
 	logEvery, evalEvery, saveEvery := r.schedule.steps(r.o.LoggingSteps), r.schedule.steps(r.o.EvalSteps), r.schedule.steps(r.o.SaveSteps)
 	progress := report.NewProgress(r.Stderr, "training", int64(total), "steps")
-	progress.Add(int64(r.step), "")
+	progress.Start(int64(r.step))
 	since := newInterval(r.loss)
-	loopStart, firstStep := time.Now(), r.step
+	start, firstStep := time.Now(), r.step
 	for r.step < total {
 		one := eval.NewTally(r.loss)
 		norm, rate, err := r.takeStep(one, since.tally)
@@ -360,7 +374,7 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 	}
 	progress.Done()
-	return r.finish(time.Since(loopStart), r.step-firstStep)
+	return r.finish(time.Since(start), r.step-firstStep)
 }
 
 // every says that a step falls on an interval; an interval of 0 never comes.
@@ -379,6 +393,7 @@ func (r *runner) takeStep(tallies ...*eval.Tally) (norm, rate float64, err error
 	r.adam.update(r.step, rate, clipFactor(norm, r.o.MaxGradNorm))
 	one := tallies[0]
 	r.tokens += one.Tokens()
+	r.trained += one.Examples()
 	r.lossSum += one.Loss()
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("loss", one.Loss()),
 		report.Float("grad_norm", norm), report.Float("learning_rate", rate)}
@@ -406,7 +421,7 @@ func (r *runner) evaluate(ctx context.Context, progress *report.Progress) error 
 func (r *runner) finish(took time.Duration, steps int) error {
 	seconds := took.Seconds()
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("train_runtime", seconds),
-		report.Float("train_samples_per_second", float64(steps*r.o.stepSize())/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
+		report.Float("train_samples_per_second", float64(r.trained)/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
 		report.Float("train_loss", r.lossSum/float64(r.step))}
 	if err := r.metrics.Append(row); err != nil {
 		return err
