@@ -21,6 +21,7 @@ var rooms = map[string]string{
 	"train":        "checkpoint compute compute/cpu data eval loss model plan report safetensors score; chat refcache tokenizer",
 	"eval":         "compute data loss model plan report score",
 	"score":        "compute data model plan refcache; report",
+	"generate":     "compute model plan",
 	"model":        "compute safetensors",
 	"data":         "chat compute tokenizer",
 	"checkpoint":   "safetensors",

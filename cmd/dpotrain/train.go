@@ -8,9 +8,8 @@ import (
 
 func newTrainCommand() *cobra.Command {
 	var (
-		s         settings
-		resume    string
-		overwrite bool
+		s      settings
+		resume string
 	)
 	cmd := &cobra.Command{
 		Use:   "train --config FILE",
@@ -30,7 +29,6 @@ a second one ends at once.`,
 				return err
 			}
 			req := request(cmd, r.Options)
-			req.Overwrite = overwrite
 			if resume != "" {
 				req.Options.ResumeFromCheckpoint = resume
 			}
@@ -40,6 +38,5 @@ a second one ends at once.`,
 	s.addFlags(cmd)
 	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder")
 	cmd.Flags().Lookup("resume").NoOptDefVal = "latest"
-	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "replace a run that is in output_dir; only files that dpotrain wrote are removed")
 	return cmd
 }

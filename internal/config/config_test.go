@@ -544,6 +544,8 @@ func TestDifferences(t *testing.T) {
 			f.SetString("other")
 		case reflect.Int:
 			f.SetInt(77)
+		case reflect.Bool:
+			f.SetBool(!f.Bool())
 		default:
 			f.SetFloat(77)
 		}

@@ -54,7 +54,7 @@ func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
 		p := o.places[t.Sequence]
 		e := &o.List[p.example]
 		e.Entropy += out.Entropy[i]
-		if p.side == 0 && out.Correct[i] {
+		if p.side == 0 && out.Best[i] == t.Token {
 			e.Correct++
 		}
 	}

@@ -30,7 +30,7 @@ type Output struct {
 	Logps      []float64 // [S] nats, summed in order of position
 	TokenLogps []float64 // [M] nats, in the order of Batch.Targets
 	Entropy    []float64 // [M] nats, of the distribution that the target was scored by
-	Correct    []bool    // [M] the target has the largest logit
+	Best       []int32   // [M] the id with the largest logit where the target was scored
 }
 
 // Graph runs a model over packed batches of any size. A model has at most two: one for training, one forward-only, each
@@ -258,7 +258,7 @@ func (g *Graph) bind(b *compute.Batch) error {
 	g.out.Logps = grow(g.out.Logps, b.Sequences)
 	g.out.TokenLogps = grow(g.out.TokenLogps, len(b.Targets))
 	g.out.Entropy = grow(g.out.Entropy, len(b.Targets))
-	g.out.Correct = grow(g.out.Correct, len(b.Targets))
+	g.out.Best = grow(g.out.Best, len(b.Targets))
 	return nil
 }
 

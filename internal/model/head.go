@@ -134,6 +134,6 @@ func (g *Graph) sumTargets() {
 		}
 		g.out.Logps[t.Sequence] += g.out.TokenLogps[i]
 		g.out.Entropy[i] = g.head.entropy[r]
-		g.out.Correct[i] = g.head.best[r] == t.Token
+		g.out.Best[i] = g.head.best[r]
 	}
 }

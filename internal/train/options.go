@@ -14,6 +14,7 @@ type Options struct {
 	Data        string `mapstructure:"data" help:"training pairs, a JSONL file" path:"file"`
 	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, a JSONL file; none: no evaluation" path:"file"`
 	OutputDir   string `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
+	Overwrite   bool   `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
 
 	Loss string   `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss: dpo, ipo, ipo_sum or sft"`

@@ -36,7 +36,6 @@ const (
 // Request is a run and where it talks to the user.
 type Request struct {
 	Options     Options
-	Overwrite   bool      // replace a run that is in output_dir
 	Stdout      io.Writer // results
 	Stderr      io.Writer // progress and messages
 	Log         *slog.Logger
@@ -207,8 +206,8 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	if err != nil || !has {
 		return nil, err
 	}
-	if !r.Overwrite {
-		return nil, fmt.Errorf("output_dir %s already holds a run; go on with --resume, replace it with --overwrite, or choose another --output-dir", dir)
+	if !r.o.Overwrite {
+		return nil, fmt.Errorf("output_dir %s already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir", dir)
 	}
 	return nil, nil
 }
@@ -305,7 +304,9 @@ func (r *runner) begin() (err error) {
 	if err = checkpoint.Clear(r.o.OutputDir); err != nil {
 		return err
 	}
-	if err = checkpoint.WriteFile(filepath.Join(r.o.OutputDir, ConfigFile), r.Marshal(*r.o)); err != nil {
+	resolved := *r.o
+	resolved.Overwrite = false // a permission for this run's folder, not for the one of whoever repeats it
+	if err = checkpoint.WriteFile(filepath.Join(r.o.OutputDir, ConfigFile), r.Marshal(resolved)); err != nil {
 		return err
 	}
 	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), 0)
