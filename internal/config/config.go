@@ -13,6 +13,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -46,7 +47,7 @@ type LoadOptions struct {
 
 // Resolved is a run's settings put together.
 type Resolved struct {
-	Options  train.Options // Loss is a name of the catalogue, Beta nil only if the loss has none
+	Options  train.Options // Loss is a name of the catalogue, LossSettings are complete
 	Warnings []string      // what is legal and probably a mistake, a line each
 
 	origins map[string]Layer // of the keys that somebody gave
@@ -59,7 +60,7 @@ func (r *Resolved) Origin(key string) Layer { return r.origins[key] }
 func (r *Resolved) Require(names ...string) error {
 	var missing Errors
 	for _, k := range Keys() {
-		if slices.Contains(names, k.Name) && k.field(r.Options).IsZero() {
+		if v, ok := k.value(r.Options); slices.Contains(names, k.Name) && (!ok || v.IsZero()) {
 			missing = append(missing, Problem{k.Name, fmt.Sprintf("not given; give --%s, or %s in a config file (%s)", k.Flag(), k.Name, k.Help)})
 		}
 	}
@@ -107,7 +108,7 @@ func Load(o LoadOptions) (*Resolved, error) {
 	}
 	l.readVariables(o.Environ)
 	l.readFlags(o.Flags)
-	l.ownBeta()
+	l.hyperparameters()
 	r, err := l.resolve()
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (l *loader) give(layer Layer, k Key, v any, place string) {
 		return
 	}
 	if name, ok := v.(string); ok && k.Name == "loss" {
-		if _, err := loss.New(name, loss.Settings{}); err != nil {
+		if _, err := loss.New(name, nil); err != nil {
 			l.problem(place, "%s%s", strings.TrimPrefix(err.Error(), "loss: "), didYouMean(name, loss.Names()))
 			return
 		}
@@ -201,33 +202,37 @@ func (l *loader) place(key string) string {
 	return g.place
 }
 
-// ownBeta sees to it that a beta is used only with the loss it was meant for. One that stands in the same layer as the
-// choice of the loss, or above it, is an error if the loss has no beta. One below was meant for the loss that the layers
-// up to it chose, and is dropped with a warning if that has another default.
-func (l *loader) ownBeta() {
-	beta, at, ok := l.top("beta", Flag)
-	if !ok {
-		return
-	}
+// hyperparameters sees to it that each is used only with a loss that it was meant for. One that stands in the same layer
+// as the choice of the loss, or above it, is an error if the loss does not use it. One below was meant for the loss that
+// the layers up to it chose, and is dropped with a warning if the loss does not use it or has another default.
+func (l *loader) hyperparameters() {
 	now, chosen := l.lossUpTo(Flag)
-	if at >= chosen {
-		if now.DefaultBeta == 0 {
-			l.problem(beta.place, "loss %s does not use it; leave it out", now.Name)
+	for _, k := range l.keys {
+		g, at, ok := l.top(k.Name, Flag)
+		if k.uses == nil || !ok {
+			continue
 		}
-		return
+		h, used := now.Hyperparameter(k.Name)
+		was, _ := l.lossUpTo(at)
+		before, hadUse := was.Hyperparameter(k.Name)
+		switch {
+		case used && (at >= chosen || !hadUse || before.Default == h.Default):
+			continue
+		case !used && slices.ContainsFunc(k.uses, func(u loss.Use) bool { return u.Neutral == g.value }):
+			l.warn(g.place, "%v does nothing, and loss %s does not use it; leave it out", g.value, now.Name)
+		case at >= chosen:
+			l.problem(g.place, "%s", now.Unused(k.Name))
+		case used:
+			l.warn(g.place, "%v was meant for loss %s and is not carried over to loss %s, its default is %v; a value for it is given where the loss is", g.value, was.Name, now.Name, h.Default)
+		case hadUse:
+			l.warn(g.place, "%v was meant for loss %s and is not carried over to loss %s, which does not use it", g.value, was.Name, now.Name)
+		default:
+			l.warn(g.place, "%v is ignored: %s", g.value, now.Unused(k.Name))
+		}
+		for layer := range l.layers {
+			delete(l.layers[layer], k.Name)
+		}
 	}
-	was, _ := l.lossUpTo(at)
-	if was.DefaultBeta == now.DefaultBeta {
-		return
-	}
-	for layer := range l.layers {
-		delete(l.layers[layer], "beta")
-	}
-	instead := fmt.Sprintf("its default is %v; a beta for it is given where the loss is", now.DefaultBeta)
-	if now.DefaultBeta == 0 {
-		instead = "which does not use it"
-	}
-	l.warn(beta.place, "%v was meant for loss %s and is not carried over to loss %s, %s", beta.value, was.Name, now.Name, instead)
 }
 
 // lossUpTo is the loss that the layers up to the given one choose, and the layer that does.
@@ -266,13 +271,15 @@ const maxStep = math.MaxInt32
 
 // rules are those between keys and those that tags cannot say. It fills in what depends on the loss.
 func (l *loader) rules(o *train.Options) {
-	if info, _ := loss.Describe(o.Loss); info.DefaultBeta != 0 { // else ownBeta has said what there is to say
-		if o.Beta == nil {
-			o.Beta = &info.DefaultBeta
-		} else if _, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta}); err != nil {
-			l.problem(l.place("beta"), "%s", strings.TrimPrefix(err.Error(), "beta: "))
-		}
+	info, _ := loss.Describe(o.Loss)
+	settings, err := info.Settings(o.LossSettings)
+	if err == nil {
+		_, err = loss.New(o.Loss, settings)
 	}
+	if wrong, ok := errors.AsType[*loss.SettingError](err); ok {
+		l.problem(l.place(wrong.Key), "%s", wrong.Text)
+	}
+	o.LossSettings = settings
 	for _, k := range []struct {
 		name  string
 		value float64

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -71,8 +72,7 @@ func lines(err error) []string {
 
 func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
-	beta := 0.1
-	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", Beta: &beta, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
+	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
 		LearningRate: 1e-6, LRSchedulerType: "linear", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
@@ -113,8 +113,11 @@ func TestLayers(t *testing.T) {
 
 // TestEveryKey gives every key in each of the three ways, under each of its names, a value that is not its default.
 func TestEveryKey(t *testing.T) {
-	base := input{}.mustLoad(t).Options
 	for _, k := range Keys() {
+		with := ""
+		if k.uses != nil { // last, so that it is another loss than the default where there is one
+			with = k.uses[len(k.uses)-1].Loss
+		}
 		text := "x/y z"
 		switch k.Kind {
 		case reflect.Bool:
@@ -142,19 +145,28 @@ func TestEveryKey(t *testing.T) {
 		}
 		for _, name := range names {
 			for layer, in := range map[Layer]input{
-				File:     {file: name + ": " + text},
+				File:     {file: name + ": " + text + "\n"},
 				Variable: {environ: []string{variable(name) + "=" + text}},
 				Flag:     {flags: []string{"--" + dashes(name) + "=" + text}},
 			} {
-				r := in.mustLoad(t)
-				got := reflect.Indirect(k.field(r.Options)).Interface()
-				if reflect.ValueOf(want).Convert(reflect.TypeOf(got)).Interface() != got {
-					t.Errorf("%+v: %s is %v, want %v", in, k.Name, got, want)
+				bare := input{}
+				if with != "" {
+					bare.file = "loss: " + with + "\n"
+					in.file += bare.file
+				}
+				r, base := in.mustLoad(t), bare.mustLoad(t).Options
+				v, ok := k.value(r.Options)
+				if !ok || reflect.ValueOf(want).Convert(v.Type()).Interface() != v.Interface() {
+					t.Errorf("%+v: %s is %v, want %v", in, k.Name, v, want)
 				}
 				if r.Origin(k.Name) != layer {
 					t.Errorf("%+v: layer %d", in, r.Origin(k.Name))
 				}
-				reflect.ValueOf(&r.Options).Elem().FieldByIndex(k.index).Set(k.field(base))
+				if k.uses != nil {
+					r.Options.LossSettings[k.Name] = base.LossSettings[k.Name]
+				} else {
+					reflect.ValueOf(&r.Options).Elem().FieldByIndex(k.index).Set(reflect.ValueOf(base).FieldByIndex(k.index))
+				}
 				if !reflect.DeepEqual(r.Options, base) {
 					t.Errorf("%+v: changed other keys too: %+v", in, r.Options)
 				}
@@ -237,6 +249,11 @@ func TestValues(t *testing.T) {
 		{"beta: [0.1]", "a list; want a number"},
 		{"beta: {a: 0.1}", "a map; want a number"},
 		{"{loss: ipo, beta: 1e-200}", "1e-200 is too small for loss ipo"},
+		{"{loss: cdpo, label_smoothing: 0.2}", ""},
+		{"{loss: cdpo, label_smoothing: 0}", ""},
+		{"{loss: cdpo, label_smoothing: 0.5}", "0.5 is out of range; want >= 0 and < 0.5"},
+		{"label_smoothing: 0.1", "loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{"label_smoothing: 7", "7 is out of range; want >= 0 and < 0.5"},
 		{"beta:", ""}, // nobody gave it
 		{"beta: ~", ""},
 		{"adam_beta1: 1", "1 is out of range; want >= 0 and < 1"},
@@ -268,7 +285,7 @@ func TestValues(t *testing.T) {
 		{"cpu: ''", `""; want auto, avx512, avx2 or generic`},
 		{"lr_scheduler_type: Linear", "Linear; want linear, cosine or constant (did you mean linear?)"},
 		{"loss: orpo2", `"orpo2": unknown loss`},
-		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are dpo, ipo, ipo_sum, sft (did you mean ipo_sum?)`},
+		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are dpo, cdpo, ipo, ipo_sum, hinge, sft (did you mean ipo_sum?)`},
 		{"loss: [dpo]", "a list; want text"},
 		{"loss_type: sigmoid", ""},
 		{"loss_type: [sigmoid]", ""},
@@ -286,7 +303,6 @@ func TestValues(t *testing.T) {
 		{"los_type: dpo", "unknown key (did you mean loss_type?)"},
 		{"epochs: 1", "unknown key (did you mean num_train_epochs?)"},
 		{"dpo_beta: 1", "unknown key (did you mean beta?)"},
-		{"label_smoothing: 0.1", "unknown key"},
 		{"training: {beta: 1}", "unknown key; settings are flat, no key holds others"},
 		{"<<: {beta: 1}", "unknown key; settings are flat, no key holds others"},
 	} {
@@ -342,8 +358,8 @@ func TestVariables(t *testing.T) {
 	if !slices.Equal(r.Warnings, want) {
 		t.Errorf("warnings %q, want %q", r.Warnings, want)
 	}
-	if *r.Options.Beta != 0.1 || r.Origin("beta") != Default || r.Options.Compute.CPU != "avx2" {
-		t.Errorf("beta %v of layer %d and cpu %s, want 0.1 of the defaults and avx2", *r.Options.Beta, r.Origin("beta"), r.Options.Compute.CPU)
+	if r.Options.LossSettings["beta"] != 0.1 || r.Origin("beta") != Default || r.Options.Compute.CPU != "avx2" {
+		t.Errorf("beta %v of layer %d and cpu %s, want 0.1 of the defaults and avx2", r.Options.LossSettings["beta"], r.Origin("beta"), r.Options.Compute.CPU)
 	}
 	if !slices.Equal(environ, before) {
 		t.Errorf("Load changed its caller's environ to %q", environ)
@@ -392,33 +408,47 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestBeta gives loss and beta in different layers. All losses with a beta have the default 0.1 today, so that a beta is
-// dropped on the way to one that has none.
-func TestBeta(t *testing.T) {
+// TestHyperparameters gives loss and hyperparameters in different layers.
+func TestHyperparameters(t *testing.T) {
 	for _, c := range []struct {
 		in   input
 		loss string
-		beta float64 // 0: none
-		want string  // a part of the error or of the one warning; empty: neither
-		bad  bool    // it is an error
+		set  loss.Settings
+		want string // a part of the error or of the one warning; empty: neither
+		bad  bool   // it is an error
 	}{
-		{in: input{}, loss: "dpo", beta: 0.1},
-		{in: input{file: "loss: ipo"}, loss: "ipo", beta: 0.1},
-		{in: input{file: "loss: sft"}, loss: "sft"},
-		{in: input{file: "beta: 0.3"}, loss: "dpo", beta: 0.3},
-		{in: input{file: "beta: 0.3", flags: []string{"--loss=sigmoid"}}, loss: "dpo", beta: 0.3},
-		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo"}}, loss: "ipo", beta: 0.3}, // the same default
-		{in: input{file: "loss: ipo\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", beta: 0.3},
+		{in: input{}, loss: "dpo", set: loss.Settings{"beta": 0.1}},
+		{in: input{file: "loss: ipo"}, loss: "ipo", set: loss.Settings{"beta": 0.1}},
+		{in: input{file: "loss: sft"}, loss: "sft", set: loss.Settings{}},
+		{in: input{file: "beta: 0.3"}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=sigmoid"}}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo"}}, loss: "ipo", set: loss.Settings{"beta": 0.3}}, // the same default
+		{in: input{file: "loss: ipo\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
 		{in: input{file: "loss: sft\nbeta: 0.3"}, bad: true, want: "c.yaml:2: beta: loss sft does not use it; leave it out"},
 		{in: input{file: "loss: sft", environ: []string{"DPOTRAIN_BETA=0.3"}}, bad: true, want: "DPOTRAIN_BETA: loss sft does not use it; leave it out"},
 		{in: input{file: "loss: sft", flags: []string{"--beta=0.3"}}, bad: true, want: "--beta: loss sft does not use it; leave it out"},
-		{in: input{file: "beta: 0.3", flags: []string{"--loss=sft"}}, loss: "sft", want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss sft, which does not use it"},
-		{in: input{file: "beta: 0.3", environ: []string{"DPOTRAIN_BETA=0.4"}, flags: []string{"--loss=sft"}}, loss: "sft", want: "DPOTRAIN_BETA: 0.4 was meant for loss dpo"},
-		{in: input{file: "loss: ipo\nbeta: 0.3", environ: []string{"DPOTRAIN_LOSS=sft"}}, loss: "sft", want: "0.3 was meant for loss ipo"},
-		{in: input{file: "loss: sft\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", beta: 0.1, want: "0.3 was meant for loss sft and is not carried over to loss dpo, its default is 0.1"},
-		{in: input{file: "loss: sft", flags: []string{"--loss=dpo", "--beta=0.3"}}, loss: "dpo", beta: 0.3},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=sft"}}, loss: "sft", set: loss.Settings{},
+			want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss sft, which does not use it"},
+		{in: input{file: "beta: 0.3", environ: []string{"DPOTRAIN_BETA=0.4"}, flags: []string{"--loss=sft"}}, loss: "sft", set: loss.Settings{}, want: "DPOTRAIN_BETA: 0.4 was meant for loss dpo"},
+		{in: input{file: "loss: ipo\nbeta: 0.3", environ: []string{"DPOTRAIN_LOSS=sft"}}, loss: "sft", set: loss.Settings{}, want: "0.3 was meant for loss ipo"},
+		// The file alone would be an error: its beta can only have been meant for another loss.
+		{in: input{file: "loss: sft\nbeta: 0.3", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
+		{in: input{file: "loss: sft", flags: []string{"--loss=dpo", "--beta=0.3"}}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
 		{in: input{file: "loss: nosuch\nbeta: 0.3"}, bad: true, want: `loss: "nosuch": unknown loss`},
 		{in: input{file: "loss: nosuch", flags: []string{"--loss=dpo"}}, bad: true, want: `loss: "nosuch": unknown loss`},
+
+		{in: input{file: "loss: cdpo"}, loss: "cdpo", set: loss.Settings{"beta": 0.1, "label_smoothing": 0.1}},
+		{in: input{file: "loss: cdpo\nlabel_smoothing: 0.2\nbeta: 1"}, loss: "cdpo", set: loss.Settings{"beta": 1.0, "label_smoothing": 0.2}},
+		{in: input{file: "label_smoothing: 0.2"}, bad: true, want: "c.yaml:1: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{in: input{flags: []string{"--loss=dpo", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{in: input{file: "label_smoothing: 0.2", flags: []string{"--loss=cdpo"}}, loss: "cdpo", set: loss.Settings{"beta": 0.1, "label_smoothing": 0.2}}, // as the error says
+		{in: input{file: "label_smoothing: 0.2", flags: []string{"--loss=ipo"}}, loss: "ipo", set: loss.Settings{"beta": 0.1},
+			want: "c.yaml:1: label_smoothing: 0.2 is ignored: loss ipo does not use it; leave it out"},
+		{in: input{file: "loss: cdpo\nlabel_smoothing: 0.2", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1},
+			want: "c.yaml:2: label_smoothing: 0.2 was meant for loss cdpo and is not carried over to loss dpo, which does not use it"},
+		{in: input{file: "loss: cdpo", flags: []string{"--loss=ipo", "--label-smoothing=0.1"}}, bad: true, want: "--label-smoothing: loss ipo does not use it; leave it out"},
+		// As a config that TRL has written out in full says it.
+		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}, want: "c.yaml:2: label_smoothing: 0 does nothing, and loss dpo does not use it"},
 	} {
 		r, err := c.in.load(t)
 		if c.bad {
@@ -431,18 +461,57 @@ func TestBeta(t *testing.T) {
 			t.Errorf("%+v: %v", c.in, err)
 			continue
 		}
-		beta := 0.0
-		if r.Options.Beta != nil {
-			beta = *r.Options.Beta
-		}
-		if r.Options.Loss != c.loss || beta != c.beta {
-			t.Errorf("%+v: loss %s, beta %v, want %s, %v", c.in, r.Options.Loss, beta, c.loss, c.beta)
+		if r.Options.Loss != c.loss || !maps.Equal(r.Options.LossSettings, c.set) {
+			t.Errorf("%+v: loss %s, settings %v, want %s, %v", c.in, r.Options.Loss, r.Options.LossSettings, c.loss, c.set)
 		}
 		if got := strings.Join(r.Warnings, "\n"); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%+v: warnings %q, want %q", c.in, got, c.want)
 		}
-		if _, err := loss.New(r.Options.Loss, loss.Settings{Beta: r.Options.Beta}); err != nil {
+		if _, err := loss.New(r.Options.Loss, r.Options.LossSettings); err != nil {
 			t.Errorf("%+v: %v", c.in, err)
+		}
+	}
+}
+
+// TestHyperparameterKey: keys, kinds, choices and help follow from the losses that have them.
+func TestHyperparameterKey(t *testing.T) {
+	use := func(name string, h loss.Hyperparameter) loss.Use {
+		h.Key = "x_" + name
+		return loss.Use{Loss: name, Hyperparameter: h}
+	}
+	unit := loss.Range{Low: 0, High: 1}
+	for _, c := range []struct {
+		uses []loss.Use
+		help string
+		good map[string]any
+		bad  map[string]string
+	}{
+		{uses: []loss.Use{use("a", loss.Hyperparameter{Default: 0.5, Range: unit, Meaning: "share"})},
+			help: "share; default: 0.5 for a", good: map[string]any{"1": 1.0}, bad: map[string]string{"2": "2 is out of range; want >= 0 and <= 1", "x": "x; want a number"}},
+		{uses: []loss.Use{use("a", loss.Hyperparameter{Default: 0.5, Range: unit, Meaning: "share"}), use("b", loss.Hyperparameter{Default: 0.25, Range: unit}),
+			use("c", loss.Hyperparameter{Default: 0.25, Range: loss.Range{Low: 0, High: 5}})},
+			help: "share; default: 0.25; 0.5 for a", good: map[string]any{"2": 2.0}, bad: map[string]string{"6": "6 is out of range; want >= 0 and <= 1"}},
+		{uses: []loss.Use{use("a", loss.Hyperparameter{Default: "log", Choices: []string{"log", "identity"}, Meaning: "how"})},
+			help: "how; default: log for a", good: map[string]any{"identity": "identity"}, bad: map[string]string{"idenity": "idenity; want log or identity (did you mean identity?)"}},
+		{uses: []loss.Use{use("a", loss.Hyperparameter{Default: true, Meaning: "whether"})}, help: "whether; default: true for a", good: map[string]any{"false": false}, bad: map[string]string{"1": "1; want true or false"}},
+	} {
+		k := hyperparameter(c.uses, nil)
+		if k.Name != c.uses[0].Key || k.Help != c.help {
+			t.Errorf("%s: %q, want %q", k.Name, k.Help, c.help)
+		}
+		for text, want := range c.good {
+			if v, err := k.parse(text); err != nil || newRanges().check(k, v) != nil || v != want {
+				t.Errorf("%s: %q is %v, %v, %v; want %v", k.Name, text, v, err, newRanges().check(k, v), want)
+			}
+		}
+		for text, want := range c.bad {
+			v, err := k.parse(text)
+			if err == nil {
+				err = newRanges().check(k, v)
+			}
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %q: error %v, want %s", k.Name, text, err, want)
+			}
 		}
 	}
 }
@@ -468,10 +537,10 @@ func TestRequire(t *testing.T) {
 
 func TestAddFlags(t *testing.T) {
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	AddFlags(fs, "model", "beta")
+	AddFlags(fs, "model", "loss")
 	var names []string
 	fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if want := []string{"model", "model-name-or-path", "beta"}; !slices.Equal(names, want) {
+	if want := []string{"model", "model-name-or-path", "loss", "loss-type", "beta", "label-smoothing"}; !slices.Equal(names, want) {
 		t.Errorf("flags %q, want %q", names, want)
 	}
 	all := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -493,17 +562,20 @@ func TestMarshal(t *testing.T) {
 	for range 200 {
 		o := input{}.mustLoad(t).Options
 		o.Model, o.RefModel, o.Data = randomText(random), randomText(random), randomText(random)
-		*o.Beta = math.Exp(random.NormFloat64() * 3)
+		o.LossSettings = loss.Settings{"beta": math.Exp(random.NormFloat64() * 3)}
 		o.LearningRate, o.AdamEpsilon = math.Exp(-random.Float64()*40), math.Exp(-random.Float64()*40)
 		o.WarmupRatio, o.AdamBeta1, o.MaxGradNorm = random.Float64(), random.Float64(), math.Exp(random.NormFloat64()*30)
 		o.Rows.Seed, o.MaxSteps, o.Rows.Shuffle = random.Int64()-math.MaxInt64/2, random.IntN(1e9), random.IntN(2) == 0
 		roundTrip(t, o)
 	}
-	o := input{flags: []string{"--loss=sft"}}.mustLoad(t).Options // without a beta
-	roundTrip(t, o)
-	for _, k := range Keys() {
-		if !strings.Contains(string(Marshal(o)), "\n# "+k.Help+"\n"+k.Name+":") {
-			t.Errorf("%s does not stand there with its help", k.Name)
+	for _, name := range loss.Names() {
+		o := input{flags: []string{"--loss=" + name}}.mustLoad(t).Options
+		roundTrip(t, o)
+		for _, k := range Keys() {
+			_, used := o.LossSettings[k.Name]
+			if want := k.uses == nil || used; strings.Contains(string(Marshal(o)), "\n# "+k.Help+"\n"+k.Name+":") != want {
+				t.Errorf("loss %s: %s stands there with its help: want %v", name, k.Name, want)
+			}
 		}
 	}
 }
@@ -553,7 +625,7 @@ func TestDifferences(t *testing.T) {
 	if got := Differences(was, now); len(got) != 0 {
 		t.Errorf("free keys make differences: %q", got)
 	}
-	now.LearningRate, now.Loss, now.Beta, now.Rows.Shuffle, now.Rows.Seed, now.Compute.CPU = 2e-6, "sft", nil, false, 43, "avx2"
+	now.LearningRate, now.Loss, now.LossSettings, now.Rows.Shuffle, now.Rows.Seed, now.Compute.CPU = 2e-6, "sft", loss.Settings{}, false, 43, "avx2"
 	want := []string{"loss: was dpo, now sft", "beta: was 0.1, now none", "shuffle: was true, now false", "seed: was 42, now 43", "cpu: was auto, now avx2", "learning_rate: was 1e-06, now 2e-06"}
 	if got := Differences(was, now); !slices.Equal(got, want) {
 		t.Errorf("differences %q, want %q", got, want)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-playground/validator/v10"
 	"github.com/spf13/pflag"
 
+	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
 
@@ -24,9 +26,10 @@ type Key struct {
 	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64
 	Path    string       // file or dir, if the value is the path of one
 
-	index    []int  // of the field in train.Options
-	optional bool   // the field is a pointer, nil when nobody gave the key
-	limits   string // the validator's, of a value that is there
+	index    []int      // of the field in train.Options
+	optional bool       // the field is a pointer, nil when nobody gave the key
+	limits   string     // the validator's, of a value that is there
+	uses     []loss.Use // a hyperparameter of losses, whose field is a map: the losses that use it
 }
 
 // Flag is the key's flag, without the dashes in front.
@@ -50,11 +53,20 @@ func keysOf(t reflect.Type, index []int) []Key {
 		f := t.Field(i)
 		at := append(slices.Clone(index), i)
 		name, opts, _ := strings.Cut(f.Tag.Get("mapstructure"), ",")
-		if opts == "squash" {
+		switch opts {
+		case "squash":
 			keys = append(keys, keysOf(f.Type, at)...)
+			continue
+		case "remain":
+			for _, uses := range loss.Uses() {
+				keys = append(keys, hyperparameter(uses, at))
+			}
 			continue
 		}
 		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), index: at}
+		if name == "loss" {
+			k.Help += ": " + either(loss.Names())
+		}
 		if k.Kind = f.Type.Kind(); k.Kind == reflect.Pointer {
 			k.Kind, k.optional = f.Type.Elem().Kind(), true
 		}
@@ -73,8 +85,49 @@ func keysOf(t reflect.Type, index []int) []Key {
 	return keys
 }
 
-// field is the key's field of o.
-func (k Key) field(o train.Options) reflect.Value { return reflect.ValueOf(o).FieldByIndex(k.index) }
+// hyperparameter is the key of one, which is a part of the field at index.
+func hyperparameter(uses []loss.Use, index []int) Key {
+	u := uses[0]
+	k := Key{Name: u.Key, Kind: reflect.TypeOf(u.Default).Kind(), index: index, optional: true, uses: uses}
+	if len(u.Choices) > 0 {
+		k.limits = "oneof=" + strings.Join(u.Choices, " ")
+	}
+	// The default of most losses goes first, and only the others are named with theirs.
+	losses := map[any][]string{}
+	for _, u := range uses {
+		losses[u.Default] = append(losses[u.Default], u.Loss)
+	}
+	var defaults []string
+	for _, v := range slices.SortedFunc(maps.Keys(losses), func(a, b any) int {
+		if n := len(losses[b]) - len(losses[a]); n != 0 {
+			return n
+		}
+		return strings.Compare(losses[a][0], losses[b][0])
+	}) {
+		text := fmt.Sprint(v)
+		if len(uses) == 1 || len(defaults) > 0 {
+			text += " for " + strings.Join(losses[v], ", ")
+		}
+		defaults = append(defaults, text)
+	}
+	k.Help = u.Meaning + "; default: " + strings.Join(defaults, "; ")
+	return k
+}
+
+// value is the key's value in o; ok is false if there is none.
+func (k Key) value(o train.Options) (v reflect.Value, ok bool) {
+	v = reflect.ValueOf(o).FieldByIndex(k.index)
+	if k.uses != nil {
+		v = v.MapIndex(reflect.ValueOf(k.Name))
+	}
+	if k.optional {
+		if !v.IsValid() || v.IsNil() {
+			return v, false
+		}
+		v = v.Elem()
+	}
+	return v, true
+}
 
 // find is the key with a name or alias.
 func find(keys []Key, name string) (Key, bool) {
@@ -160,6 +213,12 @@ func newRanges() ranges { return ranges{validator.New()} }
 
 // check says in plain words what a value ought to be, if it is not.
 func (r ranges) check(k Key, v any) error {
+	if k.uses != nil && k.limits == "" { // which of the losses it is for is known only when all layers are read
+		if slices.ContainsFunc(k.uses, func(u loss.Use) bool { return u.Check(v) == nil }) {
+			return nil
+		}
+		return k.uses[0].Check(v)
+	}
 	if k.limits == "" || r.validate.Var(v, k.limits) == nil {
 		return nil
 	}
@@ -187,12 +246,16 @@ func either(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// AddFlags gives a flag set one flag for each of the named keys, in the order of Keys; no names mean all keys. An alias
-// is a flag too, hidden in the help. What is given is read by Load, so that all problems come out together.
+// AddFlags gives a flag set one flag for each of the named keys, in the order of Keys; no names mean all keys. With loss
+// come the hyperparameters of all losses. An alias is a flag too, hidden in the help. What is given is read by Load, so that all problems come out together.
 func AddFlags(fs *pflag.FlagSet, names ...string) {
 	fs.SortFlags = false
 	for _, k := range Keys() {
-		if len(names) > 0 && !slices.Contains(names, k.Name) {
+		name := k.Name
+		if k.uses != nil {
+			name = "loss"
+		}
+		if len(names) > 0 && !slices.Contains(names, name) {
 			continue
 		}
 		help := k.Help

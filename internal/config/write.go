@@ -13,7 +13,7 @@ import (
 	"dpotrain/internal/train"
 )
 
-// Marshal is settings as a config file: every key with its value, and its help above. Load reads the same settings from
+// Marshal is settings as a config file: every key with its value, and its help above; of hyperparameters those of the loss. Load reads the same settings from
 // it, to the bit. Text has to be UTF-8, as that of Load is.
 func Marshal(o train.Options) []byte {
 	var b bytes.Buffer
@@ -21,16 +21,13 @@ func Marshal(o train.Options) []byte {
 		"#   dpotrain train --config THIS_FILE --output-dir ANOTHER_FOLDER\n" +
 		"# Relative paths count from the folder in which dpotrain is started.\n")
 	for _, k := range Keys() {
-		f := k.field(o)
-		fmt.Fprintf(&b, "\n# %s\n%s:", k.Help, k.Name)
-		if k.optional {
-			if f.IsNil() {
-				b.WriteString(" null\n")
-				continue
-			}
-			f = f.Elem()
+		v, ok := k.value(o)
+		switch {
+		case ok:
+			fmt.Fprintf(&b, "\n# %s\n%s: %s\n", k.Help, k.Name, literal(v))
+		case k.uses == nil: // a hyperparameter that the loss does not have would only be in the way
+			fmt.Fprintf(&b, "\n# %s\n%s: null\n", k.Help, k.Name)
 		}
-		fmt.Fprintf(&b, " %s\n", literal(f))
 	}
 	return b.Bytes()
 }
@@ -61,7 +58,7 @@ var free = []string{"model", "ref_model", "data", "eval_data", "output_dir", "ov
 func Differences(was, now train.Options) []string {
 	var lines []string
 	for _, k := range Keys() {
-		a, b := shown(k.field(was)), shown(k.field(now))
+		a, b := shown(k, was), shown(k, now)
 		if a != b && !slices.Contains(free, k.Name) {
 			lines = append(lines, fmt.Sprintf("%s: was %s, now %s", k.Name, a, b))
 		}
@@ -69,13 +66,11 @@ func Differences(was, now train.Options) []string {
 	return lines
 }
 
-// shown is a value in words.
-func shown(f reflect.Value) string {
-	if f.Kind() == reflect.Pointer {
-		if f.IsNil() {
-			return "none"
-		}
-		f = f.Elem()
+// shown is a key's value in words.
+func shown(k Key, o train.Options) string {
+	v, ok := k.value(o)
+	if !ok {
+		return "none"
 	}
-	return literal(f)
+	return literal(v)
 }

@@ -11,13 +11,14 @@ import "math"
 type DPO struct{ beta float64 }
 
 var dpoInfo = Info{
-	Name:        "dpo",
-	Aliases:     []string{"sigmoid"}, // TRL
-	Summary:     "logistic loss of the margin",
-	Paper:       "Rafailov et al. 2023, arXiv:2305.18290",
-	Needs:       DPO{}.Needs(),
-	DefaultBeta: 0.1,
-	make:        func(s Settings) Loss { return DPO{*s.Beta} },
+	Name:            "dpo",
+	Aliases:         []string{"sigmoid"}, // TRL
+	Summary:         "logistic loss of the margin",
+	Paper:           "Rafailov et al. 2023, arXiv:2305.18290",
+	Needs:           DPO{}.Needs(),
+	Hyperparameters: []Hyperparameter{beta(0.1, pull)},
+	Instead:         map[string]string{"label_smoothing": "cdpo"},
+	make:            func(s Settings) Loss { return DPO{s.number("beta")} },
 }
 
 // Name implements Loss.

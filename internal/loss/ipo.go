@@ -13,12 +13,12 @@ package loss
 type IPO struct{ beta float64 }
 
 var ipoInfo = Info{
-	Name:        "ipo",
-	Summary:     "regression of the per-token margin to 1/(2 beta)",
-	Paper:       "Azar et al. 2023, arXiv:2310.12036",
-	Needs:       IPO{}.Needs(),
-	DefaultBeta: 0.1,
-	make:        func(s Settings) Loss { return IPO{*s.Beta} },
+	Name:            "ipo",
+	Summary:         "regression of the per-token margin to 1/(2 beta)",
+	Paper:           "Azar et al. 2023, arXiv:2310.12036",
+	Needs:           IPO{}.Needs(),
+	Hyperparameters: []Hyperparameter{beta(0.1, "the paper's tau: the margin is led to 1/(2 beta) nats a token; higher stays closer to the reference")},
+	make:            func(s Settings) Loss { return IPO{s.number("beta")} },
 }
 
 // Name implements Loss.

@@ -9,12 +9,12 @@ package loss
 type IPOSum struct{ beta float64 }
 
 var ipoSumInfo = Info{
-	Name:        "ipo_sum",
-	Summary:     "regression of the margin to 1/(2 beta), as the paper writes it",
-	Paper:       "Azar et al. 2023, arXiv:2310.12036",
-	Needs:       IPOSum{}.Needs(),
-	DefaultBeta: 0.1,
-	make:        func(s Settings) Loss { return IPOSum{*s.Beta} },
+	Name:            "ipo_sum",
+	Summary:         "regression of the margin to 1/(2 beta), as the paper writes it",
+	Paper:           "Azar et al. 2023, arXiv:2310.12036",
+	Needs:           IPOSum{}.Needs(),
+	Hyperparameters: []Hyperparameter{beta(0.1, "the paper's tau: the margin is led to 1/(2 beta) nats; higher stays closer to the reference")},
+	make:            func(s Settings) Loss { return IPOSum{s.number("beta")} },
 }
 
 // Name implements Loss.

@@ -9,7 +9,8 @@
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
 //
 // To add a loss: one file with its type, paper, equation and Info; its place in catalogue; rows in the tables of
-// loss_test.go; a YAML file in configs. A hyperparameter that no loss had before is a field of Settings and a check in New.
+// loss_test.go; a YAML file in configs; a section in docs/losses.md. Its hyperparameters stand in its Info and nowhere
+// else: config keys, flags, checks and completion follow from there.
 package loss
 
 import (
@@ -69,25 +70,22 @@ type Loss interface {
 	StepZero() (value float64, ok bool)
 }
 
-// Settings are hyperparameters as users give them; nil stands for the loss's own default.
-type Settings struct {
-	Beta *float64
-}
-
 // Info describes a loss of the catalogue.
 type Info struct {
-	Name        string
-	Aliases     []string // other trainers' names for it
-	Summary     string
-	Paper       string
-	Needs       Needs
-	DefaultBeta float64 // 0 when the loss has no beta
+	Name    string
+	Aliases []string // other trainers' names for it
+	Summary string
+	Paper   string
+	Needs   Needs
 
-	make func(s Settings) Loss // s is checked, and has the defaults in place of nil
+	Hyperparameters []Hyperparameter
+	Instead         map[string]string // for a key that it does not use, the loss that is this one with it
+
+	make func(s Settings) Loss // s is complete and checked
 }
 
 // catalogue is every loss, in the order in which help texts list them.
-var catalogue = []Info{dpoInfo, ipoInfo, ipoSumInfo, sftInfo}
+var catalogue = []Info{dpoInfo, cdpoInfo, ipoInfo, ipoSumInfo, hingeInfo, sftInfo}
 
 // Names lists the losses.
 func Names() []string {
@@ -107,24 +105,21 @@ func Describe(name string) (Info, bool) {
 	return catalogue[i], true
 }
 
-// New makes a loss. It fails on an unknown name, and on a hyperparameter that the loss does not use or that is out of
-// range.
+// New makes a loss, with its own defaults for what s does not have. It fails on an unknown name, and with a *SettingError
+// on a hyperparameter that the loss does not use or that is out of range.
 func New(name string, s Settings) (Loss, error) {
 	info, ok := Describe(name)
 	if !ok {
 		return nil, fmt.Errorf("loss: %q: unknown loss; there are %s", name, strings.Join(Names(), ", "))
 	}
-	switch {
-	case s.Beta == nil:
-		s.Beta = &info.DefaultBeta
-	case info.DefaultBeta == 0:
-		return nil, fmt.Errorf("beta: loss %s does not use it; leave it out", info.Name)
-	case !(*s.Beta > 0) || math.IsInf(*s.Beta, 1):
-		return nil, fmt.Errorf("beta: %v is out of range; want a number above 0", *s.Beta)
+	s, err := info.Settings(s)
+	if err != nil {
+		return nil, err
 	}
 	l := info.make(s)
 	if v, ok := l.StepZero(); ok && math.IsInf(v, 0) { // as ipo's target 1/(2 beta) squared, long before beta is 0
-		return nil, fmt.Errorf("beta: %v is too small for loss %s, whose first value would be infinite; its default is %v", *s.Beta, info.Name, info.DefaultBeta)
+		h, _ := info.Hyperparameter("beta")
+		return nil, &SettingError{h.Key, fmt.Sprintf("%v is too small for loss %s, whose first value would be infinite; its default is %v", s[h.Key], info.Name, h.Default)}
 	}
 	return l, nil
 }

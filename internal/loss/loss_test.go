@@ -2,6 +2,8 @@ package loss
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -36,7 +38,7 @@ func equal(a, b Result) bool {
 // want is what a loss has to give for one pair.
 type want struct {
 	name                     string
-	beta                     *float64
+	settings                 Settings
 	loss, dChosen, dRejected float64
 }
 
@@ -44,7 +46,7 @@ func check(t *testing.T, b Batch, table []want) {
 	t.Helper()
 	for _, w := range table {
 		var r Result
-		must(t, w.name, Settings{Beta: w.beta}).Compute(b, &r)
+		must(t, w.name, w.settings).Compute(b, &r)
 		compare(t, w.name, r, 0, w, 1e-12)
 	}
 }
@@ -62,7 +64,8 @@ func compare(t *testing.T, what string, r Result, i int, w want, tol float64) {
 	}
 }
 
-func ptr(x float64) *float64 { return &x }
+// withBeta is settings with that beta and nothing else.
+func withBeta(x float64) Settings { return Settings{"beta": x} }
 
 func must(t *testing.T, name string, s Settings) Loss {
 	t.Helper()
@@ -76,14 +79,20 @@ func must(t *testing.T, name string, s Settings) Loss {
 // Worked by hand. h of the pair is (-6+8) - (-9+7) = 4; per token 2/2 - (-2)/4 = 1.5.
 //
 //	dpo, beta 0.5: u = 2, L = log(1+e^-2) = 0.126928, dL/dpc = -0.5/(1+e^2) = -0.0596015
+//	cdpo, beta 0.5, smoothing 0.25: L = 0.75*0.126928 + 0.25*2.126928 = 0.626928, dL/dpc = -0.0596015 + 0.125
+//	hinge, beta 0.5: u = 2 > 1: done. hinge, beta 0.2: L = 1 - 0.8
 //	ipo, beta 0.5: target 1, L = 0.5^2, dL/dpc = 2*0.5/2, dL/dpr = -2*0.5/4
 //	ipo_sum, beta 0.5: L = 3^2, dL/dpc = 6 = -dL/dpr
 //	sft: L = 6/2, dL/dpc = -1/2
 func TestByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
-		{"dpo", ptr(0.5), 0.126928011042973, -0.059601461011058, 0.059601461011058},
-		{"ipo", ptr(0.5), 0.25, 0.5, -0.25},
-		{"ipo_sum", ptr(0.5), 9, 6, -6},
+		{"dpo", withBeta(0.5), 0.126928011042973, -0.059601461011058, 0.059601461011058},
+		{"cdpo", Settings{"beta": 0.5, "label_smoothing": 0.25}, 0.626928011042973, 0.065398538988942, -0.065398538988942},
+		{"ipo", withBeta(0.5), 0.25, 0.5, -0.25},
+		{"ipo_sum", withBeta(0.5), 9, 6, -6},
+		{"hinge", withBeta(0.5), 0, 0, 0},
+		{"hinge", withBeta(0.25), 0, 0, 0}, // u is exactly 1
+		{"hinge", withBeta(0.2), 0.2, -0.2, 0.2},
 		{"sft", nil, 3, -0.5, 0},
 	})
 }
@@ -91,14 +100,18 @@ func TestByHand(t *testing.T) {
 // Worked by hand, the same pair with the roles of its sides exchanged: h = -4, per token -1.5.
 //
 //	dpo, beta 0.5: L = 2 + log(1+e^-2) = 2.126928, dL/dpc = -0.5*(1 - 1/(1+e^2)) = -0.4403985
+//	cdpo, beta 0.5, smoothing 0.25: L = 0.75*2.126928 + 0.25*0.126928 = 1.626928, dL/dpc = -0.4403985 + 0.125
+//	hinge, beta 0.5: L = 1 + 2
 //	ipo, beta 0.5: L = 2.5^2, dL/dpc = -2*2.5/4, dL/dpr = 2*2.5/2
 //	ipo_sum, beta 0.5: L = 5^2, dL/dpc = -10
 //	sft: L = 9/4, dL/dpc = -1/4
 func TestByHandExchanged(t *testing.T) {
 	check(t, pair(-9, -6, -7, -8, 4, 2), []want{
-		{"dpo", ptr(0.5), 2.126928011042973, -0.440398538988942, 0.440398538988942},
-		{"ipo", ptr(0.5), 6.25, -1.25, 2.5},
-		{"ipo_sum", ptr(0.5), 25, -10, 10},
+		{"dpo", withBeta(0.5), 2.126928011042973, -0.440398538988942, 0.440398538988942},
+		{"cdpo", Settings{"beta": 0.5, "label_smoothing": 0.25}, 1.626928011042973, -0.315398538988942, 0.315398538988942},
+		{"ipo", withBeta(0.5), 6.25, -1.25, 2.5},
+		{"ipo_sum", withBeta(0.5), 25, -10, 10},
+		{"hinge", withBeta(0.5), 3, -0.5, 0.5},
 		{"sft", nil, 2.25, -0.25, 0},
 	})
 }
@@ -148,11 +161,11 @@ func TestStepZero(t *testing.T) {
 		beta float64
 		want float64
 	}{
-		{"dpo", 0.1, math.Ln2}, {"dpo", 2, math.Ln2},
+		{"dpo", 0.1, math.Ln2}, {"dpo", 2, math.Ln2}, {"cdpo", 0.1, math.Ln2}, {"cdpo", 2, math.Ln2}, {"hinge", 0.1, 1}, {"hinge", 2, 1},
 		{"ipo", 0.1, 25}, {"ipo", 1, 0.25}, {"ipo_sum", 0.1, 25}, {"ipo_sum", 1, 0.25},
 	} {
 		var r Result
-		l := must(t, tt.name, Settings{Beta: &tt.beta})
+		l := must(t, tt.name, withBeta(tt.beta))
 		l.Compute(b, &r)
 		closed, ok := l.StepZero()
 		if !ok || math.Abs(closed-tt.want) > 1e-15*tt.want {
@@ -171,7 +184,7 @@ func TestStepZero(t *testing.T) {
 
 // TestSaturation: at margins of 2000 nats dpo is linear on one side and 0 on the other, to the bit.
 func TestSaturation(t *testing.T) {
-	l := must(t, "dpo", Settings{Beta: ptr(1)})
+	l := must(t, "dpo", withBeta(1))
 	var r Result
 	l.Compute(join(pair(-1000, 1000, 0, 0, 1, 1), pair(1000, -1000, 0, 0, 1, 1)), &r)
 	if want := []float64{2000, 0}; !slices.Equal(r.Losses, want) {
@@ -225,7 +238,7 @@ func TestShiftInvariance(t *testing.T) {
 // TestExchange: chosen and rejected exchanged turn u into -u: softplus(u) - softplus(-u) = u, and the slopes add up to beta.
 func TestExchange(t *testing.T) {
 	const beta, seed = 0.1, 3
-	l := must(t, "dpo", Settings{Beta: ptr(beta)})
+	l := must(t, "dpo", withBeta(beta))
 	rng := rand.New(rand.NewPCG(seed, 4))
 	for range 200 {
 		b := randomPair(rng)
@@ -245,7 +258,7 @@ func TestLengths(t *testing.T) {
 	results := map[string][2]Result{}
 	for _, name := range []string{"dpo", "ipo", "ipo_sum"} {
 		var a, b Result
-		l := must(t, name, Settings{Beta: ptr(0.5)})
+		l := must(t, name, withBeta(0.5))
 		l.Compute(short, &a)
 		l.Compute(long, &b)
 		results[name] = [2]Result{a, b}
@@ -304,15 +317,25 @@ func TestUnusedInputs(t *testing.T) {
 }
 
 func TestCatalogue(t *testing.T) {
-	if got, want := strings.Join(Names(), " "), "dpo ipo ipo_sum sft"; got != want {
+	if got, want := strings.Join(Names(), " "), "dpo cdpo ipo ipo_sum hinge sft"; got != want {
 		t.Errorf("losses %q, want %q", got, want)
 	}
 	seen := map[string]string{}
 	for _, name := range Names() {
 		info, ok := Describe(name)
 		l := must(t, name, Settings{})
-		if !ok || info.Name != name || l.Name() != name || info.Needs != l.Needs() || info.DefaultBeta != l.Beta() || info.Summary == "" || info.Paper == "" {
-			t.Errorf("%s: described as %+v, made as %s with %+v and beta %v", name, info, l.Name(), l.Needs(), l.Beta())
+		if !ok || info.Name != name || l.Name() != name || info.Needs != l.Needs() || info.Summary == "" || info.Paper == "" {
+			t.Errorf("%s: described as %+v, made as %s with %+v", name, info, l.Name(), l.Needs())
+		}
+		if h, ok := info.Hyperparameter("beta"); ok && h.Default != l.Beta() || !ok && l.Beta() != 0 {
+			t.Errorf("%s: beta %v by default, made with %v", name, h.Default, l.Beta())
+		}
+		for key, other := range info.Instead {
+			_, used := info.Hyperparameter(key)
+			instead, _ := Describe(other)
+			if _, ok := instead.Hyperparameter(key); used || !ok {
+				t.Errorf("%s: points to %s for %s", name, other, key)
+			}
 		}
 		for _, n := range append(info.Aliases, name) {
 			if seen[n] != "" {
@@ -329,33 +352,154 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-func TestNewErrors(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		beta *float64
-		want string
-	}{
-		{"dop", nil, `loss: "dop": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"DPO", nil, `loss: "DPO": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"sigmiod", nil, `loss: "sigmiod": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"simpo", nil, `loss: "simpo": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"", nil, `loss: "": unknown loss; there are dpo, ipo, ipo_sum, sft`},
-		{"dpo", ptr(0), "beta: 0 is out of range; want a number above 0"},
-		{"dpo", ptr(-0.1), "beta: -0.1 is out of range; want a number above 0"},
-		{"dpo", ptr(math.NaN()), "beta: NaN is out of range; want a number above 0"},
-		{"dpo", ptr(math.Inf(1)), "beta: +Inf is out of range; want a number above 0"},
-		{"ipo", ptr(1e-200), "beta: 1e-200 is too small for loss ipo, whose first value would be infinite; its default is 0.1"},
-		{"sft", ptr(0.1), "beta: loss sft does not use it; leave it out"},
-		{"sft", ptr(math.NaN()), "beta: loss sft does not use it; leave it out"},
-	} {
-		if l, err := New(tt.name, Settings{Beta: tt.beta}); err == nil || err.Error() != tt.want || l != nil {
-			t.Errorf("New(%q): %v, error %v\nwant %s", tt.name, l, err, tt.want)
+// TestDocs: docs/losses.md has a section for every loss and none else, which says what the catalogue says.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/losses.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := strings.Split(string(text), "\n## ")[1:]
+	var titles []string
+	for _, s := range sections {
+		title, body, _ := strings.Cut(s, "\n")
+		titles = append(titles, title)
+		info, ok := Describe(title)
+		if !ok || info.Name != title {
+			continue // the comparison of titles tells
+		}
+		for _, part := range strings.Split(info.Paper, ", ") {
+			if !strings.Contains(strings.ToLower(body), strings.ToLower(part)) {
+				t.Errorf("%s: %q of the paper is not in its section", title, part)
+			}
+		}
+		for _, alias := range info.Aliases {
+			if !strings.Contains(body, alias) {
+				t.Errorf("%s: its alias %s is not in its section", title, alias)
+			}
+		}
+		for _, h := range info.Hyperparameters {
+			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, h.Range); !strings.Contains(body, line) {
+				t.Errorf("%s: %q is not in its section", title, line)
+			}
+		}
+		if !strings.Contains(body, "\n    L = ") || !strings.Contains(body, "TRL") {
+			t.Errorf("%s: no formula in its section, or nothing about TRL", title)
 		}
 	}
-	if l := must(t, "ipo", Settings{Beta: ptr(0.3)}); l.Beta() != 0.3 {
+	if !slices.Equal(titles, Names()) {
+		t.Errorf("docs/losses.md has sections %q, want %q", titles, Names())
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		settings Settings
+		want     string
+	}{
+		{"dop", nil, `loss: "dop": unknown loss; there are NAMES`},
+		{"DPO", nil, `loss: "DPO": unknown loss; there are NAMES`},
+		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss; there are NAMES`},
+		{"sigmiod", nil, `loss: "sigmiod": unknown loss; there are NAMES`},
+		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; there are NAMES`},
+		{"simpo", nil, `loss: "simpo": unknown loss; there are NAMES`},
+		{"", nil, `loss: "": unknown loss; there are NAMES`},
+		{"dpo", withBeta(0), "beta: 0 is out of range; want > 0"},
+		{"dpo", withBeta(-0.1), "beta: -0.1 is out of range; want > 0"},
+		{"dpo", withBeta(math.NaN()), "beta: NaN is out of range; want > 0"},
+		{"dpo", withBeta(math.Inf(1)), "beta: +Inf is out of range; want > 0"},
+		{"dpo", Settings{"beta": "high"}, "beta: high; want a float64"},
+		{"dpo", Settings{"beta": 1}, "beta: 1; want a float64"},
+		{"ipo", withBeta(1e-200), "beta: 1e-200 is too small for loss ipo, whose first value would be infinite; its default is 0.1"},
+		{"sft", withBeta(0.1), "beta: loss sft does not use it; leave it out"},
+		{"sft", withBeta(math.NaN()), "beta: loss sft does not use it; leave it out"},
+		{"sft", Settings{"beta": 0.1, "alpha": 1.0}, "alpha: loss sft does not use it; leave it out"},
+		{"dpo", Settings{"label_smoothing": 0.1}, "label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{"sigmoid", Settings{"label_smoothing": 0.0}, "label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{"hinge", Settings{"label_smoothing": 0.1}, "label_smoothing: loss hinge does not use it; leave it out"},
+		{"cdpo", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
+		{"cdpo", Settings{"label_smoothing": -0.1}, "label_smoothing: -0.1 is out of range; want >= 0 and < 0.5"},
+	} {
+		want := strings.Replace(tt.want, "NAMES", strings.Join(Names(), ", "), 1)
+		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != want || l != nil {
+			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, want)
+		}
+	}
+	if l := must(t, "ipo", withBeta(0.3)); l.Beta() != 0.3 {
 		t.Errorf("beta %v, want 0.3", l.Beta())
+	}
+}
+
+// TestHyperparameters checks what the catalogue says of them: other packages make keys, flags and help of it.
+func TestHyperparameters(t *testing.T) {
+	for _, uses := range Uses() {
+		for _, u := range uses {
+			if u.Key != uses[0].Key || u.Meaning == "" || strings.ContainsAny(u.Meaning, "\n`") {
+				t.Errorf("%s of %s: meaning %q; want one line", u.Key, u.Loss, u.Meaning)
+			}
+			if fmt.Sprintf("%T", u.Default) != fmt.Sprintf("%T", uses[0].Default) {
+				t.Errorf("%s: %T for %s and %T for %s", u.Key, u.Default, u.Loss, uses[0].Default, uses[0].Loss)
+			}
+			if err := u.Check(u.Default); err != nil {
+				t.Errorf("%s of %s: default: %v", u.Key, u.Loss, err)
+			}
+			if u.Neutral != nil && u.Check(u.Neutral) != nil {
+				t.Errorf("%s of %s: neutral value %v is out of range", u.Key, u.Loss, u.Neutral)
+			}
+			if shared := []string{"beta", "label_smoothing", "ld_alpha", "sft_weight"}; !slices.Contains(shared, u.Key) && !strings.HasPrefix(u.Key, u.Loss+"_") {
+				t.Errorf("%s of %s: want a key that begins with the loss's name", u.Key, u.Loss)
+			}
+			if l, want := must(t, u.Loss, Settings{u.Key: u.Default}), must(t, u.Loss, nil); l != want {
+				t.Errorf("%s with its default %s is %+v, without %+v", u.Loss, u.Key, l, want)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		h    Hyperparameter
+		v    any
+		want string // empty: nothing is wrong
+	}{
+		{Hyperparameter{Default: 1.0, Range: Range{Low: 0, High: 2, HighOpen: true}}, 0.0, ""},
+		{Hyperparameter{Default: 1.0, Range: Range{Low: 0, High: 2, HighOpen: true}}, 2.0, "2 is out of range; want >= 0 and < 2"},
+		{Hyperparameter{Default: 1.0, Range: Range{Low: 0, LowOpen: true, High: 2}}, 2.0, ""},
+		{Hyperparameter{Default: 1.0, Range: Range{Low: 0, LowOpen: true, High: 2}}, 0.0, "0 is out of range; want > 0 and <= 2"},
+		{Hyperparameter{Default: 1.0, Range: Range{Low: math.Inf(-1), High: math.Inf(1)}}, -1e300, ""},
+		{Hyperparameter{Default: 1.0, Range: Range{Low: math.Inf(-1), High: math.Inf(1)}}, math.Inf(1), "+Inf is out of range; want a finite number"},
+		{Hyperparameter{Default: "log", Choices: []string{"log", "identity"}}, "identity", ""},
+		{Hyperparameter{Default: "log", Choices: []string{"log", "identity"}}, "ln", `"ln"; want log, identity`},
+		{Hyperparameter{Default: "log", Choices: []string{"log", "identity"}}, 1.0, "1; want a string"},
+		{Hyperparameter{Default: true}, false, ""},
+		{Hyperparameter{Default: true}, "false", "false; want a bool"},
+	} {
+		got := ""
+		if err := tt.h.Check(tt.v); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%+v: Check(%v) says %q, want %q", tt.h, tt.v, got, tt.want)
+		}
+	}
+}
+
+// TestSpecialCases: cdpo without smoothing is dpo, and its gradient is 0 at log((1-e)/e) and changes sign there.
+func TestSpecialCases(t *testing.T) {
+	const seed = 7
+	rng := rand.New(rand.NewPCG(seed, 8))
+	for range 200 {
+		b := randomPair(rng)
+		var dpo, cdpo Result
+		must(t, "dpo", nil).Compute(b, &dpo)
+		must(t, "cdpo", Settings{"label_smoothing": 0.0}).Compute(b, &cdpo)
+		if !equal(dpo, cdpo) {
+			t.Fatalf("%+v: dpo %+v, cdpo without smoothing %+v (seed %d)", b, dpo, cdpo, seed)
+		}
+	}
+	for _, tt := range []struct{ u, sign float64 }{{2.19, -1}, {2.197224577336219, 0}, {2.20, 1}} {
+		var r Result
+		must(t, "cdpo", withBeta(1)).Compute(pair(tt.u, 0, 0, 0, 1, 1), &r)
+		if g := r.DChosenLogps[0]; math.Abs(g) > 1e-15 && g*tt.sign <= 0 || tt.sign != 0 && math.Abs(g) < 1e-4 {
+			t.Errorf("cdpo, smoothing 0.1, u = %v: dL/dchosen %v, want sign %v", tt.u, g, tt.sign)
+		}
 	}
 }
 
@@ -376,12 +520,10 @@ type vectors struct {
 		Value float64 `json:"value"`
 	} `json:"step0"`
 	Cases []struct {
-		Name    string `json:"name"`
-		LossKey string `json:"loss_key"`
-		Inputs  string `json:"inputs"`
-		Params  struct {
-			Beta *float64 `json:"beta"`
-		} `json:"params"`
+		Name       string   `json:"name"`
+		LossKey    string   `json:"loss_key"`
+		Inputs     string   `json:"inputs"`
+		Params     Settings `json:"params"` // with remarks that are no hyperparameters of ours
 		PerExample []struct {
 			ID        string  `json:"id"`
 			Loss      float64 `json:"loss"`
@@ -441,7 +583,13 @@ func TestVectors(t *testing.T) {
 			if len(c.PerExample) == 0 || len(c.PerExample) != b.Len() {
 				t.Fatalf("%d rows for %d pairs", len(c.PerExample), b.Len())
 			}
-			l := must(t, c.LossKey, Settings{Beta: c.Params.Beta})
+			info, _ := Describe(c.LossKey)
+			given := maps.Clone(c.Params)
+			maps.DeleteFunc(given, func(key string, _ any) bool { _, ok := info.Hyperparameter(key); return !ok })
+			if len(given) != len(info.Hyperparameters) {
+				t.Fatalf("parameters %v, want all hyperparameters of %s", c.Params, c.LossKey)
+			}
+			l := must(t, c.LossKey, given)
 			var r Result
 			l.Compute(b, &r)
 			for i, w := range c.PerExample {

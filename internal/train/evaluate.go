@@ -48,7 +48,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if !e.LossGiven {
 		return fmt.Errorf("%s was not made by a run of dpotrain; say the loss with --loss, or give --config", o.Model)
 	}
-	l, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta})
+	l, err := loss.New(o.Loss, o.LossSettings)
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
-	l, err := loss.New(o.Loss, loss.Settings{Beta: o.Beta})
+	l, err := loss.New(o.Loss, o.LossSettings)
 	if err != nil {
 		return err
 	}

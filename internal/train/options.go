@@ -3,6 +3,7 @@ package train
 import (
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
 )
 
 // Options are everything a run is made of. The field tags are the keys users write, in YAML, as flags and as
@@ -17,8 +18,8 @@ type Options struct {
 	Overwrite   bool   `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
 
-	Loss string   `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss: dpo, ipo, ipo_sum or sft"`
-	Beta *float64 `mapstructure:"beta" validate:"omitempty,gt=0" help:"strength of the pull towards the reference; default: the loss's own"`
+	Loss         string        `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss"`
+	LossSettings loss.Settings `mapstructure:",remain"` // a key for each hyperparameter of package loss; those of Loss are here, all of them
 
 	Rows    data.Options    `mapstructure:",squash"`
 	Compute compute.Options `mapstructure:",squash"`

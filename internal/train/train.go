@@ -78,7 +78,7 @@ func Run(ctx context.Context, req Request) error {
 	if err := r.o.complete(); err != nil {
 		return err
 	}
-	l, err := loss.New(r.o.Loss, loss.Settings{Beta: r.o.Beta})
+	l, err := loss.New(r.o.Loss, r.o.LossSettings)
 	if err != nil {
 		return err
 	}
@@ -237,11 +237,12 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
 	r.Log.Info(fmt.Sprintf("device %s, %d threads, %s", r.in.Device.Family(), r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
-	beta := ""
-	if r.loss.Needs().Reference {
-		beta = fmt.Sprintf(", beta %g", r.loss.Beta())
+	info, _ := loss.Describe(o.Loss)
+	settings := ""
+	for _, h := range info.Hyperparameters {
+		settings += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
 	}
-	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d examples, %d an epoch, at most %d rows computed together", r.loss.Name(), beta, r.schedule.total, o.stepSize(), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d examples, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
 	if from != nil {
 		r.Log.Info(fmt.Sprintf("going on from %s, step %d", from.Path(), from.State.Step))
 	}
