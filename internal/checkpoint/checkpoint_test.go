@@ -641,3 +641,36 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestLatestNeedsMetrics has a run that went on from an earlier checkpoint, which cut metrics.jsonl back.
+func TestLatestNeedsMetrics(t *testing.T) {
+	dir := t.TempDir()
+	for step, bytes := range map[int]int64{10: 50, 20: 100, 30: 150} {
+		c := contents(step, 1)
+		c.State.MetricsBytes = bytes
+		if _, err := Save(dir, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	metrics := filepath.Join(dir, "metrics.jsonl")
+	for _, tt := range []struct {
+		size     int
+		want     string
+		warnings int
+	}{{150, "checkpoint-30", 0}, {149, "checkpoint-20", 1}, {50, "checkpoint-10", 2}} {
+		if err := os.WriteFile(metrics, make([]byte, tt.size), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var warnings []string
+		path, err := Latest(dir, func(w string) { warnings = append(warnings, w) })
+		if err != nil || filepath.Base(path) != tt.want || len(warnings) != tt.warnings {
+			t.Errorf("with %d bytes of metrics: %s, %v, want %s; warnings %q, want %d", tt.size, path, err, tt.want, warnings, tt.warnings)
+		}
+	}
+	if err := os.WriteFile(metrics, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := Latest(dir, func(string) {}); !errors.Is(err, ErrNone) {
+		t.Errorf("with no metrics: %s, %v, want %v", path, err, ErrNone)
+	}
+}

@@ -22,8 +22,9 @@ var ErrNone = errors.New("no whole checkpoint")
 // errNewer is wrapped by the error for a checkpoint of a later version of the format.
 var errNewer = errors.New("a newer dpotrain wrote it; use that one, or start in another output_dir")
 
-// Latest returns the path of the checkpoint with the highest step that is whole. For each that it has to pass over, warn is told why.
-// One that a newer dpotrain wrote is an error: going back behind it is not ours to decide.
+// Latest returns the path of the checkpoint with the highest step that is whole and that metrics.jsonl, if there is one, reaches up to.
+// For each that it has to pass over, warn is told why. One that a newer dpotrain wrote is an error: going back behind it is not ours to
+// decide.
 func Latest(outputDir string, warn func(string)) (path string, err error) {
 	steps, err := folders(outputDir)
 	if err != nil {
@@ -31,7 +32,10 @@ func Latest(outputDir string, warn func(string)) (path string, err error) {
 	}
 	for _, step := range slices.Backward(steps) {
 		path := checkpointPath(outputDir, step)
-		_, err := verify(path)
+		state, err := verify(path)
+		if err == nil {
+			err = reached(outputDir, path, state)
+		}
 		if err == nil {
 			return path, nil
 		}
@@ -41,6 +45,19 @@ func Latest(outputDir string, warn func(string)) (path string, err error) {
 		warn(fmt.Sprintf("%v; passing it over", err))
 	}
 	return "", fmt.Errorf("%s: %w in it", outputDir, ErrNone)
+}
+
+// reached is an error if metrics.jsonl ends before the step of a checkpoint: the run has gone on from an earlier one since, whose end
+// it was cut back to, and stopped again before it came here.
+func reached(outputDir, path string, s State) error {
+	info, err := os.Stat(filepath.Join(outputDir, metricsName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() >= s.MetricsBytes {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %s ends before step %d", path, metricsName, s.Step)
 }
 
 // Checkpoint is one that was found whole and is open for reading.

@@ -18,8 +18,11 @@ import (
 // listName is the file that says which files of an output_dir are the final model's, so that nobody else's are ever removed.
 const listName = "dpotrain-files.json"
 
+// metricsName is the file whose length a State remembers.
+const metricsName = "metrics.jsonl"
+
 // runFiles are written into output_dir by the run itself.
-var runFiles = []string{"dpotrain.yaml", "metrics.jsonl"}
+var runFiles = []string{"dpotrain.yaml", metricsName}
 
 // fileList is what listName holds.
 type fileList struct {

@@ -185,6 +185,13 @@ func realPath(path string) (string, error) {
 	}
 }
 
+// samePlace says that two paths are one, once links are followed.
+func samePlace(a, b string) bool {
+	realA, errA := realPath(a)
+	realB, errB := realPath(b)
+	return errA == nil && errB == nil && realA == realB
+}
+
 // checkpoint opens the checkpoint to go on from; nil for a new run, which finds no other in output_dir or may replace it.
 func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	dir := r.o.OutputDir
@@ -219,6 +226,9 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 		return nil, err
 	}
 	was, err := settingsOf(c.State)
+	if err == nil && !samePlace(filepath.Dir(path), r.o.OutputDir) {
+		err = fmt.Errorf("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
+	}
 	if err == nil {
 		if diff := r.Differences(was.Options, *r.o); len(diff) > 0 {
 			err = fmt.Errorf("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
