@@ -18,7 +18,7 @@ import (
 var rooms = map[string]string{
 	"cmd/dpotrain": "compute/cpu config refcache report train; checkpoint compute data eval model score tokenizer",
 	"config":       "loss train; compute data",
-	"train":        "checkpoint compute compute/cpu data eval loss model plan report safetensors score; chat refcache tokenizer",
+	"train":        "checkpoint compute compute/cpu data eval generate loss model plan report safetensors score; chat refcache tokenizer",
 	"eval":         "compute data loss model plan report score",
 	"score":        "compute data model plan refcache; report",
 	"generate":     "compute model plan",

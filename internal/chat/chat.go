@@ -36,6 +36,12 @@ type Message struct {
 // Equal says that two messages are the same JSON value but for white space and the order of keys.
 func (m Message) Equal(o Message) bool { return sameJSON(m.value, o.value) }
 
+// Text is the message's content if that is text, else empty.
+func (m Message) Text() string {
+	text, _ := m.value.values["content"].(string)
+	return text
+}
+
 // ParseMessages reads a JSON list of messages. Each has a role, a string, and content: a string, or null or a list as
 // tool calls and multi-part messages have them.
 func ParseMessages(raw json.RawMessage) ([]Message, error) {

@@ -294,6 +294,14 @@ func (l *loader) rules(o *train.Options) {
 	if a, b := o.PerDeviceTrainBatchSize, o.GradientAccumulationSteps; a > maxStep/b {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
+	if o.EvalData == "" {
+		if o.EvalOnStart {
+			l.warn(l.place("eval_on_start"), "not used, because there is no eval_data; give a file of held-out pairs, or leave it out")
+		}
+		if o.SamplePrompts > 0 {
+			l.warn(l.place("sample_prompts"), "not used, because there is no eval_data; give a file of held-out pairs, or leave it out")
+		}
+	}
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
 	}

@@ -74,7 +74,7 @@ func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
 	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
 		LearningRate: 1e-6, LRSchedulerType: "linear", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
-		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, SaveSteps: 500, SaveDtype: "float32"}
+		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, MaxNewTokens: 64, SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
 	want.Compute.Precision, want.Compute.CPU = "fp32", "auto"
 	if !reflect.DeepEqual(r.Options, want) {
@@ -520,6 +520,19 @@ func TestWarmup(t *testing.T) {
 	r := input{file: "warmup_steps: 10\nwarmup_ratio: 0.1"}.mustLoad(t)
 	if got, want := lines(errors.New(strings.Join(r.Warnings, "\n"))), "c.yaml:2: warmup_ratio: not used, because warmup_steps is given (10); leave one of them out"; got[0] != want {
 		t.Errorf("warnings %q, want %q", got, want)
+	}
+}
+
+// TestWithoutEvalData: keys that speak of held-out pairs say so when there are none.
+func TestWithoutEvalData(t *testing.T) {
+	in := input{file: "eval_on_start: true\nsample_prompts: 3\n"}
+	const why = ": not used, because there is no eval_data; give a file of held-out pairs, or leave it out"
+	if got, want := lines(errors.New(strings.Join(in.mustLoad(t).Warnings, "\n"))), []string{"c.yaml:1: eval_on_start" + why, "c.yaml:2: sample_prompts" + why}; !slices.Equal(got, want) {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	in.flags = []string{"--eval-data=x"}
+	if got := in.mustLoad(t).Warnings; len(got) != 0 {
+		t.Errorf("with eval_data: warnings %q", got)
 	}
 }
 

@@ -42,9 +42,13 @@ type Example struct {
 	Sequences []Sequence
 }
 
+// PromptsKept is the number of examples whose prompt a Set keeps as text.
+const PromptsKept = 100
+
 // Set is the examples of a file.
 type Set struct {
 	Examples []Example
+	Prompts  []string // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
 	Report   Report
 }
 
@@ -89,6 +93,15 @@ func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 // Load reads a file of rows.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
 	return Load(path, form, r.tokenizer, r.template, o, progress)
+}
+
+// Decode is the text of ids, without special tokens.
+func (r *Reader) Decode(ids []int32) string { return r.tokenizer.Decode(ids, true) }
+
+// EOS is the id that ends a completion; ok is false when the tokenizer has none.
+func (r *Reader) EOS() (id int32, ok bool) {
+	eos, ok := r.tokenizer.EOS()
+	return eos.ID, ok
 }
 
 // Files are the contents of the tokenizer's files, by name, for a folder in which a model is saved.

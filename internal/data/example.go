@@ -20,6 +20,7 @@ type maker struct {
 // made is what became of a row.
 type made struct {
 	example   Example
+	prompt    string     // what Set.Prompts shows of it
 	drop      dropReason // not kept: why
 	border    int        // sequences whose border fell inside a token
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
@@ -35,6 +36,10 @@ func (m *maker) make(line []byte) (out made, err error) {
 	c, err := r.conversation(m.form)
 	if err != nil {
 		return out, err
+	}
+	out.prompt = c.prompt.text
+	if n := len(c.prompt.messages); n > 0 {
+		out.prompt = c.prompt.messages[n-1].Text()
 	}
 	for i, completion := range c.completions {
 		if !completion.isChat() && completion.text == "" {

@@ -146,6 +146,9 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 			continue
 		}
 		l.made.example.Line = l.number
+		if len(s.Examples) < PromptsKept {
+			s.Prompts = append(s.Prompts, l.made.prompt)
+		}
 		s.Examples = append(s.Examples, l.made.example)
 		r.Kept++
 	}

@@ -87,7 +87,8 @@ type Tally struct {
 	lossSum                      float64
 	chosen, rejected             float64 // log-probs
 	chosenReward, rejectedReward float64
-	wins, ties                   int
+	wins, ties                   int // of rewards
+	likelier                     int // pairs whose chosen log-prob is above the rejected one
 	scoredTokens                 int
 	chosenTokens, correct        int
 	entropy                      float64
@@ -112,6 +113,9 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		t.correct += o.Correct
 		t.entropy += o.Entropy
 		t.tokens += int64(o.Length)
+		if o.Logps[0] > o.Logps[1] {
+			t.likelier++
+		}
 		if !t.hasRewards() {
 			continue
 		}
@@ -150,8 +154,14 @@ func (t *Tally) Margin() (mean float64, ok bool) {
 	return (t.chosenReward - t.rejectedReward) / float64(t.examples), t.hasRewards()
 }
 
+// AllTied says that no example has a reward for one side above that for the other, as before training, when the policy is
+// the reference: the accuracy is 0 then and says nothing.
+func (t *Tally) AllTied() bool { return t.hasRewards() && t.ties == t.examples }
+
 // Metrics appends everything but the loss under TRL's names, each with prefix in front. As in TRL, entropy is over the
-// scored tokens of both sides and mean_token_accuracy over those of the chosen side.
+// scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
+// logps/accuracies: the share of pairs whose chosen completion the policy finds likelier than the rejected one. Unlike
+// rewards/accuracies, which starts with ties alone, it says something of a model before training, too.
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
 	add := func(name string, v float64) { row = append(row, report.Float(prefix+name, v)) }
@@ -167,6 +177,7 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	if t.loss.Needs().Rejected {
 		add("logps/chosen", t.chosen/n)
 		add("logps/rejected", t.rejected/n)
+		add("logps/accuracies", float64(t.likelier)/n)
 	}
 	add("entropy", t.entropy/float64(t.scoredTokens))
 	add("mean_token_accuracy", float64(t.correct)/float64(t.chosenTokens))

@@ -78,6 +78,47 @@ func (r Row) JSON() []byte {
 	return b.Bytes()
 }
 
+// Value is the number of that name; ok is false if the row has none.
+func (r Row) Value(name string) (v float64, ok bool) {
+	for _, m := range r {
+		if m.Name == name && m.whole {
+			return float64(m.count), true
+		} else if m.Name == name {
+			return m.value, true
+		}
+	}
+	return 0, false
+}
+
+// ParseRow reads what JSON wrote. Every number is a Float then, to the bit.
+func ParseRow(text []byte) (Row, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("not a row of metrics: want an object of numbers")
+	}
+	var r Row
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("not a row of metrics: %w", err)
+		}
+		value, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("not a row of metrics: %w", err)
+		}
+		v, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+		if err != nil {
+			return nil, fmt.Errorf("not a row of metrics: %v is %v; want a number", name, value)
+		}
+		r = append(r, Float(name.(string), v)) // an object's keys are strings
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("not a row of metrics: %w", err)
+	}
+	return r, nil
+}
+
 // remedy is what to do when metrics and checkpoint do not belong together.
 const remedy = "put back the file that belongs to the checkpoint, or go on from another one"
 

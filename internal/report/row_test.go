@@ -137,3 +137,27 @@ func TestMetricsFileErrors(t *testing.T) {
 		t.Errorf("an empty file was left behind: %v", err)
 	}
 }
+
+// TestParseRow: what JSON writes is read back to the bit.
+func TestParseRow(t *testing.T) {
+	row := Row{Int("step", 3), Float("loss", 0.1), Float("grad_norm", math.NaN()), Float("eval_loss", math.Inf(1)), Float("rewards/chosen", math.Inf(-1)), Float("tiny", 5e-324)}
+	got, err := ParseRow(row.JSON())
+	if err != nil || len(got) != len(row) {
+		t.Fatalf("%s: read %v, %v", row.JSON(), got, err)
+	}
+	for i, m := range row {
+		want, ok := row.Value(m.Name)
+		v, has := got.Value(m.Name)
+		if !ok || !has || got[i].Name != m.Name || math.Float64bits(v) != math.Float64bits(want) {
+			t.Errorf("%s: read %s %v, %v; want %v", m.Name, got[i].Name, v, has, want)
+		}
+	}
+	if v, ok := got.Value("other"); ok {
+		t.Errorf("a name that is not there has the value %v", v)
+	}
+	for _, text := range []string{"", "[1]", `{"a": true}`, `{"a": {"b": 1}}`, `{"a": "x"}`, `{"a": null}`, `{"a": 1`, `{"a"`} {
+		if r, err := ParseRow([]byte(text)); err == nil {
+			t.Errorf("%s: read %v", text, r)
+		}
+	}
+}

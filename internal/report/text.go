@@ -88,6 +88,12 @@ func Table(w io.Writer, header []string, rows [][]string) {
 	io.WriteString(w, text.String())
 }
 
+// Line is a text in one line of at most so many columns, to be shown between others: white space of any kind is one blank,
+// and what the terminal must not see is a question mark.
+func Line(s string, columns int) string {
+	return cut(printable(strings.Join(strings.Fields(s), " ")), columns)
+}
+
 // isNumber says that the first word of a cell is a number as Count, Bytes and Metric write them. A hexadecimal fingerprint
 // that happens to begin with a digit is none.
 func isNumber(cell string) bool {

@@ -14,6 +14,7 @@ func TestHumanNumbers(t *testing.T) {
 		{Duration(0), "0.0s"}, {Duration(1500 * time.Millisecond), "1.5s"}, {Duration(59960 * time.Millisecond), "1m00s"}, {Duration(61 * time.Second), "1m01s"},
 		{Duration(time.Hour - 400*time.Millisecond), "1h00m"}, {Duration(2*time.Hour + 3*time.Minute), "2h03m"}, {Duration(50 * time.Hour), "50h00m"},
 		{remaining(400 * time.Millisecond), "0s"}, {remaining(59600 * time.Millisecond), "1m00s"}, {remaining(80 * time.Second), "1m20s"},
+		{Line(" a\n\tb  c\x1b[2J ", 80), "a b c?[2J"}, {Line("a b c d", 5), "a b ~"}, {Line(" \n", 5), ""},
 		{cut("loss 0.5", 8), "loss 0.5"}, {cut("loss 0.5", 7), "loss 0~"}, {cut("loss", 0), "~"}, {cut("losses", -9), "~"}, {cut("日本語", 5), "日本~"}, {cut("日本語", 4), "日~"},
 	} {
 		if tt.got != tt.want {

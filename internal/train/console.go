@@ -50,7 +50,11 @@ func tallyWords(t *eval.Tally) []string {
 	w := []string{fmt.Sprintf("loss %.4f", t.Loss())}
 	if a, ok := t.Accuracy(); ok {
 		m, _ := t.Margin()
-		w = append(w, fmt.Sprintf("accuracy %.3f", a), fmt.Sprintf("margin %.3f", m))
+		tied := ""
+		if t.AllTied() {
+			tied = " (all tied)"
+		}
+		w = append(w, fmt.Sprintf("accuracy %.3f%s", a, tied), fmt.Sprintf("margin %.3f", m))
 	}
 	return w
 }

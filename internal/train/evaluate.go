@@ -104,7 +104,7 @@ func unitOf(metric string) string {
 	switch metric {
 	case "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins":
 		return "nats a completion"
-	case "rewards/accuracies", "rewards/ties", "mean_token_accuracy":
+	case "rewards/accuracies", "rewards/ties", "logps/accuracies", "mean_token_accuracy":
 		return "share"
 	case "entropy":
 		return "nats a token"

@@ -14,6 +14,8 @@ type settings struct {
 	Options Options `json:"options"`
 	Data    string  `json:"data"`      // digest of the training examples
 	Eval    string  `json:"eval_data"` // digest of the held-out examples
+
+	Before findings `json:"before"`
 }
 
 func settingsOf(s checkpoint.State) (settings, error) {
@@ -44,7 +46,7 @@ func (r *runner) save() (path string, err error) {
 	if c.Moments, err = r.adam.tensors(); err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet})
+	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet, Before: r.before})
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +85,7 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	if err := r.adam.restore(moments); err != nil {
 		return fmt.Errorf("%s: %w", from.Path(), err)
 	}
-	r.step, r.tokens, r.lossSum = s.Step, s.NumTokens, s.LossSum
+	r.step, r.tokens, r.lossSum, r.before = s.Step, s.NumTokens, s.LossSum, was.Before
 	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes)
 	return err
 }

@@ -62,6 +62,8 @@ type runner struct {
 	reference string        // digest of the reference model
 	refs      []score.Logps // of the training examples
 	evalRefs  []score.Logps
+	before    findings // of the policy before the first step
+	after     findings // of the policy as it is; the metrics are those of the last evaluation
 
 	step    int   // optimizer steps that are behind
 	tokens  int64 // tokens seen, as TRL's num_tokens
@@ -129,6 +131,11 @@ func Run(ctx context.Context, req Request) error {
 		return err
 	}
 	defer r.metrics.Close()
+	if from == nil {
+		if err := r.lookAhead(ctx); err != nil {
+			return err
+		}
+	}
 	return r.loop(ctx)
 }
 
@@ -367,7 +374,7 @@ func (r *runner) loop(ctx context.Context) error {
 			since = newInterval(r.loss)
 		}
 		if r.in.Eval != nil && (every(r.step, evalEvery) || r.step == total) {
-			if err := r.evaluate(ctx, progress); err != nil {
+			if err := r.evaluate(ctx, progress.Printf); err != nil {
 				progress.Done()
 				return err
 			}
@@ -386,7 +393,22 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 	}
 	progress.Done()
-	return r.finish(time.Since(start), r.step-firstStep)
+	return r.finish(ctx, time.Since(start), r.step-firstStep)
+}
+
+// lookAhead keeps what the policy is like before the first step.
+func (r *runner) lookAhead(ctx context.Context) (err error) {
+	if r.in.Eval == nil {
+		return nil
+	}
+	if r.o.EvalOnStart {
+		if err := r.evaluate(ctx, func(format string, a ...any) { fmt.Fprintf(r.Stderr, format, a...) }); err != nil {
+			return err
+		}
+	}
+	r.before = r.after
+	r.before.answers, err = r.answers(ctx)
+	return err
 }
 
 // every says that a step falls on an interval; an interval of 0 never comes.
@@ -414,10 +436,12 @@ func (r *runner) takeStep(tallies ...*eval.Tally) (norm, rate float64, err error
 	return norm, rate, r.metrics.Append(row)
 }
 
-// evaluate runs the held-out examples and writes their metrics line.
-func (r *runner) evaluate(ctx context.Context, progress *report.Progress) error {
+// evaluate runs the held-out examples, writes their metrics line, and says in short what came out.
+func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)) error {
 	start := time.Now()
-	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, nil)
+	bar := report.NewProgress(r.Stderr, "evaluating", int64(len(r.in.Eval.Examples)), "examples")
+	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
+	bar.Done()
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", r.step, err)
 	}
@@ -425,12 +449,17 @@ func (r *runner) evaluate(ctx context.Context, progress *report.Progress) error 
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("eval_loss", t.Loss())}
 	row = t.Metrics(row, "eval_")
 	row = append(row, report.Float("eval_runtime", seconds), report.Float("eval_samples_per_second", float64(t.Examples())/seconds))
-	progress.Printf("%s\n", summary(fmt.Sprintf("evaluation after step %d, %d examples", r.step, t.Examples()), t))
+	r.after.metrics = t.Metrics(report.Row{report.Float("loss", t.Loss())}, "")
+	when := "before the first step"
+	if r.step > 0 {
+		when = fmt.Sprintf("after step %d", r.step)
+	}
+	say("%s\n", summary(fmt.Sprintf("evaluation %s, %d examples", when, t.Examples()), t))
 	return r.metrics.Append(row)
 }
 
-// finish writes the last metrics line and the tuned model.
-func (r *runner) finish(took time.Duration, steps int) error {
+// finish writes the last metrics line and the tuned model, and shows what the run has changed.
+func (r *runner) finish(ctx context.Context, took time.Duration, steps int) error {
 	seconds := took.Seconds()
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("train_runtime", seconds),
 		report.Float("train_samples_per_second", float64(r.trained)/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
@@ -452,6 +481,10 @@ func (r *runner) finish(took time.Duration, steps int) error {
 	if err := checkpoint.WriteModel(r.o.OutputDir, weights, files); err != nil {
 		return err
 	}
+	if r.after.answers, err = r.answers(ctx); err != nil {
+		return err
+	}
+	r.showChange(r.Stdout)
 	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s\n", steps, report.Duration(took), r.o.OutputDir)
 	return nil
 }

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dpotrain/internal/testfiles"
+)
+
+// dpotrain runs a command in this process.
+func dpotrain(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(&log)
+	if err := root.ExecuteContext(context.Background()); err != nil {
+		t.Fatalf("dpotrain %s: %v\n%s", strings.Join(args, " "), err, log.String())
+	}
+	return out.String(), log.String()
+}
+
+// TestChange: with eval_on_start and sample_prompts a run shows what it did to the policy, and so does a run that went on
+// from a checkpoint of it.
+func TestChange(t *testing.T) {
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	args := []string{"train", "--model", testfiles.Path(t, "models", "llama"), "--data", testfiles.Path(t, "pairs.jsonl"), "--eval-data", testfiles.Path(t, "pairs_eval.jsonl"),
+		"--output-dir", run, "--ref-cache-dir", filepath.Join(dir, "cache"), "--learning-rate", "3e-3", "--num-train-epochs", "1", "--save-steps", "4",
+		"--eval-on-start", "--sample-prompts", "2", "--max-new-tokens", "5"}
+	out, log := dpotrain(t, args...)
+	for _, want := range []string{"before the first step, 20 examples: loss 0.6931  accuracy 0.000 (all tied)  margin 0.000"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("want %q in\n%s", want, log)
+		}
+	}
+	change, last, ok := strings.Cut(out, "8 steps in")
+	if !ok || !strings.Contains(last, run) {
+		t.Fatalf("stdout does not end with steps, time and output_dir:\n%s", out)
+	}
+	for _, want := range []string{"20 held-out examples", "before", "after", "\nrewards/accuracies       0.000  ", "\nlogps/accuracies ", "every pair is a tie", "\n  The red cat took a lamp to the river.\n    before  ", "\n    after   "} {
+		if !strings.Contains(change, want) {
+			t.Errorf("want %q in\n%s", want, change)
+		}
+	}
+	if n := strings.Count(change, "\n    before  "); n != 2 {
+		t.Errorf("%d answers from before, want 2:\n%s", n, change)
+	}
+	metrics, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(metrics), "\n")
+	if !strings.HasPrefix(first, `{"step": 0, "epoch": 0, "eval_loss": 0.69314`) || !strings.Contains(first, `"eval_rewards/ties": 1,`) || !strings.Contains(first, `"eval_logps/accuracies": `) {
+		t.Errorf("the first line of metrics.jsonl is %s", first)
+	}
+
+	resumed, _ := dpotrain(t, append(args, "--resume="+filepath.Join(run, "checkpoint-4"))...)
+	if again, _, _ := strings.Cut(resumed, "4 steps in"); again != change {
+		t.Errorf("after going on from step 4:\n%s\nwant\n%s", again, change)
+	}
+
+	plain, _ := dpotrain(t, append(args, "--overwrite", "--eval-on-start=false", "--sample-prompts", "0")...)
+	if !strings.HasPrefix(plain, "8 steps in") {
+		t.Errorf("without eval_on_start and sample_prompts:\n%s", plain)
+	}
+}

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"dpotrain/internal/generate"
+	"dpotrain/internal/report"
+)
+
+// findings are what the policy is like on held-out examples at one point of a run.
+type findings struct {
+	metrics report.Row // of an evaluation, without eval_; nil if there was none
+	answers []string   // to the prompts of samples
+}
+
+// findingsFile is how a checkpoint keeps findings: its run shows them at the end, whenever that comes.
+type findingsFile struct {
+	Metrics json.RawMessage `json:"metrics,omitempty"` // a report.Row
+	Answers []string        `json:"answers,omitempty"`
+}
+
+func (f findings) MarshalJSON() ([]byte, error) {
+	file := findingsFile{Answers: f.answers}
+	if f.metrics != nil {
+		file.Metrics = f.metrics.JSON()
+	}
+	return json.Marshal(file)
+}
+
+func (f *findings) UnmarshalJSON(text []byte) error {
+	var file findingsFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return err
+	}
+	f.answers = file.Answers
+	if file.Metrics == nil {
+		return nil
+	}
+	var err error
+	f.metrics, err = report.ParseRow(file.Metrics)
+	return err
+}
+
+// sample is a held-out prompt that the policy answers.
+type sample struct {
+	text string // to be shown
+	ids  []int32
+}
+
+// samples are the first held-out prompts that differ, as many as sample_prompts says.
+func (r *runner) samples() []sample {
+	var list []sample
+	if r.in.Eval == nil {
+		return nil
+	}
+	for i, text := range r.in.Eval.Prompts {
+		s := r.in.Eval.Examples[i].Sequences[0]
+		ids := s.IDs[:s.First]
+		if len(list) == r.o.SamplePrompts {
+			break
+		}
+		if slices.ContainsFunc(list, func(other sample) bool { return slices.Equal(other.ids, ids) }) {
+			continue
+		}
+		if text == "" { // a message of other things than text, or no prompt at all
+			text = r.in.Reader.Decode(ids)
+		}
+		list = append(list, sample{text, ids})
+	}
+	return list
+}
+
+// answers are what the policy says to the samples.
+func (r *runner) answers(ctx context.Context) ([]string, error) {
+	var prompts [][]int32
+	for _, s := range r.samples() {
+		prompts = append(prompts, s.ids)
+	}
+	o := generate.Options{MaxNewTokens: r.o.MaxNewTokens, Rows: r.o.MicroBatchTokens}
+	if s := r.in.Policy.Config.Spec; s.Rope == nil {
+		o.MaxLength = s.Positions
+	}
+	if id, ok := r.in.Reader.EOS(); ok {
+		o.Stop = []int32{id}
+	}
+	answers, err := generate.Greedy(ctx, r.evalGraph, prompts, o)
+	if err != nil {
+		return nil, fmt.Errorf("sample_prompts: %w", err)
+	}
+	texts := make([]string, len(answers))
+	for i, a := range answers {
+		texts[i] = r.in.Reader.Decode(a.IDs)
+		if !a.Stopped {
+			texts[i] += " ..."
+		}
+	}
+	return texts, nil
+}
+
+// measures are the rows of the table at the end, those of them that the loss has, with what each is in plain words.
+var measures = []struct{ name, what string }{
+	{"loss", "what training lowers"},
+	{"logps/accuracies", "share of pairs whose chosen answer is likelier than the rejected one"},
+	{"rewards/accuracies", "share of pairs whose chosen answer has gained more than the rejected one"},
+	{"rewards/margins", "how much more, in nats times beta"},
+	{"logps/chosen", "log-prob of the chosen answer, in nats"},
+	{"logps/rejected", "log-prob of the rejected answer, in nats"},
+	{"mean_token_accuracy", "share of the chosen answer's tokens that the model would have said itself"},
+}
+
+// showChange prints what the run did to the policy: measures and answers before and after.
+func (r *runner) showChange(w io.Writer) {
+	if r.before.metrics != nil && r.after.metrics != nil {
+		var table [][]string
+		for _, m := range measures {
+			before, ok := r.before.metrics.Value(m.name)
+			after, _ := r.after.metrics.Value(m.name)
+			if !ok {
+				continue
+			}
+			table = append(table, []string{m.name, fmt.Sprintf("%.3f", before), fmt.Sprintf("%.3f", after), m.what})
+		}
+		fmt.Fprintln(w)
+		report.Table(w, []string{fmt.Sprintf("%s held-out examples", report.Count(int64(len(r.in.Eval.Examples)))), "before", "after", ""}, table)
+		if ties, _ := r.before.metrics.Value("rewards/ties"); ties == 1 {
+			fmt.Fprintln(w, "(Rewards compare with the reference. The policy began as the reference, so before training every pair is a tie.)")
+		}
+	}
+	samples := r.samples()
+	if len(samples) == 0 {
+		return
+	}
+	const columns = 500
+	fmt.Fprintf(w, "\nWhat the model says to held-out prompts:\n")
+	for i, s := range samples {
+		fmt.Fprintf(w, "\n  %s\n", report.Line(s.text, columns))
+		for _, side := range []struct {
+			when    string
+			answers []string
+		}{{"before", r.before.answers}, {"after", r.after.answers}} {
+			if i < len(side.answers) {
+				fmt.Fprintf(w, "    %-7s %s\n", side.when, report.Line(side.answers[i], columns))
+			}
+		}
+	}
+	fmt.Fprintln(w)
+}
