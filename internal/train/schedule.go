@@ -5,17 +5,17 @@ import "math"
 // schedule is the run's course: how many steps there are, and the learning rate of each. The formulas are those of
 // transformers (optimization.py), with steps counted from 0.
 type schedule struct {
-	kind          string
-	peak          float64
-	total, warmup int
-	stepsPerEpoch int
+	kind            string
+	peak            float64
+	total, warmup   int
+	stepsPerEpoch   int
+	examples, batch int // of an epoch, of a full step
 }
 
 // newSchedule plans a run over n examples.
 func newSchedule(o *Options, n int) schedule {
-	s := schedule{kind: o.LRSchedulerType, peak: o.LearningRate}
-	size := o.stepSize()
-	s.stepsPerEpoch = (n + size - 1) / size
+	s := schedule{kind: o.LRSchedulerType, peak: o.LearningRate, examples: n, batch: o.stepSize()}
+	s.stepsPerEpoch = (n + s.batch - 1) / s.batch
 	s.total = o.MaxSteps
 	if s.total <= 0 {
 		s.total = int(math.Ceil(o.NumTrainEpochs * float64(s.stepsPerEpoch)))
@@ -54,5 +54,9 @@ func (s schedule) learningRate(step int) float64 {
 	return s.peak * max(0, 1-progress)
 }
 
-// epoch is the number of epochs that are behind after a number of steps.
-func (s schedule) epoch(steps int) float64 { return float64(steps) / float64(s.stepsPerEpoch) }
+// epoch is the number of epochs that are behind after a number of steps, counted in examples: the last step of an epoch
+// may have fewer.
+func (s schedule) epoch(steps int) float64 {
+	whole, rest := steps/s.stepsPerEpoch, steps%s.stepsPerEpoch
+	return float64(whole) + float64(rest*s.batch)/float64(s.examples)
+}

@@ -55,3 +55,13 @@ func TestSchedulePlan(t *testing.T) {
 		})
 	}
 }
+
+func TestEpoch(t *testing.T) {
+	s := newSchedule(&Options{PerDeviceTrainBatchSize: 4, GradientAccumulationSteps: 3, NumTrainEpochs: 2}, 50)
+	// Steps of 12, 12, 12, 12 and 2 examples.
+	for step, want := range []float64{0, 0.24, 0.48, 0.72, 0.96, 1, 1.24, 1.48, 1.72, 1.96, 2} {
+		if got := s.epoch(step); math.Abs(got-want) > 1e-15 {
+			t.Errorf("%g epochs after %d steps, want %g", got, step, want)
+		}
+	}
+}
