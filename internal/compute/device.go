@@ -128,6 +128,10 @@ type Device interface {
 	// SiLUMul writes y = silu(gate) * up. SiLUMulBackward overwrites dGate and dUp; either may be dy's own memory.
 	SiLUMul(y, gate, up Mat)
 	SiLUMulBackward(dGate, dUp, dy, gate, up Mat)
+	// GELU writes y = x Phi(x) with Phi the normal distribution, 0.5 (1 + erf(x / sqrt 2)).
+	GELU(y, x Mat)
+	// GELUBackward overwrites dx, which may be dy.
+	GELUBackward(dx, dy, x Mat)
 	// GELUTanh writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), transformers' gelu_new.
 	GELUTanh(y, x Mat)
 	// GELUTanhBackward overwrites dx, which may be dy.

@@ -113,6 +113,14 @@ func operations() []operation {
 					d.SiLUMulBackward(mat(dIn[0], n, c), mat(dIn[1], n, c), mat(dIn[0], n, c), mat(in[0], n, c), mat(in[1], n, c))
 				}
 			}})
+		add(operation{"GELU" + size, []int{n * c}, n * c,
+			func(d compute.Device, in []compute.Buffer, out compute.Buffer) func(compute.Buffer, []compute.Buffer) {
+				d.GELU(mat(out, n, c), mat(in[0], n, c))
+				return func(dOut compute.Buffer, dIn []compute.Buffer) {
+					d.Copy(mat(dIn[0], n, c), mat(dOut, n, c))
+					d.GELUBackward(mat(dIn[0], n, c), mat(dIn[0], n, c), mat(in[0], n, c))
+				}
+			}})
 		add(operation{"GELUTanh" + size, []int{n * c}, n * c,
 			func(d compute.Device, in []compute.Buffer, out compute.Buffer) func(compute.Buffer, []compute.Buffer) {
 				d.GELUTanh(mat(out, n, c), mat(in[0], n, c))
@@ -446,6 +454,7 @@ func rowsAreIndependent(t *testing.T, d compute.Device) {
 			d.LayerNorm(y, x, mat(bias, 1, c), mat(bias, 1, c), d.Alloc(n), d.Alloc(n), 1e-6)
 		}},
 		{"SiLUMul", c, func(y, x compute.Mat) { d.SiLUMul(y, x, x) }},
+		{"GELU", c, func(y, x compute.Mat) { d.GELU(y, x) }},
 		{"GELUTanh", c, func(y, x compute.Mat) { d.GELUTanh(y, x) }},
 	} {
 		all := make([]float32, n*o.cols)

@@ -19,6 +19,19 @@ func (d *Device) SiLUMulBackward(dGate, dUp, dy, gate, up compute.Mat) {
 	})
 }
 
+// GELU implements compute.Device.
+func (d *Device) GELU(y, x compute.Mat) {
+	sameShape("GELU", y, x)
+	d.rows(y.Rows, func(i int) { gelu(row[float32](y, i), row[float32](x, i)) })
+}
+
+// GELUBackward implements compute.Device.
+func (d *Device) GELUBackward(dx, dy, x compute.Mat) {
+	sameShape("GELUBackward", dx, x)
+	sameShape("GELUBackward", dy, x)
+	d.rows(dy.Rows, func(i int) { geluBack(row[float32](dx, i), row[float32](dy, i), row[float32](x, i)) })
+}
+
 // GELUTanh implements compute.Device.
 func (d *Device) GELUTanh(y, x compute.Mat) {
 	sameShape("GELUTanh", y, x)

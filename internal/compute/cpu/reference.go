@@ -183,6 +183,20 @@ func (Reference[T]) SiLUMulBackward(dGate, dUp, dy, gate, up compute.Mat) {
 	}
 }
 
+// GELU implements compute.Device.
+func (Reference[T]) GELU(y, x compute.Mat) {
+	for i := range y.Rows {
+		geluRef(row[T](y, i), row[T](x, i))
+	}
+}
+
+// GELUBackward implements compute.Device.
+func (Reference[T]) GELUBackward(dx, dy, x compute.Mat) {
+	for i := range dy.Rows {
+		geluBackRef(row[T](dx, i), row[T](dy, i), row[T](x, i))
+	}
+}
+
 // GELUTanh implements compute.Device.
 func (Reference[T]) GELUTanh(y, x compute.Mat) {
 	for i := range y.Rows {

@@ -71,6 +71,21 @@ func siluMulBackRef[T float](dGate, dUp, dy, gate, up []T) {
 	}
 }
 
+func geluRef[T float](y, x []T) {
+	for i, v := range x {
+		f := float64(v)
+		y[i] = T(0.5 * f * (1 + math.Erf(f/math.Sqrt2)))
+	}
+}
+
+// geluBackRef: the derivative of x Phi(x) is Phi(x) + x phi(x), phi being the normal density.
+func geluBackRef[T float](dx, dy, x []T) {
+	for i, v := range x {
+		f := float64(v)
+		dx[i] = T(float64(dy[i]) * (0.5*(1+math.Erf(f/math.Sqrt2)) + f*math.Exp(-f*f/2)/math.Sqrt(2*math.Pi)))
+	}
+}
+
 // geluC is sqrt(2/pi).
 const geluC = 0.7978845608028654
 
@@ -254,6 +269,36 @@ func siluMulBack(lv Level, dGate, dUp, dy, gate, up []float32) {
 		s, d := sigmoid32(g), dy[i]
 		dGate[i] = d * up[i] * s * (1 + g*(1-s))
 		dUp[i] = d * g * s
+	}
+}
+
+// normal32 is the normal distribution function at x, with an error below 2e-7, and e^(-x^2/2). The polynomial is that of
+// erf in Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+func normal32(x float32) (phi, e float32) {
+	e = exp32(-0.5 * x * x)
+	t := 1 / (1 + 0.3275911*0.70710678*float32(math.Abs(float64(x))))
+	tail := 0.5 * t * (0.254829592 + t*(-0.284496736+t*(1.421413741+t*(-1.453152027+t*1.061405429)))) * e
+	if x < 0 {
+		return tail, e
+	}
+	return 1 - tail, e
+}
+
+// gelu writes y = x Phi(x).
+func gelu(y, x []float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		p, _ := normal32(v)
+		y[i] = v * p
+	}
+}
+
+// geluBack writes the gradient of gelu's input; dx may be dy.
+func geluBack(dx, dy, x []float32) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		p, e := normal32(v)
+		dx[i] = dy[i] * (p + v*e*0.39894228)
 	}
 }
 

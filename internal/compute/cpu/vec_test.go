@@ -142,12 +142,19 @@ func TestElementwise(t *testing.T) {
 		near(t, "gradient of the gate", a, wantA, 2e-6)
 		near(t, "gradient of up", b, wantB, 2e-6)
 
+		geluRef(wantA, widen(x))
+		gelu(a, x)
+		near(t, "gelu", a, wantA, 2e-6)
+		geluBackRef(wantA, widen(z), widen(x))
+		geluBack(a, z, x)
+		near(t, "gradient of gelu", a, wantA, 4e-6)
+
 		geluTanhRef(wantA, widen(x))
 		geluTanh(a, x)
-		near(t, "gelu", a, wantA, 2e-6)
+		near(t, "gelu by tanh", a, wantA, 2e-6)
 		geluTanhBackRef(wantA, widen(z), widen(x))
 		geluTanhBack(a, z, x)
-		near(t, "gradient of gelu", a, wantA, 4e-6)
+		near(t, "gradient of gelu by tanh", a, wantA, 4e-6)
 	})
 }
 
