@@ -15,7 +15,7 @@ type architecture struct {
 	layout    func(Spec) layout
 }
 
-var architectures = []architecture{gpt2, llama}
+var architectures = []architecture{gpt2, gptNeoX, llama, mistral, qwen2, qwen3}
 
 // Architectures lists the values of model_type that can be loaded.
 func Architectures() []string {
@@ -40,6 +40,7 @@ type layout struct {
 	positions      string          // [positions, C]; empty without learned positions
 	finalNorm      string          // prefix of .weight and .bias
 	head           string          // [V, C]; left out of files of tied models
+	headAlias      string          // what some files call it
 	layer          func(int) layer // tensors of one block
 	optionalPrefix string          // may be missing in front of every name
 	ignored        []string        // ends of names that are no weights
@@ -48,7 +49,8 @@ type layout struct {
 // layer names the tensors of a block.
 type layer struct {
 	norm1, norm2 string   // prefixes
-	qkv          []linear // their outputs side by side are [N, (H+2K) D]: queries, keys, values
+	qNorm, kNorm string   // prefixes; with Spec.QKNorm
+	qkv          []linear // their outputs side by side are [N, (H+2K) D]: queries, keys, values, or see Spec.QKVByHead
 	out          linear
 	up           []linear // their outputs side by side: gate and up, or the one before the activation
 	down         linear

@@ -1,6 +1,10 @@
 package model
 
-import "dpotrain/internal/compute"
+import (
+	"math"
+
+	"dpotrain/internal/compute"
+)
 
 // weight is a parameter and its gradient.
 type weight struct {
@@ -18,10 +22,12 @@ type normed struct {
 	weight, bias weight
 }
 
-// block is one transformer block: x + attention(norm1(x)), then that + mlp(norm2(that)).
+// block is one transformer block: x2 = x + attention(norm1(x)), y = x2 + mlp(norm2(x2)); in a parallel one the last x2 is x.
 type block struct {
 	spec         *Spec
+	window       int // keys a row sees, itself included; 0: all before it
 	norm1, norm2 normed
+	qNorm, kNorm normed // with Spec.QKNorm
 	qkv          []affine
 	out          affine
 	up           []affine
@@ -61,9 +67,16 @@ func (m *Model) normed(prefix string) normed {
 }
 
 func (m *Model) block(i int) *block {
-	l := m.layout.layer(i)
-	return &block{spec: &m.Config.Spec, norm1: m.normed(l.norm1), norm2: m.normed(l.norm2),
+	s, l := &m.Config.Spec, m.layout.layer(i)
+	b := &block{spec: s, norm1: m.normed(l.norm1), norm2: m.normed(l.norm2),
 		qkv: m.affines(l.qkv), out: m.affine(l.out), up: m.affines(l.up), down: m.affine(l.down)}
+	if s.Windows != nil {
+		b.window = s.Windows[i]
+	}
+	if s.QKNorm {
+		b.qNorm, b.kNorm = m.normed(l.qNorm), m.normed(l.kNorm)
+	}
+	return b
 }
 
 // activations are what a block's backward needs of its forward. Norm outputs and the activation's product are not among
@@ -71,6 +84,8 @@ func (m *Model) block(i int) *block {
 type activations struct {
 	x            compute.Mat // [N,C] input; set by forward, belongs to the block before
 	qkv          compute.Buffer
+	qk           compute.Buffer // [N, (H+K) D] queries and keys after their norm; with Spec.QKNorm
+	headStats    []normStats    // [H+K] of that norm
 	o            compute.Buffer // [N, HD] attention's output
 	lse          compute.Buffer // [N, H]
 	x2           compute.Buffer // [N,C] after attention
@@ -90,12 +105,14 @@ type scratch struct {
 	dh   compute.Buffer // [N,C]
 	dUp  compute.Buffer // [N, F] or [N, 2F]
 	dqkv compute.Buffer
+	dqk  compute.Buffer // [N, (H+K) D]; with Spec.QKNorm
 	do   compute.Buffer // [N, HD]
 }
 
 func (s *Spec) queryWidth() int { return s.Heads * s.HeadDim }
 func (s *Spec) kvWidth() int    { return s.KVHeads * s.HeadDim }
-func (s *Spec) qkvWidth() int   { return s.queryWidth() + 2*s.kvWidth() }
+func (s *Spec) qkWidth() int    { return s.queryWidth() + s.kvWidth() }
+func (s *Spec) qkvWidth() int   { return s.qkWidth() + s.kvWidth() }
 func (s *Spec) upWidth() int {
 	if s.MLP == SwiGLU {
 		return 2 * s.Intermediate
@@ -112,10 +129,17 @@ func newStats(s *Spec, dev compute.Device, rows int) normStats {
 }
 
 func newActivations(s *Spec, dev compute.Device, rows int) *activations {
-	return &activations{
+	a := &activations{
 		qkv: dev.Alloc(rows * s.qkvWidth()), o: dev.Alloc(rows * s.queryWidth()), lse: dev.Alloc(rows * s.Heads), x2: dev.Alloc(rows * s.Hidden),
 		up: dev.Alloc(rows * s.upWidth()), stat1: newStats(s, dev, rows), stat2: newStats(s, dev, rows),
 	}
+	if s.QKNorm {
+		a.qk = dev.Alloc(rows * s.qkWidth())
+		for range s.Heads + s.KVHeads {
+			a.headStats = append(a.headStats, newStats(s, dev, rows))
+		}
+	}
+	return a
 }
 
 func newScratch(s *Spec, dev compute.Device, rows int, training bool) *scratch {
@@ -123,6 +147,9 @@ func newScratch(s *Spec, dev compute.Device, rows int, training bool) *scratch {
 	if training {
 		t.dh, t.dUp = dev.Alloc(rows*s.Hidden), dev.Alloc(rows*s.upWidth())
 		t.dqkv, t.do = dev.Alloc(rows*s.qkvWidth()), dev.Alloc(rows*s.queryWidth())
+		if s.QKNorm {
+			t.dqk = dev.Alloc(rows * s.qkWidth())
+		}
 	}
 	return t
 }
@@ -189,14 +216,50 @@ func backwardAll(dev compute.Device, as []affine, dx, dy, x compute.Mat) {
 	}
 }
 
-// heads are the queries, keys and values in a buffer [N, (H+2K) D].
-func (s *Spec) heads(qkv compute.Buffer) (q, k, v compute.Heads) {
-	w := s.qkvWidth()
-	q = compute.Heads{Buf: qkv, Stride: w, HeadStride: s.HeadDim}
+// heads are the queries, keys and values that attention works on: those in qkv, but for queries and keys with a norm of
+// their own, which are in qk.
+func (s *Spec) heads(qkv, qk compute.Buffer) (q, k, v compute.Heads) {
+	q = compute.Heads{Buf: qkv, Stride: s.qkvWidth(), HeadStride: s.HeadDim}
 	k, v = q, q
-	k.Off = s.queryWidth()
-	v.Off = k.Off + s.kvWidth()
+	k.Off, v.Off = s.queryWidth(), s.qkWidth()
+	if s.QKVByHead {
+		q.HeadStride, k.HeadStride, v.HeadStride = 3*s.HeadDim, 3*s.HeadDim, 3*s.HeadDim
+		k.Off, v.Off = s.HeadDim, 2*s.HeadDim
+	}
+	if s.QKNorm {
+		q.Buf, k.Buf = qk, qk
+		q.Stride, k.Stride = s.qkWidth(), s.qkWidth()
+	}
 	return q, k, v
+}
+
+// headNorm is the norm of head h of the H+K in qk, and the head's columns.
+func (b *block) headNorm(h int) (n normed, from, to int) {
+	n = b.qNorm
+	if h >= b.spec.Heads {
+		n = b.kNorm
+	}
+	return n, h * b.spec.HeadDim, (h + 1) * b.spec.HeadDim
+}
+
+// normHeads writes the norm of the queries and keys in qkv to qk.
+func (b *block) normHeads(dev compute.Device, a *activations, rows int) {
+	s := b.spec
+	y, x := compute.Matrix(a.qk, rows, s.qkWidth()), compute.Matrix(a.qkv, rows, s.qkvWidth())
+	for h, st := range a.headStats {
+		n, from, to := b.headNorm(h)
+		norm(dev, s, n, y.Columns(from, to), x.Columns(from, to), st)
+	}
+}
+
+// normHeadsBackward adds the gradient of the queries and keys in qkv, of which that in qk is dqk, to dqkv.
+func (b *block) normHeadsBackward(dev compute.Device, a *activations, dqkv, dqk compute.Buffer, rows int) {
+	s := b.spec
+	dx, dy, x := compute.Matrix(dqkv, rows, s.qkvWidth()), compute.Matrix(dqk, rows, s.qkWidth()), compute.Matrix(a.qkv, rows, s.qkvWidth())
+	for h, st := range a.headStats {
+		n, from, to := b.headNorm(h)
+		normBackward(dev, s, n, dx.Columns(from, to), dy.Columns(from, to), x.Columns(from, to), st)
+	}
 }
 
 // attentionOut views a buffer [N, H D] by heads.
@@ -206,12 +269,42 @@ func (s *Spec) attentionOut(o compute.Buffer) compute.Heads {
 
 // activate writes the input of the last linear layer.
 func (b *block) activate(dev compute.Device, act, up compute.Mat) {
-	if b.spec.MLP == SwiGLU {
-		f := b.spec.Intermediate
+	switch f := b.spec.Intermediate; b.spec.MLP {
+	case SwiGLU:
 		dev.SiLUMul(act, up.Columns(0, f), up.Columns(f, 2*f))
-		return
+	case GELU:
+		dev.GELU(act, up)
+	case GELUTanh:
+		dev.GELUTanh(act, up)
 	}
-	dev.GELUTanh(act, up)
+}
+
+// activateBackward overwrites dUp, whose first columns hold the gradient of activate's result.
+func (b *block) activateBackward(dev compute.Device, dUp, up compute.Mat) {
+	f := b.spec.Intermediate
+	dAct := dUp.Columns(0, f)
+	switch b.spec.MLP {
+	case SwiGLU:
+		dev.SiLUMulBackward(dAct, dUp.Columns(f, 2*f), dAct, up.Columns(0, f), up.Columns(f, 2*f))
+	case GELU:
+		dev.GELUBackward(dAct, dAct, up)
+	case GELUTanh:
+		dev.GELUTanhBackward(dAct, dAct, up)
+	}
+}
+
+// shape is that of the block's attention.
+func (b *block) shape() compute.AttentionShape {
+	s := b.spec
+	return compute.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: 1 / math.Sqrt(float64(s.HeadDim)), Window: b.window}
+}
+
+// mlpInput is what the second norm reads.
+func (b *block) mlpInput(x, x2 compute.Mat) compute.Mat {
+	if b.spec.Parallel {
+		return x
+	}
+	return x2
 }
 
 // forward writes the block's output to y [N,C], which may not be x.
@@ -221,15 +314,18 @@ func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
 	h := compute.Matrix(t.h, n, s.Hidden)
 	norm(dev, s, b.norm1, h, x, a.stat1)
 	forwardAll(dev, b.qkv, compute.Matrix(a.qkv, n, s.qkvWidth()), h)
-	q, k, v := s.heads(a.qkv)
+	if s.QKNorm {
+		b.normHeads(dev, a, n)
+	}
+	q, k, v := s.heads(a.qkv, a.qk)
 	r.rope(q, s.Heads, false)
 	r.rope(k, s.KVHeads, false)
-	dev.Attention(s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, r.shape, r.batch.Segments)
+	dev.Attention(s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, b.shape(), r.batch.Segments)
 	x2 := compute.Matrix(a.x2, n, s.Hidden)
 	dev.Copy(x2, x)
 	b.out.forward(dev, x2, compute.Matrix(a.o, n, s.queryWidth()), true)
 
-	norm(dev, s, b.norm2, h, x2, a.stat2)
+	norm(dev, s, b.norm2, h, b.mlpInput(x, x2), a.stat2)
 	up, act := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.act, n, s.Intermediate)
 	forwardAll(dev, b.up, up, h)
 	b.activate(dev, act, up)
@@ -241,29 +337,34 @@ func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
 func (b *block) backward(r *run, d compute.Mat, a *activations) {
 	dev, s, t, n := r.dev, b.spec, r.scratch, d.Rows
 	h, dh := compute.Matrix(t.h, n, s.Hidden), compute.Matrix(t.dh, n, s.Hidden)
-	x2 := compute.Matrix(a.x2, n, s.Hidden)
+	in2 := b.mlpInput(a.x, compute.Matrix(a.x2, n, s.Hidden))
 	up, dUp := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.dUp, n, s.upWidth())
-	act, f := compute.Matrix(t.act, n, s.Intermediate), s.Intermediate
+	act, do, o := compute.Matrix(t.act, n, s.Intermediate), compute.Matrix(t.do, n, s.queryWidth()), compute.Matrix(a.o, n, s.queryWidth())
 
 	b.activate(dev, act, up)
-	dAct := dUp.Columns(0, f)
-	b.down.backward(dev, dAct, d, act, false)
-	if s.MLP == SwiGLU {
-		dev.SiLUMulBackward(dAct, dUp.Columns(f, 2*f), dAct, up.Columns(0, f), up.Columns(f, 2*f))
-	} else {
-		dev.GELUTanhBackward(dAct, dAct, up)
-	}
-	norm(dev, s, b.norm2, h, x2, a.stat2)
+	b.down.backward(dev, dUp.Columns(0, s.Intermediate), d, act, false)
+	b.activateBackward(dev, dUp, up)
+	norm(dev, s, b.norm2, h, in2, a.stat2)
 	backwardAll(dev, b.up, dh, dUp, h)
-	normBackward(dev, s, b.norm2, d, dh, x2, a.stat2)
+	if s.Parallel { // attention's output has the gradient d as it came, for the MLP does not read it
+		b.out.backward(dev, do, d, o, false)
+	}
+	normBackward(dev, s, b.norm2, d, dh, in2, a.stat2)
+	if !s.Parallel {
+		b.out.backward(dev, do, d, o, false)
+	}
 
-	do := compute.Matrix(t.do, n, s.queryWidth())
-	b.out.backward(dev, do, d, compute.Matrix(a.o, n, s.queryWidth()), false)
-	q, k, v := s.heads(a.qkv)
-	dq, dk, dv := s.heads(t.dqkv)
-	dev.AttentionBackward(dq, dk, dv, s.attentionOut(t.do), s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, r.shape, r.batch.Segments)
+	if s.QKNorm {
+		dev.Zero(t.dqkv) // normHeadsBackward adds to it
+	}
+	q, k, v := s.heads(a.qkv, a.qk)
+	dq, dk, dv := s.heads(t.dqkv, t.dqk)
+	dev.AttentionBackward(dq, dk, dv, s.attentionOut(t.do), s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, b.shape(), r.batch.Segments)
 	r.rope(dq, s.Heads, true)
 	r.rope(dk, s.KVHeads, true)
+	if s.QKNorm {
+		b.normHeadsBackward(dev, a, t.dqkv, t.dqk, n)
+	}
 	norm(dev, s, b.norm1, h, a.x, a.stat1)
 	backwardAll(dev, b.qkv, dh, compute.Matrix(t.dqkv, n, s.qkvWidth()), h)
 	normBackward(dev, s, b.norm1, d, dh, a.x, a.stat1)

@@ -23,15 +23,15 @@ var commonKeys = keys{
 	implemented: []string{"model_type"},
 	inert: []string{"architectures", "use_cache", "transformers_version", "torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id",
 		"unk_token_id", "sep_token_id", "decoder_start_token_id", "_name_or_path", "attention_dropout", "hidden_dropout", "classifier_dropout",
-		"is_llama_config", "_attn_implementation_autoset", "attn_implementation", "_attn_implementation", "output_attentions",
+		"is_llama_config", "_attn_implementation_autoset", "attn_implementation", "_attn_implementation", "experts_implementation", "output_attentions",
 		"output_hidden_states", "return_dict", "return_dict_in_generate", "problem_type", "id2label", "label2id", "num_labels",
 		"finetuning_task", "prefix", "task_specific_params", "auto_map", "use_bfloat16", "tf_legacy_loss", "torchscript", "chunk_size_feed_forward"},
-	neutral: map[string]string{"is_decoder": "false", "is_encoder_decoder": "false", "cross_attention_hidden_size": "null", "pruned_heads": "{}",
+	neutral: map[string]string{"is_decoder": "false", "per_layer_config": "{}", "partial_rotary_factor": "1", "is_encoder_decoder": "false", "cross_attention_hidden_size": "null", "pruned_heads": "{}",
 		"quantization_config": "null", "attention_bias": "false", "sliding_window": "null"},
 }
 
 // risky are the words in an unknown key that say it changes what the model computes.
-var risky = []string{"rope", "rotary", "attention", "attn", "norm", "scale", "scaling", "window", "expert", "quant"}
+var risky = []string{"rope", "rotary", "attention", "attn", "norm", "scale", "scaling", "window", "expert", "quant", "layer_types"}
 
 // use is what is done with a key.
 type use int
@@ -73,6 +73,12 @@ func (c *configReader) fail(key, what string) {
 func (c *configReader) has(key string) bool {
 	v, ok := c.fields[key]
 	return ok && string(bytes.TrimSpace(v)) != "null"
+}
+
+// given says that the key is there, if only as null.
+func (c *configReader) given(key string) bool {
+	_, ok := c.fields[key]
+	return ok
 }
 
 func read[T any](c *configReader, key, want string) (v T) {
@@ -123,12 +129,75 @@ func (c *configReader) want(key, fallback string, names ...string) {
 	}
 }
 
-// rope reads rope_theta and rope_scaling (transformers 4) or rope_parameters (transformers 5).
-func (c *configReader) rope(theta float64) *Rope {
-	r := &Rope{Theta: c.floatOr("rope_theta", theta), Type: "default"}
+// gelu reads the name of an activation. transformers has several names for one function.
+func (c *configReader) gelu(key, fallback string) MLP {
+	exact, tanh := []string{"gelu", "gelu_python"}, []string{"gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh"}
+	c.want(key, fallback, slices.Concat(exact, tanh)...)
+	if slices.Contains(exact, c.stringOr(key, fallback)) {
+		return GELU
+	}
+	return GELUTanh
+}
+
+// window reads a number of keys that a row sees; null is all before it, which is 0 here.
+func (c *configReader) window(key string, absent int) int {
+	if !c.given(key) {
+		return absent
+	}
+	n := c.intOr(key, 0)
+	if c.has(key) && n < 1 {
+		c.fail(key, fmt.Sprintf("%d; want a number of tokens above 0, or null for no window", n))
+	}
+	return n
+}
+
+// windows are those of every layer: what layer_types says, else the window from layer first on.
+func (c *configReader) windows(layers, window, first int) []int {
+	if layers < 1 || layers > maxDimension {
+		return nil // Spec.check says so
+	}
+	types := make([]string, layers)
+	for i := range types {
+		types[i] = "full_attention"
+		if window > 0 && i >= first {
+			types[i] = "sliding_attention"
+		}
+	}
+	if c.has("layer_types") {
+		if types = read[[]string](c, "layer_types", "a list of words"); len(types) != layers {
+			c.fail("layer_types", fmt.Sprintf("%d entries; want one for each of the %d layers", len(types), layers))
+		}
+	}
+	windows, slides := make([]int, len(types)), false
+	for i, t := range types {
+		switch {
+		case t == "full_attention":
+		case t == "sliding_attention" && window > 0:
+			windows[i], slides = window, true
+		case t == "sliding_attention":
+			c.fail("layer_types", "sliding_attention, and the config has no sliding window")
+			return nil
+		default:
+			c.fail("layer_types", fmt.Sprintf("%q is not implemented; there are full_attention, sliding_attention", t))
+			return nil
+		}
+	}
+	if !slides {
+		return nil
+	}
+	return windows
+}
+
+// rope reads rope_scaling (transformers 4) or rope_parameters (transformers 5). theta and the share of a head that turns
+// hold where these do not say them.
+func (c *configReader) rope(theta, share float64, headDim int) *Rope {
+	r := &Rope{Theta: theta, Type: "default"}
 	key := "rope_parameters"
-	if !c.has(key) {
+	switch {
+	case !c.has(key):
 		key = "rope_scaling"
+	case c.has("rope_scaling") && !sameJSON(c.fields[key], string(c.fields["rope_scaling"])):
+		c.fail(key, "rope_scaling is there too and says something else; keep one of them")
 	}
 	if c.has(key) {
 		var fields map[string]json.RawMessage
@@ -138,8 +207,9 @@ func (c *configReader) rope(theta float64) *Rope {
 		}
 		sub := &configReader{path: c.path + ": " + key, fields: fields}
 		r.Theta = sub.floatOr("rope_theta", r.Theta)
+		share = sub.floatOr("partial_rotary_factor", share)
 		r.Type = sub.stringOr("rope_type", sub.stringOr("type", "default"))
-		allowed := []string{"rope_theta", "rope_type", "type"}
+		allowed := []string{"rope_theta", "rope_type", "type", "partial_rotary_factor"}
 		switch r.Type {
 		case "default":
 		case "linear":
@@ -171,6 +241,10 @@ func (c *configReader) rope(theta float64) *Rope {
 	if !(r.Theta > 0) || math.IsInf(r.Theta, 0) {
 		c.fail("rope_theta", "want a number above 0")
 	}
+	if !(share > 0 && share <= 1) {
+		c.fail("partial_rotary_factor", fmt.Sprintf("%g; want a share above 0, at most 1", share))
+	}
+	r.Dim = int(float64(headDim) * share)
 	return r
 }
 

@@ -16,7 +16,7 @@ var gpt2 = architecture{
 	spec: func(c *configReader) Spec {
 		s := Spec{
 			Vocab: c.int("vocab_size"), Hidden: c.int("n_embd"), Layers: c.int("n_layer"), Heads: c.int("n_head"), Positions: c.intOr("n_positions", 1024),
-			Norm: LayerNorm, NormEps: c.floatOr("layer_norm_epsilon", 1e-5), MLP: GELUMLP, QKVBias: true, OutBias: true, MLPBias: true,
+			Norm: LayerNorm, NormEps: c.floatOr("layer_norm_epsilon", 1e-5), QKVBias: true, OutBias: true, MLPBias: true,
 			Tied: c.boolOr("tie_word_embeddings", true), InitRange: c.floatOr("initializer_range", 0.02),
 		}
 		s.KVHeads = s.Heads
@@ -25,7 +25,7 @@ var gpt2 = architecture{
 		if s.Heads > 0 && s.Hidden%s.Heads != 0 {
 			c.fail("n_embd", fmt.Sprintf("%d is not a multiple of n_head %d", s.Hidden, s.Heads))
 		}
-		c.want("activation_function", "gelu_new", "gelu_new", "gelu_pytorch_tanh")
+		s.MLP = c.gelu("activation_function", "gelu_new")
 		return s
 	},
 	layout: func(s Spec) layout {

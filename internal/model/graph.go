@@ -60,7 +60,6 @@ type run struct {
 	dev       compute.Device
 	batch     *compute.Batch
 	scratch   *scratch
-	shape     compute.AttentionShape
 	cos, sin  compute.Mat
 	hasRope   bool
 	positions []int32
@@ -82,8 +81,7 @@ func (m *Model) NewGraph(o GraphOptions) (*Graph, error) {
 	}
 	s := &m.Config.Spec
 	g := &Graph{model: m, options: o, graph: gorgonia.NewGraph(), d: &value{}}
-	g.run = run{dev: m.dev, hasRope: s.Rope != nil,
-		shape: compute.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: 1 / math.Sqrt(float64(s.HeadDim))}}
+	g.run = run{dev: m.dev, hasRope: s.Rope != nil}
 	if err := g.build(); err != nil {
 		return nil, fmt.Errorf("building the graph: %w", err)
 	}
@@ -169,7 +167,7 @@ func (g *Graph) reservePositions(n int) {
 		return
 	}
 	n = max(n, min(s.Positions, 2*n))
-	f := s.Rope.Frequencies(s.HeadDim)
+	f := s.Rope.Frequencies()
 	cos, sin := make([]float32, n*len(f)), make([]float32, n*len(f))
 	for p := range n {
 		for j, w := range f {

@@ -1,15 +1,15 @@
 // Package model is the policy or the reference: a Hugging Face folder in, log-probs of packed batches out, gradients
 // of the parameters on the way back.
 //
-// An architecture (llama.go, gpt2.go) says how its config.json is read and how its tensors are called. All of them come
-// down to one Spec and one kind of block (block.go), made of the operations of a compute.Device. A Graph (graph.go) is
-// a gorgonia expression graph over whole blocks: embedding -> block 1 ... block L -> head -> log-probs of the scored
+// An architecture (llama.go, gpt2.go ...) says how its config.json is read and how its tensors are called. All of them
+// come down to one Spec and one kind of block (block.go), made of the operations of a compute.Device. A Graph (graph.go)
+// is a gorgonia expression graph over whole blocks: embedding -> block 1 ... block L -> head -> log-probs of the scored
 // sequences -> loss.
 //
 // Parameters lie end to end in one flat buffer W and their gradients in another, G, so that the optimizer, clipping and
 // checkpoints see plain arrays.
 //
-// To add an architecture: see architecture.go.
+// To add an architecture: docs/adding-an-architecture.md.
 package model
 
 import (
@@ -67,10 +67,10 @@ func newModel(c *Config, dev compute.Device) *Model {
 	add := func(decay bool, name string, shape ...int) {
 		m.Params = append(m.Params, Param{Name: name, Shape: shape, Decay: decay})
 	}
-	norm := func(prefix string) {
-		add(false, prefix+".weight", s.Hidden)
+	norm := func(prefix string, n int) {
+		add(false, prefix+".weight", n)
 		if s.Norm == LayerNorm {
-			add(false, prefix+".bias", s.Hidden)
+			add(false, prefix+".bias", n)
 		}
 	}
 	add(true, m.layout.embedding, s.Vocab, s.Hidden)
@@ -79,8 +79,12 @@ func newModel(c *Config, dev compute.Device) *Model {
 	}
 	for i := range s.Layers {
 		l := m.layout.layer(i)
-		norm(l.norm1)
-		norm(l.norm2)
+		norm(l.norm1, s.Hidden)
+		norm(l.norm2, s.Hidden)
+		if s.QKNorm {
+			norm(l.qNorm, s.HeadDim)
+			norm(l.kNorm, s.HeadDim)
+		}
 		for _, lin := range slices.Concat(l.qkv, l.up, []linear{l.out, l.down}) {
 			add(true, lin.name+".weight", lin.shape()...)
 			if lin.bias {
@@ -88,7 +92,7 @@ func newModel(c *Config, dev compute.Device) *Model {
 			}
 		}
 	}
-	norm(m.layout.finalNorm)
+	norm(m.layout.finalNorm, s.Hidden)
 	if !s.Tied {
 		add(true, m.layout.head, s.Vocab, s.Hidden)
 	}
@@ -137,10 +141,13 @@ func LoadConfig(dir string) (*Config, error) {
 	return ParseConfig(path, text)
 }
 
-// find looks a parameter up in a file, with and without the prefix that some files leave out.
+// find looks a parameter up in a file, with and without the prefix that some files leave out, and by its other name.
 func (m *Model) find(f *safetensors.File, name string) (safetensors.Tensor, bool) {
 	if t, ok := f.Tensor(name); ok {
 		return t, true
+	}
+	if name == m.layout.head && m.layout.headAlias != "" {
+		return f.Tensor(m.layout.headAlias)
 	}
 	if p := m.layout.optionalPrefix; p != "" && strings.HasPrefix(name, p) {
 		return f.Tensor(strings.TrimPrefix(name, p))
@@ -179,8 +186,8 @@ func (m *Model) read(dir string, f *safetensors.File) error {
 		if used[name] || slices.ContainsFunc(m.layout.ignored, func(end string) bool { return strings.HasSuffix(name, end) }) {
 			continue
 		}
-		if name == m.layout.head && m.Config.Spec.Tied {
-			if err := m.checkTied(dir, f); err != nil {
+		if m.Config.Spec.Tied && (name == m.layout.head || name == m.layout.headAlias) {
+			if err := m.checkTied(dir, f, name); err != nil {
 				errs = append(errs, err)
 			}
 			continue
@@ -194,8 +201,8 @@ func (m *Model) read(dir string, f *safetensors.File) error {
 }
 
 // checkTied refuses a head that is in the file and differs from the embedding it is tied to.
-func (m *Model) checkTied(dir string, f *safetensors.File) error {
-	h, _ := f.Tensor(m.layout.head)
+func (m *Model) checkTied(dir string, f *safetensors.File, head string) error {
+	h, _ := f.Tensor(head)
 	e, ok := m.find(f, m.layout.embedding)
 	if ok && h.Dtype == e.Dtype && string(h.Data) == string(e.Data) {
 		return nil

@@ -18,12 +18,16 @@ type Spec struct {
 	Norm         Norm    `json:"norm"`
 	NormEps      float64 `json:"norm_eps"`
 	MLP          MLP     `json:"mlp"`
-	Rope         *Rope   `json:"rope,omitempty"` // nil: learned positions
-	Positions    int     `json:"positions"`      // positions the model was made for: the rows of a learned table
-	QKVBias      bool    `json:"qkv_bias"`
-	OutBias      bool    `json:"out_bias"`
+	Rope         *Rope   `json:"rope,omitempty"`    // nil: learned positions
+	Positions    int     `json:"positions"`         // positions the model was made for: the rows of a learned table
+	Windows      []int   `json:"windows,omitempty"` // [layers] keys a row sees, itself included; 0: all before it. nil: 0 in every layer
+	QKNorm       bool    `json:"qk_norm,omitempty"` // queries and keys pass a norm, head by head, before they turn
+	QKVBias      bool    `json:"qkv_bias"`          // of the projections to queries, keys and values
+	OutBias      bool    `json:"out_bias"`          // of attention's last projection
 	MLPBias      bool    `json:"mlp_bias"`
-	Tied         bool    `json:"tied"` // the head is the embedding
+	QKVByHead    bool    `json:"qkv_by_head,omitempty"` // queries, keys and values lie head by head, [H, 3, D], and not [(H+2K), D]
+	Parallel     bool    `json:"parallel,omitempty"`    // the MLP reads the block's input, and not what attention added to it
+	Tied         bool    `json:"tied"`                  // the head is the embedding
 
 	InitRange float64 `json:"-"` // standard deviation of random weights
 }
@@ -42,12 +46,14 @@ type MLP string
 
 // The feed-forward layers there are.
 const (
-	SwiGLU  MLP = "swiglu"    // down(silu(gate(x)) * up(x))
-	GELUMLP MLP = "gelu_tanh" // proj(gelu_tanh(fc(x)))
+	SwiGLU   MLP = "swiglu"    // down(silu(gate(x)) * up(x))
+	GELU     MLP = "gelu"      // down(gelu(up(x)))
+	GELUTanh MLP = "gelu_tanh" // the same with tanh's approximation of gelu
 )
 
 // Rope is the frequencies of rotary positions.
 type Rope struct {
+	Dim               int     `json:"dim"` // numbers of a head that turn, the first ones; where it is odd, one more does
 	Theta             float64 `json:"theta"`
 	Type              string  `json:"type"`             // default, linear or llama3
 	Factor            float64 `json:"factor,omitempty"` // linear and llama3
@@ -56,12 +62,12 @@ type Rope struct {
 	OriginalPositions float64 `json:"original_positions,omitempty"`
 }
 
-// Frequencies gives the angle a position turns each of headDim/2 number pairs by, in radians: theta^(-2j/headDim),
-// scaled as Hugging Face's ROPE_INIT_FUNCTIONS does for the type.
-func (r *Rope) Frequencies(headDim int) []float64 {
-	f := make([]float64, headDim/2)
+// Frequencies gives the angle a position turns each pair of numbers by, in radians: theta^(-2j/Dim) for pair j, scaled
+// as Hugging Face's ROPE_INIT_FUNCTIONS does for the type.
+func (r *Rope) Frequencies() []float64 {
+	f := make([]float64, (r.Dim+1)/2)
 	for j := range f {
-		f[j] = math.Pow(r.Theta, -2*float64(j)/float64(headDim))
+		f[j] = math.Pow(r.Theta, -2*float64(j)/float64(r.Dim))
 		switch r.Type {
 		case "linear":
 			f[j] /= r.Factor
@@ -102,8 +108,8 @@ func (s *Spec) check() error {
 	if s.Heads%s.KVHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", s.Heads, s.KVHeads)
 	}
-	if s.Rope != nil && s.HeadDim%2 != 0 {
-		return fmt.Errorf("head_dim %d is odd; rotary positions need an even one", s.HeadDim)
+	if r := s.Rope; r != nil && (r.Dim < 1 || r.Dim+r.Dim%2 > s.HeadDim) {
+		return fmt.Errorf("rotary positions are to turn %d numbers of a head that has %d; they turn an even count, at least 2", r.Dim, s.HeadDim)
 	}
 	if !(s.NormEps > 0) {
 		return fmt.Errorf("norm epsilon %g is out of range; want > 0", s.NormEps)
