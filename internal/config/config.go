@@ -302,8 +302,39 @@ func (l *loader) rules(o *train.Options) {
 			l.warn(l.place("sample_prompts"), "not used, because there is no eval_data; give a file of held-out pairs, or leave it out")
 		}
 	}
+	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
+	}
+}
+
+// scheduleRules are those of the learning rate.
+func (l *loader) scheduleRules(o *train.Options) {
+	const least = "cosine_with_min_lr"
+	switch {
+	case o.LRSchedulerType == least && o.MinLR == nil && o.MinLRRate == nil:
+		l.problem(l.place("lr_scheduler_type"), "%s needs the rate to end at; give min_lr, or min_lr_rate as a share of learning_rate", least)
+	case o.LRSchedulerType == least && o.MinLR != nil && o.MinLRRate != nil:
+		l.problem(l.place("min_lr_rate"), "given together with min_lr; leave one of them out")
+	case o.LRSchedulerType == least && o.MinLR != nil && *o.MinLR > o.LearningRate:
+		l.problem(l.place("min_lr"), "%v is above learning_rate %v, from which the rate falls", *o.MinLR, o.LearningRate)
+	}
+	for _, k := range []struct {
+		name  string
+		given bool
+		used  string
+	}{{"min_lr", o.MinLR != nil, least}, {"min_lr_rate", o.MinLRRate != nil, least}, {"timescale", o.Timescale != 0, "inverse_sqrt"}} {
+		if k.given && o.LRSchedulerType != k.used {
+			l.warn(l.place(k.name), "not used by lr_scheduler_type %s but by %s alone; leave it out", o.LRSchedulerType, k.used)
+		}
+	}
+	for _, k := range []struct {
+		name  string
+		value float64
+	}{{"warmup_steps", o.WarmupSteps}, {"warmup_ratio", o.WarmupRatio}} {
+		if k.value > 0 && o.LRSchedulerType == "constant" {
+			l.warn(l.place(k.name), "not used by lr_scheduler_type constant, which has no warm-up, as in transformers; use constant_with_warmup")
+		}
 	}
 }
 

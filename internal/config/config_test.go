@@ -283,7 +283,7 @@ func TestValues(t *testing.T) {
 		{"eval_data: null", ""},
 		{"cpu: avx", "avx; want auto, avx512, avx2 or generic (did you mean avx2?)"},
 		{"cpu: ''", `""; want auto, avx512, avx2 or generic`},
-		{"lr_scheduler_type: Linear", "Linear; want linear, cosine or constant (did you mean linear?)"},
+		{"lr_scheduler_type: Linear", "Linear; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean linear?)"},
 		{"loss: orpo2", `"orpo2": unknown loss`},
 		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are dpo, cdpo, ipo, ipo_sum, hinge, sft (did you mean ipo_sum?)`},
 		{"loss: [dpo]", "a list; want text"},
@@ -292,6 +292,11 @@ func TestValues(t *testing.T) {
 		{"loss_type: [sigmoid, sft]", "a list of 2; want one loss, losses are not combined"},
 		{"loss_type: []", "a list of 0; want one loss, losses are not combined"},
 		{"loss_type: [[sigmoid]]", "a list; want text"},
+		{"lr_scheduler_type: cosine_with_min_lr", "cosine_with_min_lr needs the rate to end at; give min_lr, or min_lr_rate as a share of learning_rate"},
+		{"{lr_scheduler_type: cosine_with_min_lr, min_lr: 1e-7}", ""},
+		{"{lr_scheduler_type: cosine_with_min_lr, min_lr: 1e-7, min_lr_rate: 0.1}", "given together with min_lr; leave one of them out"},
+		{"{lr_scheduler_type: cosine_with_min_lr, min_lr: 1e-3}", "0.001 is above learning_rate 1e-06, from which the rate falls"},
+		{"min_lr_rate: 1.1", "1.1 is out of range; want >= 0 and <= 1"},
 		{"logging_steps: 0.5", ""},
 		{"logging_steps: 5", ""},
 		{"logging_steps: 5.5", "5.5; want a share of all steps below 1, or a whole number of steps up to 2147483647"},
@@ -533,6 +538,24 @@ func TestWithoutEvalData(t *testing.T) {
 	in.flags = []string{"--eval-data=x"}
 	if got := in.mustLoad(t).Warnings; len(got) != 0 {
 		t.Errorf("with eval_data: warnings %q", got)
+	}
+}
+
+// TestScheduleWarnings: what a schedule does not use is said.
+func TestScheduleWarnings(t *testing.T) {
+	for line, want := range map[string]string{
+		"{lr_scheduler_type: constant, warmup_steps: 10}":              "warmup_steps: not used by lr_scheduler_type constant, which has no warm-up, as in transformers; use constant_with_warmup",
+		"{lr_scheduler_type: constant, warmup_ratio: 0.1}":             "warmup_ratio: not used by lr_scheduler_type constant",
+		"{lr_scheduler_type: constant_with_warmup, warmup_ratio: 0.1}": "",
+		"min_lr: 0": "min_lr: not used by lr_scheduler_type linear but by cosine_with_min_lr alone; leave it out",
+		"{lr_scheduler_type: cosine, min_lr_rate: 0.1}":                    "min_lr_rate: not used by lr_scheduler_type cosine",
+		"{lr_scheduler_type: cosine_with_min_lr, min_lr_rate: 0.1}":        "",
+		"{lr_scheduler_type: cosine_with_min_lr, min_lr: 0, timescale: 9}": "timescale: not used by lr_scheduler_type cosine_with_min_lr but by inverse_sqrt alone",
+		"{lr_scheduler_type: inverse_sqrt, timescale: 9}":                  "",
+	} {
+		if got := strings.Join(input{file: line}.mustLoad(t).Warnings, "\n"); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: warnings %q, want %q", line, got, want)
+		}
 	}
 }
 

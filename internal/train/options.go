@@ -28,15 +28,18 @@ type Options struct {
 	GradientAccumulationSteps int `mapstructure:"gradient_accumulation_steps" default:"1" validate:"gte=1" help:"see per_device_train_batch_size; only the product of the two matters"`
 	MicroBatchTokens          int `mapstructure:"micro_batch_tokens" default:"2048" validate:"gte=1" help:"rows computed together; fewer use less memory; a longer single pair is computed alone"`
 
-	LearningRate    float64 `mapstructure:"learning_rate" default:"1e-6" validate:"gte=0" help:"peak learning rate"`
-	LRSchedulerType string  `mapstructure:"lr_scheduler_type" default:"linear" validate:"oneof=linear cosine constant" help:"how the rate falls after warm-up: linear, cosine or constant"`
-	WarmupRatio     float64 `mapstructure:"warmup_ratio" default:"0" validate:"gte=0,lte=1" help:"share of all steps in which the rate rises from 0; warmup_steps goes first"`
-	WarmupSteps     float64 `mapstructure:"warmup_steps" default:"0" validate:"gte=0" help:"steps in which the rate rises from 0; below 1: a share of all steps"`
-	WeightDecay     float64 `mapstructure:"weight_decay" default:"0" validate:"gte=0" help:"AdamW's decoupled decay; biases and norm weights are left out"`
-	AdamBeta1       float64 `mapstructure:"adam_beta1" default:"0.9" validate:"gte=0,lt=1" help:"AdamW's decay of the first moment"`
-	AdamBeta2       float64 `mapstructure:"adam_beta2" default:"0.999" validate:"gte=0,lt=1" help:"AdamW's decay of the second moment"`
-	AdamEpsilon     float64 `mapstructure:"adam_epsilon" default:"1e-8" validate:"gt=0" help:"AdamW's epsilon"`
-	MaxGradNorm     float64 `mapstructure:"max_grad_norm" default:"1" validate:"gte=0" help:"global l2 norm to which gradients are clipped; 0 = no clipping"`
+	LearningRate    float64  `mapstructure:"learning_rate" default:"1e-6" validate:"gte=0" help:"peak learning rate"`
+	LRSchedulerType string   `mapstructure:"lr_scheduler_type" default:"linear" validate:"oneof=linear cosine cosine_with_min_lr constant constant_with_warmup inverse_sqrt" help:"how the rate falls after warm-up: linear, cosine, cosine_with_min_lr, constant_with_warmup or inverse_sqrt; constant has no warm-up"`
+	MinLR           *float64 `mapstructure:"min_lr" validate:"omitempty,gte=0" help:"rate at which cosine_with_min_lr ends; either this or min_lr_rate"`
+	MinLRRate       *float64 `mapstructure:"min_lr_rate" validate:"omitempty,gte=0,lte=1" help:"rate at which cosine_with_min_lr ends, as a share of learning_rate"`
+	Timescale       int      `mapstructure:"timescale" default:"0" validate:"gte=0" help:"steps of the fall of inverse_sqrt: rate = peak * sqrt(timescale / (step - warm-up + timescale)); 0 = the steps of warm-up, 10000 without one"`
+	WarmupRatio     float64  `mapstructure:"warmup_ratio" default:"0" validate:"gte=0,lte=1" help:"share of all steps in which the rate rises from 0; warmup_steps goes first"`
+	WarmupSteps     float64  `mapstructure:"warmup_steps" default:"0" validate:"gte=0" help:"steps in which the rate rises from 0; below 1: a share of all steps"`
+	WeightDecay     float64  `mapstructure:"weight_decay" default:"0" validate:"gte=0" help:"AdamW's decoupled decay; biases and norm weights are left out"`
+	AdamBeta1       float64  `mapstructure:"adam_beta1" default:"0.9" validate:"gte=0,lt=1" help:"AdamW's decay of the first moment"`
+	AdamBeta2       float64  `mapstructure:"adam_beta2" default:"0.999" validate:"gte=0,lt=1" help:"AdamW's decay of the second moment"`
+	AdamEpsilon     float64  `mapstructure:"adam_epsilon" default:"1e-8" validate:"gt=0" help:"AdamW's epsilon"`
+	MaxGradNorm     float64  `mapstructure:"max_grad_norm" default:"1" validate:"gte=0" help:"global l2 norm to which gradients are clipped; 0 = no clipping"`
 
 	NumTrainEpochs float64 `mapstructure:"num_train_epochs" default:"3" validate:"gt=0" help:"passes over the training pairs"`
 	MaxSteps       int     `mapstructure:"max_steps" default:"-1" validate:"gte=-1" help:"optimizer steps; above 0 it takes the place of num_train_epochs"`

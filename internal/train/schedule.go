@@ -8,6 +8,8 @@ type schedule struct {
 	kind            string
 	peak            float64
 	total, warmup   int
+	minRate         float64 // of cosine_with_min_lr, as a share of peak
+	timescale       float64 // of inverse_sqrt
 	stepsPerEpoch   int
 	examples, batch int // of an epoch, of a full step
 }
@@ -25,6 +27,19 @@ func newSchedule(o *Options, n int) schedule {
 	if o.WarmupSteps == 0 {
 		s.warmup = int(math.Ceil(o.WarmupRatio * float64(s.total)))
 	}
+	switch {
+	case o.MinLRRate != nil:
+		s.minRate = *o.MinLRRate
+	case o.MinLR != nil && s.peak > 0:
+		s.minRate = *o.MinLR / s.peak
+	}
+	s.timescale = float64(o.Timescale)
+	if o.Timescale == 0 {
+		s.timescale = 10000
+		if s.warmup > 0 {
+			s.timescale = float64(s.warmup)
+		}
+	}
 	return s
 }
 
@@ -40,18 +55,27 @@ func (s schedule) steps(setting float64) int {
 }
 
 // learningRate is the rate of a step, the first being 0.
-func (s schedule) learningRate(step int) float64 {
-	if s.kind == "constant" {
-		return s.peak
+func (s schedule) learningRate(step int) float64 { return s.peak * s.factor(step) }
+
+// factor is the share of the peak rate that a step has, rounded where transformers rounds.
+func (s schedule) factor(step int) float64 {
+	at, warmup := float64(step), float64(s.warmup)
+	switch {
+	case s.kind == "constant": // which has no warm-up in transformers either
+		return 1
+	case step < s.warmup:
+		return at / warmup
+	case s.kind == "constant_with_warmup":
+		return 1
+	case s.kind == "inverse_sqrt":
+		return 1 / math.Sqrt((at+(s.timescale-warmup))/s.timescale)
 	}
-	if step < s.warmup {
-		return s.peak * float64(step) / float64(s.warmup)
+	fall := float64(max(1, s.total-s.warmup))
+	if s.kind == "linear" {
+		return max(0, float64(s.total-step)/fall)
 	}
-	progress := float64(step-s.warmup) / float64(max(1, s.total-s.warmup))
-	if s.kind == "cosine" {
-		return s.peak * max(0, 0.5*(1+math.Cos(math.Pi*progress)))
-	}
-	return s.peak * max(0, 1-progress)
+	cosine := 0.5 * (1 + math.Cos(math.Pi*((at-warmup)/fall)))
+	return max(0, float64(cosine*(1-s.minRate))+s.minRate) // the conversion keeps the two from being fused, which rounds otherwise
 }
 
 // epoch is the number of epochs that are behind after a number of steps, counted in examples: the last step of an epoch

@@ -1,29 +1,79 @@
 package train
 
 import (
+	"encoding/json"
 	"math"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 )
 
-// The expected rates were worked out by hand from transformers' formulas.
+// TestLearningRate holds every rate against transformers' own. All but the cosine are the same bits; that differs in the
+// last place between mathematical libraries.
 func TestLearningRate(t *testing.T) {
-	tests := []struct {
-		kind          string
-		total, warmup int
-		want          map[int]float64 // by step
-	}{
-		{"linear", 20, 0, map[int]float64{0: 1, 1: 0.95, 19: 0.05}},
-		{"linear", 10, 4, map[int]float64{0: 0, 1: 0.25, 4: 1, 5: 5. / 6, 9: 1. / 6}},
-		{"cosine", 10, 2, map[int]float64{0: 0, 1: 0.5, 2: 1, 6: 0.5, 8: 0.5 * (1 + math.Cos(0.75*math.Pi))}},
-		{"constant", 10, 4, map[int]float64{0: 1, 9: 1}}, // transformers' constant has no warm-up
-		{"linear", 3, 3, map[int]float64{0: 0, 2: 2. / 3}},
+	text, err := os.ReadFile("../../testdata/schedules.json")
+	if err != nil {
+		t.Fatal(err)
 	}
+	var tests []struct {
+		Kind      string    `json:"lr_scheduler_type"`
+		Peak      float64   `json:"learning_rate"`
+		Warmup    float64   `json:"warmup_steps"`
+		Total     int       `json:"steps"`
+		MinLR     *float64  `json:"min_lr"`
+		MinLRRate *float64  `json:"min_lr_rate"`
+		Timescale int       `json:"timescale"`
+		Rates     []float64 `json:"rates"`
+	}
+	if err := json.Unmarshal(text, &tests); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
 	for _, tt := range tests {
-		s := schedule{kind: tt.kind, peak: 2, total: tt.total, warmup: tt.warmup}
-		for step, want := range tt.want {
-			if got := s.learningRate(step); math.Abs(got-2*want) > 1e-15 {
-				t.Errorf("%s, %d steps, %d of warm-up: rate of step %d = %g, want %g", tt.kind, tt.total, tt.warmup, step, got, 2*want)
+		kinds[tt.Kind] = true
+		o := Options{PerDeviceTrainBatchSize: 1, GradientAccumulationSteps: 1, MaxSteps: tt.Total, LearningRate: tt.Peak, LRSchedulerType: tt.Kind,
+			WarmupSteps: tt.Warmup, MinLR: tt.MinLR, MinLRRate: tt.MinLRRate, Timescale: tt.Timescale}
+		s := newSchedule(&o, 100)
+		if len(tt.Rates) != tt.Total {
+			t.Fatalf("%s: %d rates for %d steps", tt.Kind, len(tt.Rates), tt.Total)
+		}
+		tolerance := 0.0
+		if strings.HasPrefix(tt.Kind, "cosine") {
+			tolerance = 4e-16 * tt.Peak
+		}
+		for step, want := range tt.Rates {
+			if got := s.learningRate(step); math.Abs(got-want) > tolerance {
+				t.Errorf("%s, %d steps, %v of warm-up: rate of step %d = %v, want %v", tt.Kind, tt.Total, tt.Warmup, step, got, want)
 			}
+		}
+	}
+	field, _ := reflect.TypeFor[Options]().FieldByName("LRSchedulerType")
+	for _, kind := range strings.Fields(strings.TrimPrefix(field.Tag.Get("validate"), "oneof=")) {
+		if !kinds[kind] {
+			t.Errorf("no rates of transformers for %s", kind)
+		}
+	}
+}
+
+// Worked by hand: linear falls by a tenth a step, cosine is at half of its height in the middle.
+func TestLearningRateByHand(t *testing.T) {
+	for _, tt := range []struct {
+		s    schedule
+		step int
+		want float64
+	}{
+		{schedule{kind: "linear", peak: 2, total: 10}, 3, 1.4},
+		{schedule{kind: "linear", peak: 2, total: 10, warmup: 4}, 1, 0.5},
+		{schedule{kind: "cosine", peak: 2, total: 10, warmup: 2}, 6, 1},
+		{schedule{kind: "cosine_with_min_lr", peak: 2, total: 10, warmup: 2, minRate: 0.5}, 6, 1.5},
+		{schedule{kind: "cosine_with_min_lr", peak: 2, total: 10, minRate: 0.5}, 10, 1},
+		{schedule{kind: "inverse_sqrt", peak: 2, warmup: 4, timescale: 4}, 16, 1},
+		{schedule{kind: "constant", peak: 2, warmup: 4}, 0, 2},
+		{schedule{kind: "constant_with_warmup", peak: 2, warmup: 4}, 1, 0.5},
+	} {
+		if got := tt.s.learningRate(tt.step); math.Abs(got-tt.want) > 1e-15 {
+			t.Errorf("%+v: rate of step %d = %v, want %v", tt.s, tt.step, got, tt.want)
 		}
 	}
 }

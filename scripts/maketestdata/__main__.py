@@ -11,6 +11,7 @@ import warnings
 import cosine
 import curve
 import models
+import schedules
 import text
 
 import datasets
@@ -31,6 +32,7 @@ def main(out):
     models.write(os.path.join(out, "models"), tokenizer_dir=os.path.join(out, "tokenizer"))
     curve.write(os.path.join(out, "trl_curve.json"), os.path.join(out, "models", "llama"), tokenizer, pairs)
     cosine.write(out)
+    schedules.write(os.path.join(out, "schedules.json"))
 
 
 main(sys.argv[1])
