@@ -294,17 +294,33 @@ func (l *loader) rules(o *train.Options) {
 	if a, b := o.PerDeviceTrainBatchSize, o.GradientAccumulationSteps; a > maxStep/b {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
-	if o.EvalData == "" {
-		if o.EvalOnStart {
-			l.warn(l.place("eval_on_start"), "not used, because there is no eval_data; give a file of held-out pairs, or leave it out")
-		}
-		if o.SamplePrompts > 0 {
-			l.warn(l.place("sample_prompts"), "not used, because there is no eval_data; give a file of held-out pairs, or leave it out")
-		}
-	}
+	l.evalRules(o)
 	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
+	}
+}
+
+// evalRules are those of evaluation.
+func (l *loader) evalRules(o *train.Options) {
+	_, strategy, _ := l.top("eval_strategy", Flag)
+	_, steps, _ := l.top("eval_steps", Flag)
+	if o.EvalStrategy == "steps" && strategy > Default && steps == Default {
+		o.EvalSteps = o.LoggingSteps // as TRL does; who asks for nothing gets the evaluation at the end
+	}
+	why := "there is no eval_data; give a file of held-out pairs"
+	if o.EvalStrategy == "no" {
+		if why = "eval_strategy is no; give steps or epoch"; o.EvalData != "" {
+			l.warn(l.place("eval_data"), "not used, because %s, or leave it out", why)
+		}
+	} else if o.EvalData != "" {
+		return
+	}
+	if o.EvalOnStart {
+		l.warn(l.place("eval_on_start"), "not used, because %s, or leave it out", why)
+	}
+	if o.SamplePrompts > 0 {
+		l.warn(l.place("sample_prompts"), "not used, because %s, or leave it out", why)
 	}
 }
 

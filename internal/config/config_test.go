@@ -74,7 +74,7 @@ func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
 	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
 		LearningRate: 1e-6, LRSchedulerType: "linear", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
-		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, MaxNewTokens: 64, SaveSteps: 500, SaveDtype: "float32"}
+		NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
 	want.Compute.Precision, want.Compute.CPU = "fp32", "auto"
 	if !reflect.DeepEqual(r.Options, want) {
@@ -538,6 +538,31 @@ func TestWithoutEvalData(t *testing.T) {
 	in.flags = []string{"--eval-data=x"}
 	if got := in.mustLoad(t).Warnings; len(got) != 0 {
 		t.Errorf("with eval_data: warnings %q", got)
+	}
+}
+
+// TestEvalStrategy gives strategy and steps of evaluation, with held-out pairs.
+func TestEvalStrategy(t *testing.T) {
+	for _, c := range []struct {
+		file, flags string
+		steps       float64
+		want        string // the warning
+	}{
+		{file: "logging_steps: 5", steps: 0},
+		{file: "eval_strategy: steps\nlogging_steps: 5", steps: 5}, // TRL's rule
+		{file: "eval_strategy: steps", flags: "--logging-steps=7", steps: 7},
+		{file: "eval_strategy: steps\neval_steps: 0", steps: 0}, // as a resolved config says it
+		{file: "eval_strategy: steps\neval_steps: 3", steps: 3},
+		{file: "eval_steps: 3", flags: "--eval-strategy=steps", steps: 3},
+		{file: "eval_strategy: epoch", steps: 0},
+		{file: "eval_strategy: 'no'\neval_steps: 3", steps: 3, want: "--eval-data: not used, because eval_strategy is no; give steps or epoch, or leave it out"},
+		{file: "eval_strategy: no\neval_on_start: true", want: "c.yaml:2: eval_on_start: not used, because eval_strategy is no; give steps or epoch, or leave it out"},
+	} {
+		r := input{file: c.file, flags: append(strings.Fields(c.flags), "--eval-data=x")}.mustLoad(t)
+		got := strings.Join(lines(errors.New(strings.Join(r.Warnings, "\n"))), "\n")
+		if r.Options.EvalSteps != c.steps || !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%q %s: eval_steps %v, warnings %q; want %v, %q", c.file, c.flags, r.Options.EvalSteps, got, c.steps, c.want)
+		}
 	}
 }
 

@@ -53,8 +53,10 @@ func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 	if in.Train, err = in.load(req, o.Data, form); err != nil {
 		return nil, err
 	}
-	if in.Eval, err = in.load(req, o.EvalData, form); err != nil {
-		return nil, err
+	if o.EvalStrategy != "no" {
+		if in.Eval, err = in.load(req, o.EvalData, form); err != nil {
+			return nil, err
+		}
 	}
 	if weights != "" {
 		if in.Policy, err = model.Load(weights, in.Device); err != nil {

@@ -44,10 +44,12 @@ type Options struct {
 	NumTrainEpochs float64 `mapstructure:"num_train_epochs" default:"3" validate:"gt=0" help:"passes over the training pairs"`
 	MaxSteps       int     `mapstructure:"max_steps" default:"-1" validate:"gte=-1" help:"optimizer steps; above 0 it takes the place of num_train_epochs"`
 	LoggingSteps   float64 `mapstructure:"logging_steps" default:"10" validate:"gt=0" help:"steps between console lines; below 1: a share of all steps"`
-	EvalSteps      float64 `mapstructure:"eval_steps" default:"0" validate:"gte=0" help:"steps between evaluations; below 1: a share of all steps; 0 = at the end only"`
+	EvalStrategy   string  `mapstructure:"eval_strategy" default:"steps" validate:"oneof=steps epoch no" help:"when eval_data is evaluated: steps (every eval_steps), epoch (after each one) or no; the first two also at the end"`
+	EvalSteps      float64 `mapstructure:"eval_steps" default:"0" validate:"gte=0" help:"steps between evaluations; below 1: a share of all steps; 0 = at the end only; default where eval_strategy steps is given: logging_steps"`
 	EvalOnStart    bool    `mapstructure:"eval_on_start" default:"false" help:"evaluate before the first step too, and show before and after at the end"`
 	SamplePrompts  int     `mapstructure:"sample_prompts" default:"0" validate:"gte=0,lte=100" help:"held-out prompts whose answers are shown at the end, as the model gives them before and after training (greedy decoding); the first of eval_data"`
 	MaxNewTokens   int     `mapstructure:"max_new_tokens" default:"64" validate:"gte=1" help:"length of the answers to sample_prompts in tokens, at most"`
+	SaveStrategy   string  `mapstructure:"save_strategy" default:"steps" validate:"oneof=steps epoch no" help:"when checkpoints are saved: steps (every save_steps), epoch (after each one) or no (none but on interruption)"`
 	SaveSteps      float64 `mapstructure:"save_steps" default:"500" validate:"gte=0" help:"steps between checkpoints; below 1: a share of all steps; 0 = none but on interruption"`
 	SaveTotalLimit int     `mapstructure:"save_total_limit" default:"0" validate:"gte=0" help:"checkpoints kept, the newest; 0 = all"`
 	SaveDtype      string  `mapstructure:"save_dtype" default:"float32" validate:"oneof=float32 bfloat16 float16" help:"number format of saved weights: float32, bfloat16 or float16"`

@@ -54,6 +54,18 @@ func (s schedule) steps(setting float64) int {
 	return int(setting)
 }
 
+// every is the number of steps between two events of a strategy (steps, epoch, no), whose setting counts for steps; 0 is
+// never.
+func (s schedule) every(strategy string, setting float64) int {
+	switch strategy {
+	case "epoch":
+		return s.stepsPerEpoch
+	case "no":
+		return 0
+	}
+	return s.steps(setting)
+}
+
 // learningRate is the rate of a step, the first being 0.
 func (s schedule) learningRate(step int) float64 { return s.peak * s.factor(step) }
 

@@ -355,7 +355,8 @@ func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
 // loop runs the steps that are left, and ends the run.
 func (r *runner) loop(ctx context.Context) error {
 	total := r.schedule.total
-	logEvery, evalEvery, saveEvery := r.schedule.steps(r.o.LoggingSteps), r.schedule.steps(r.o.EvalSteps), r.schedule.steps(r.o.SaveSteps)
+	logEvery := r.schedule.steps(r.o.LoggingSteps)
+	evalEvery, saveEvery := r.schedule.every(r.o.EvalStrategy, r.o.EvalSteps), r.schedule.every(r.o.SaveStrategy, r.o.SaveSteps)
 	progress := report.NewProgress(r.Stderr, "training", int64(total), "steps")
 	progress.Start(int64(r.step))
 	since := newInterval(r.loss)
