@@ -1,0 +1,309 @@
+package model_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/compute/cpu"
+	"dpotrain/internal/model"
+	"dpotrain/internal/testfiles"
+)
+
+// exactModel is a model for the exactness tests.
+type exactModel struct {
+	name string
+	new  func(t testing.TB, d compute.Device) *model.Model
+	wide bool // one block, and matrices larger than a block of a matrix product in every direction
+}
+
+func exactModels(t *testing.T) []exactModel {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(testfiles.Path(t, "models"), "*"))
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("testdata/models: %d models, %v", len(dirs), err)
+	}
+	var all []exactModel
+	for _, dir := range dirs {
+		if !strings.HasSuffix(dir, "-old") { // another has the same numbers
+			all = append(all, exactModel{filepath.Base(dir), func(t testing.TB, d compute.Device) *model.Model { return load(t, dir, d) }, false})
+		}
+	}
+	for name, text := range map[string]string{
+		"llama wide": `{"model_type": "llama", "vocab_size": 3100, "hidden_size": 400, "intermediate_size": 800, "num_hidden_layers": 1,
+			"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.05}`,
+		"gpt2 wide": `{"model_type": "gpt2", "vocab_size": 3100, "n_embd": 400, "n_layer": 1, "n_head": 4, "n_positions": 112, "initializer_range": 0.05}`,
+	} {
+		all = append(all, exactModel{name, func(t testing.TB, d compute.Device) *model.Model { return random(t, text, d, 5) }, true})
+	}
+	return all
+}
+
+// eachExact runs a test for every model and level; without vectors the wide ones take too long.
+func eachExact(t *testing.T, f func(t *testing.T, em exactModel, lv cpu.Level)) {
+	for _, em := range exactModels(t) {
+		for _, lv := range levels() {
+			if !em.wide || lv > cpu.Generic {
+				t.Run(em.name+"/"+lv.String(), func(t *testing.T) { f(t, em, lv) })
+			}
+		}
+	}
+}
+
+// random makes a model with random weights, biases and norms among them.
+func random(t testing.TB, config string, d compute.Device, seed uint64) *model.Model {
+	t.Helper()
+	c, err := model.ParseConfig("config.json", []byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := model.NewRandom(c, d, seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for _, p := range m.Params {
+		if p.Decay {
+			continue
+		}
+		v := m.Values(m.W, p)
+		for i := range v {
+			v[i] += float32(0.1 * r.NormFloat64())
+		}
+		m.SetValues(m.W, p, v)
+	}
+	return m
+}
+
+// randomPairs have prompts shorter than, as long as and longer than an attention tile of 64 keys, and completions from one
+// id up, some across the border of a tile. One pair's completions begin alike, one's prompts differ from the fourth id on,
+// as they do after truncation, and one's from the first.
+func randomPairs(vocab int, seed uint64) []example {
+	r := rand.New(rand.NewPCG(seed, 2))
+	ids := func(n int) []int32 {
+		v := make([]int32, n)
+		for i := range v {
+			v[i] = int32(r.IntN(vocab))
+		}
+		return v
+	}
+	var es []example
+	for _, n := range [][3]int{{1, 1, 4}, {5, 12, 1}, {63, 1, 2}, {64, 3, 9}, {65, 20, 2}, {50, 30, 14}, {90, 7, 18}} {
+		prompt := ids(n[0])
+		side := func(n int) sequence { return sequence{append(slices.Clone(prompt), ids(n)...), len(prompt)} }
+		es = append(es, example{side(n[1]), side(n[2])})
+	}
+	copy(es[4][1].ids[65:], es[4][0].ids[65:66])
+	copy(es[5][1].ids[3:50], ids(47))
+	copy(es[1][1].ids[:5], ids(5))
+	return es
+}
+
+// bits are what a sequence's scored ids got.
+type bits struct{ logps, entropy []float64 }
+
+func (b bits) equal(c bits) bool {
+	return slices.Equal(b.logps, c.logps) && slices.Equal(b.entropy, c.entropy) // no NaN is equal to itself
+}
+
+func key(s sequence) string { return fmt.Sprint(s.ids, s.first) }
+
+// bitsOf spreads an output over the sequences of the examples it was made of.
+func bitsOf(b *compute.Batch, es []example, out *model.Output) map[string]bits {
+	logps, entropy := bySequence(b, out.TokenLogps), bySequence(b, out.Entropy)
+	all := map[string]bits{}
+	i := 0
+	for _, e := range es {
+		for _, s := range e {
+			all[key(s)] = bits{logps[i], entropy[i]}
+			i++
+		}
+	}
+	return all
+}
+
+// mix is examples that share a batch.
+type mix struct {
+	name     string
+	examples []example
+}
+
+// mixes put the sequences of pairs together in different ways.
+func mixes(pairs []example) []mix {
+	reversed, swapped := slices.Clone(pairs), slices.Clone(pairs)
+	slices.Reverse(reversed)
+	for i, e := range swapped {
+		swapped[i] = example{e[1], e[0]}
+	}
+	// Every chosen completion with a partner of its own prompt, but for one more id.
+	var others []example
+	for _, e := range pairs {
+		partner := sequence{append(slices.Clone(e[0].ids[:e[0].first]), e[0].ids[0], e[0].ids[0]), e[0].first}
+		others = append(others, example{e[0], partner})
+	}
+	odd := []example{pairs[6], {pairs[0][1]}, pairs[2], {pairs[6][0]}, {pairs[3][1]}, pairs[5], {pairs[4][0]}, pairs[1]}
+	all := []mix{{"pairs", pairs}, {"reversed", reversed}, {"chosen and rejected swapped", swapped}, {"alone, in one batch", alone(pairs...)}, {"other partners", others}, {"odd", odd}}
+	for i, e := range pairs {
+		all = append(all, mix{fmt.Sprintf("pair %d", i), []example{e}})
+	}
+	return all
+}
+
+// noLoss sends nothing back.
+func noLoss(logps []float64) (float64, []float64, error) { return 0, make([]float64, len(logps)), nil }
+
+// TestForwardIsExact: a sequence's log-probs and entropies are the same bits whatever shares its batch, alone or with a
+// shared prefix, on any number of threads, in both graphs, with and without recomputation, with any chunk of the head.
+func TestForwardIsExact(t *testing.T) {
+	const seed = 3
+	eachExact(t, func(t *testing.T, em exactModel, lv cpu.Level) {
+		single := em.new(t, newDevice(t, lv, 1))
+		vocab := single.Config.Spec.Vocab
+		pairs := randomPairs(vocab, seed)
+		ms := mixes(pairs)
+		if em.wide {
+			ms = ms[5:8]
+		}
+		want := map[string]bits{}
+		fw := newGraph(t, single, model.GraphOptions{})
+		for _, m := range ms {
+			for _, e := range alone(m.examples...) {
+				if _, ok := want[key(e[0])]; !ok {
+					b := pack(e)
+					out := forward(t, fw, b)
+					want[key(e[0])] = bits{slices.Clone(out.TokenLogps), slices.Clone(out.Entropy)}
+				}
+			}
+		}
+		chunks := []int{0, 1, 5*vocab/2 + 1} // numbers of logits: all, one row, two rows at once
+		graphs := []model.GraphOptions{{}, {Training: true}, {Training: true, Recompute: true}}
+		for threads := 1; threads <= 3; threads++ {
+			m := em.new(t, newDevice(t, lv, threads))
+			for i, o := range graphs {
+				o.Logits = chunks[(threads+i)%len(chunks)]
+				o.Rows = 100 * i // memory laid out before, or while it runs
+				g := newGraph(t, m, o)
+				for j, mx := range ms {
+					if (j+threads+i)%3 != 0 { // every mix meets every number of threads, and every kind of graph, once
+						continue
+					}
+					b := pack(mx.examples...)
+					var out *model.Output
+					if o.Training {
+						out = forwardBackward(t, g, b, noLoss)
+					} else {
+						out = forward(t, g, b)
+					}
+					for k, got := range bitsOf(b, mx.examples, out) {
+						if !got.equal(want[k]) {
+							t.Fatalf("seed %d, %d threads, %+v, %s: sequence %s\n got %v\nwant %v", seed, threads, o, mx.name, k, got, want[k])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// gradients runs a step cut into micro-batches and returns every tensor's gradient.
+func gradients(t *testing.T, m *model.Model, d compute.Device, g *model.Graph, cut [][]example, coefficients map[string]float64) map[string][]float64 {
+	t.Helper()
+	d.Zero(m.G)
+	for _, part := range cut {
+		var ds []float64
+		for _, e := range alone(part...) {
+			ds = append(ds, coefficients[key(e[0])])
+		}
+		forwardBackward(t, g, pack(part...), func([]float64) (float64, []float64, error) { return 0, ds, nil })
+	}
+	all := map[string][]float64{}
+	for _, p := range m.Params {
+		all[p.Name] = slices.Clone(numbersOf(m, d, m.G, p))
+	}
+	return all
+}
+
+// farthest is the largest difference of two gradients, as a share of each tensor's l2.
+func farthest(a, b map[string][]float64) (share float64, tensor string) {
+	for name, x := range a {
+		var diff, norm float64
+		for i, v := range x {
+			diff += (v - b[name][i]) * (v - b[name][i])
+			norm += v * v
+		}
+		if s := math.Sqrt(diff / norm); !(s <= share) {
+			share, tensor = s, name
+		}
+	}
+	return share, tensor
+}
+
+// TestGradientIsExact: gradients are the same bits for any number of threads, with and without recomputation and whatever
+// the graph ran before, as long as the step is cut into the same micro-batches; with another cut, or another chunk of the
+// head, they are within 2e-6 of every tensor's l2.
+func TestGradientIsExact(t *testing.T) {
+	const seed, limit = 4, 2e-6
+	eachExact(t, func(t *testing.T, em exactModel, lv cpu.Level) {
+		d := newDevice(t, lv, 1)
+		m := em.new(t, d)
+		pairs := randomPairs(m.Config.Spec.Vocab, seed)
+		if em.wide {
+			pairs = pairs[1:5]
+		} else {
+			pairs = append(pairs, randomPairs(m.Config.Spec.Vocab, seed+1)...)
+		}
+		coefficients := map[string]float64{} // as DPO has them: of the pair's two completions, opposite
+		r := rand.New(rand.NewPCG(seed, 3))
+		for _, e := range pairs {
+			c := 0.1 / float64(len(pairs)) * (0.3 + 0.4*r.Float64())
+			coefficients[key(e[0])], coefficients[key(e[1])] = -c, c
+		}
+		var one, two [][]example // micro-batches of one pair, and of two
+		for i, e := range pairs {
+			one = append(one, []example{e})
+			if i%2 == 0 {
+				two = append(two, pairs[i:i+2])
+			}
+		}
+		whole := [][]example{pairs}
+		train := model.GraphOptions{Training: true}
+		want := gradients(t, m, d, newGraph(t, m, train), whole, coefficients)
+		wantTwo := gradients(t, m, d, newGraph(t, m, model.GraphOptions{Training: true, Rows: 1000}), two, coefficients)
+
+		for threads := 1; threads <= 3; threads++ {
+			d := newDevice(t, lv, threads)
+			m := em.new(t, d)
+			g := newGraph(t, m, model.GraphOptions{Training: true, Recompute: threads != 2})
+			for _, c := range []struct {
+				name string
+				cut  [][]example
+				want map[string][]float64
+			}{{"two pairs at a time", two, wantTwo}, {"the whole step", whole, want}} {
+				got := gradients(t, m, d, g, c.cut, coefficients)
+				for name, v := range c.want {
+					if !slices.Equal(got[name], v) {
+						t.Fatalf("seed %d, %d threads, recompute %v, %s: other bits in %s", seed, threads, threads != 2, c.name, name)
+					}
+				}
+			}
+		}
+
+		for _, c := range []struct {
+			name string
+			got  map[string][]float64
+		}{
+			{"one pair at a time", gradients(t, m, d, newGraph(t, m, train), one, coefficients)},
+			{"two pairs at a time", wantTwo},
+			{"every sequence on its own", gradients(t, m, d, newGraph(t, m, train), [][]example{alone(pairs...)}, coefficients)},
+			{"one row of the head at a time", gradients(t, m, d, newGraph(t, m, model.GraphOptions{Training: true, Logits: 1}), whole, coefficients)},
+		} {
+			share, tensor := farthest(want, c.got)
+			t.Logf("%s: %.2g of the l2 of %s", c.name, share, tensor)
+			if !(share <= limit) {
+				t.Errorf("seed %d, %s instead of the whole step: %s differs by %.3g of its l2, want at most %g", seed, c.name, tensor, share, limit)
+			}
+		}
+	})
+}
