@@ -12,11 +12,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/edsrzf/mmap-go"
@@ -177,7 +177,9 @@ func (f *File) add(path string) (err error) {
 		return bad("%v", err)
 	}
 	end := uint64(0)
-	for name, info := range meta.Tensors() {
+	tensors := meta.Tensors()
+	for _, name := range sortedKeys(tensors) {
+		info := tensors[name]
 		t := Tensor{Name: name, Dtype: Dtype(info.DType.String()), Shape: make([]int, len(info.Shape))}
 		for i, d := range info.Shape {
 			if d > math.MaxInt32 {
@@ -251,40 +253,84 @@ func OpenDir(dir string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(text, &index); err != nil {
+	index, err := parseIndex(text)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(index.WeightMap) == 0 {
-		return nil, fmt.Errorf("%s: weight_map: missing or empty", path)
-	}
-	var shards []string
-	for name, shard := range index.WeightMap {
-		if shard != filepath.Base(shard) || !strings.HasSuffix(shard, ".safetensors") {
-			return nil, fmt.Errorf("%s: %s: shard %q is not the name of a .safetensors file in this folder", path, name, shard)
-		}
-		if !slices.Contains(shards, shard) {
-			shards = append(shards, shard)
-		}
-	}
-	sort.Strings(shards)
 	f := &File{tensors: map[string]Tensor{}}
-	for _, s := range shards {
-		if err := f.add(filepath.Join(dir, s)); err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	for name := range index.WeightMap {
-		if _, ok := f.tensors[name]; !ok {
-			f.Close()
-			return nil, fmt.Errorf("%s: %s: not in %s", path, name, index.WeightMap[name])
-		}
+	if err := f.addShards(path, index); err != nil {
+		f.Close()
+		return nil, err
 	}
 	return f, nil
 }
+
+// parseIndex gives the shard of every tensor.
+func parseIndex(text []byte) (shardOf map[string]string, err error) {
+	var index struct {
+		WeightMap json.RawMessage `json:"weight_map"`
+	}
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("no index of shards: %w", err)
+	}
+	if len(index.WeightMap) == 0 {
+		return nil, errors.New("weight_map: missing")
+	}
+	if err := json.Unmarshal(index.WeightMap, &shardOf); err != nil {
+		return nil, fmt.Errorf("weight_map: want the name of a file for every tensor: %w", err)
+	}
+	if name, ok := duplicateKey(index.WeightMap); ok {
+		return nil, fmt.Errorf("weight_map: %s stands twice in it", name)
+	}
+	if len(shardOf) == 0 {
+		return nil, errors.New("weight_map: empty")
+	}
+	return shardOf, nil
+}
+
+// addShards maps the shards that an index names, each tensor of which must be where the index says. What differs has come
+// from two versions of a model.
+func (f *File) addShards(path string, shardOf map[string]string) error {
+	dir := filepath.Dir(path)
+	found := map[string]string{} // the shard that a tensor is in
+	for _, name := range sortedKeys(shardOf) {
+		shard := shardOf[name]
+		if shard != filepath.Base(shard) || strings.ContainsAny(shard, `/\`) || !strings.HasSuffix(shard, ".safetensors") {
+			return fmt.Errorf("%s: %s: shard %q is not the name of a .safetensors file in this folder", path, name, shard)
+		}
+	}
+	for _, shard := range slices.Compact(slices.Sorted(maps.Values(shardOf))) {
+		err := f.add(filepath.Join(dir, shard))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %s is missing, and %s names it; get all files of the model", dir, shard, filepath.Base(path))
+		}
+		if err != nil {
+			return err
+		}
+		for name := range f.tensors {
+			if _, before := found[name]; !before {
+				found[name] = shard
+			}
+		}
+	}
+	for _, name := range sortedKeys(shardOf) {
+		if found[name] != shardOf[name] {
+			where := "in no shard"
+			if s := found[name]; s != "" {
+				where = "in " + s
+			}
+			return fmt.Errorf("%s: %s: to be in %s, and it is %s; index and shards are not of one model", path, name, shardOf[name], where)
+		}
+	}
+	for _, name := range sortedKeys(found) {
+		if _, ok := shardOf[name]; !ok {
+			return fmt.Errorf("%s: %s: in %s and not in the index; index and shards are not of one model", path, name, found[name])
+		}
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // missingWeights says why a folder has no weights to read.
 func missingWeights(dir string) error {
@@ -298,14 +344,7 @@ func missingWeights(dir string) error {
 }
 
 // Names lists the tensors, sorted.
-func (f *File) Names() []string {
-	names := make([]string, 0, len(f.tensors))
-	for n := range f.tensors {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
+func (f *File) Names() []string { return sortedKeys(f.tensors) }
 
 // Tensor is the tensor of a name.
 func (f *File) Tensor(name string) (Tensor, bool) {

@@ -166,12 +166,60 @@ func TestOpenDir(t *testing.T) {
 			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-2.safetensors"`))
 		}, ""},
 		{"one file", func(d string) { shard(d, singleFile, encode(t, "a", F32, 1), encode(t, "b", F32, 2)) }, ""},
-		{"outside", func(d string) { text(d, indexFile, index(`"a":"../model.safetensors"`)) }, "in this folder"},
-		{"missing shard", func(d string) { text(d, indexFile, index(`"a":"model-1.safetensors"`)) }, "model-1.safetensors"},
-		{"not in its shard", func(d string) {
+		{"one file beside an index", func(d string) {
+			shard(d, singleFile, encode(t, "a", F32, 1), encode(t, "b", F32, 2))
+			text(d, indexFile, index(`"a":"model-1.safetensors"`))
+		}, ""},
+		{"symbolic links", func(d string) { // as in the Hub's cache
+			shard(d, "blob", encode(t, "a", F32, 1), encode(t, "b", F32, 2))
+			if err := os.Symlink("blob", filepath.Join(d, "model-1.safetensors")); err != nil {
+				t.Skip(err)
+			}
+			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-1.safetensors"`))
+		}, ""},
+		{"outside", func(d string) {
+			shard(filepath.Dir(d), "m.safetensors", encode(t, "a", F32, 1))
+			text(d, indexFile, index(`"a":"../m.safetensors"`))
+		}, indexFile + `: a: shard "../m.safetensors" is not the name of a .safetensors file in this folder`},
+		{"absolute", func(d string) { text(d, indexFile, index(`"a":"/etc/m.safetensors"`)) }, "in this folder"},
+		{"outside, on Windows", func(d string) { text(d, indexFile, index(`"a":"..\\m.safetensors"`)) }, "in this folder"},
+		{"another kind of file", func(d string) { text(d, indexFile, index(`"a":"pytorch_model-1.bin"`)) }, "in this folder"},
+		{"missing shard", func(d string) {
+			shard(d, "model-1.safetensors", encode(t, "a", F32, 1))
+			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-2.safetensors"`))
+		}, "model-2.safetensors is missing, and " + indexFile + " names it"},
+		{"shard cut short", func(d string) {
+			whole := write(t, filepath.Join(d, "model-1.safetensors"), []Tensor{encode(t, "a", F32, 1)})
+			text(d, "model-1.safetensors", string(whole[:len(whole)-1]))
+			text(d, indexFile, index(`"a":"model-1.safetensors"`))
+		}, "model-1.safetensors: "},
+		{"in no shard", func(d string) {
 			shard(d, "model-1.safetensors", encode(t, "a", F32, 1))
 			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-1.safetensors"`))
-		}, "b: not in"},
+		}, indexFile + ": b: to be in model-1.safetensors, and it is in no shard"},
+		{"in another shard", func(d string) {
+			shard(d, "model-1.safetensors", encode(t, "a", F32, 1))
+			shard(d, "model-2.safetensors", encode(t, "b", F32, 2), encode(t, "c", F32, 3))
+			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-2.safetensors","c":"model-1.safetensors"`))
+		}, indexFile + ": c: to be in model-1.safetensors, and it is in model-2.safetensors"},
+		{"in two shards", func(d string) {
+			shard(d, "model-1.safetensors", encode(t, "a", F32, 1))
+			shard(d, "model-2.safetensors", encode(t, "a", F32, 1), encode(t, "b", F32, 2))
+			text(d, indexFile, index(`"a":"model-1.safetensors","b":"model-2.safetensors"`))
+		}, "model-2.safetensors: a is in another shard too"},
+		{"not in the index", func(d string) {
+			shard(d, "model-1.safetensors", encode(t, "a", F32, 1), encode(t, "b", F32, 2))
+			text(d, indexFile, index(`"a":"model-1.safetensors"`))
+		}, indexFile + ": b: in model-1.safetensors and not in the index"},
+		{"twice in the index", func(d string) {
+			shard(d, "model-1.safetensors", encode(t, "a", F32, 1))
+			text(d, indexFile, index(`"a":"model-2.safetensors","a":"model-1.safetensors"`))
+		}, indexFile + ": weight_map: a stands twice in it"},
+		{"index without shards", func(d string) { text(d, indexFile, index("")) }, indexFile + ": weight_map: empty"},
+		{"index without a map", func(d string) { text(d, indexFile, `{"metadata":{}}`) }, indexFile + ": weight_map: missing"},
+		{"index with a null map", func(d string) { text(d, indexFile, `{"weight_map":null}`) }, indexFile + ": weight_map: empty"},
+		{"index with other values", func(d string) { text(d, indexFile, index(`"a":1`)) }, indexFile + ": weight_map: want the name"},
+		{"no JSON", func(d string) { text(d, indexFile, "{") }, indexFile + ": no index of shards"},
 		{"pickle", func(d string) { text(d, "pytorch_model.bin", "x") }, "safe_serialization=True"},
 		{"empty", func(string) {}, "give a Hugging Face model folder"},
 	}
@@ -181,8 +229,11 @@ func TestOpenDir(t *testing.T) {
 			tt.make(dir)
 			f, err := OpenDir(dir)
 			if tt.want != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.want) {
-					t.Fatalf("error %v, want one with %q", err, tt.want)
+				if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), dir) {
+					t.Fatalf("error %v, want one with %q and the folder", err, tt.want)
+				}
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("more than one line: %v", err)
 				}
 				return
 			}
@@ -195,6 +246,28 @@ func TestOpenDir(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzIndex: whatever an index says, opening gives an error or tensors of the folder.
+func FuzzIndex(f *testing.F) {
+	for _, s := range []string{`{"weight_map":{"a":"m.safetensors"}}`, `{"weight_map":{"a":"../m.safetensors"}}`, `{"weight_map":[]}`, `[]`, ``} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "m.safetensors"), []Tensor{encode(t, "a", F32, 1)})
+		if err := os.WriteFile(filepath.Join(dir, indexFile), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		file, err := OpenDir(dir)
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		if got := file.Names(); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("opened with %v", got)
+		}
+	})
 }
 
 func FuzzOpen(f *testing.F) {
