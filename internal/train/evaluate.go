@@ -131,7 +131,7 @@ func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error
 	}
 	return newReference(o, in.Device, d, func() (*model.Model, error) {
 		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
-		m, err := model.Load(o.RefModel, in.Device)
+		m, err := in.loadModel(req, o.RefModel)
 		if err != nil {
 			return nil, fmt.Errorf("%w; %s", err, advice)
 		}

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/compute/cpu"
@@ -28,6 +29,8 @@ type Inputs struct {
 	Reader *data.Reader
 	Train  *data.Set // nil without data
 	Eval   *data.Set // nil without eval_data
+
+	warned string // of loadModel
 }
 
 // Open reads the data, and the policy's weights from a folder unless it is empty.
@@ -59,7 +62,7 @@ func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 		}
 	}
 	if weights != "" {
-		if in.Policy, err = model.Load(weights, in.Device); err != nil {
+		if in.Policy, err = in.loadModel(req, weights); err != nil {
 			return nil, err
 		}
 		for _, w := range in.Policy.Config.Warnings {
@@ -94,15 +97,20 @@ func (in *Inputs) load(req Request, path string, form data.Form) (*data.Set, err
 	return set, err
 }
 
+// file is a file of examples.
+type file struct {
+	path string
+	set  *data.Set
+}
+
+// files are those that were read.
+func (in *Inputs) files(o *Options) []file {
+	return slices.DeleteFunc([]file{{o.Data, in.Train}, {o.EvalData, in.Eval}}, func(f file) bool { return f.set == nil })
+}
+
 // logData says what was read.
 func (in *Inputs) logData(log *slog.Logger, o *Options) {
-	for _, d := range []struct {
-		path string
-		set  *data.Set
-	}{{o.Data, in.Train}, {o.EvalData, in.Eval}} {
-		if d.set == nil {
-			continue
-		}
+	for _, d := range in.files(o) {
 		log.Info(fmt.Sprintf("%s: %s examples", d.path, report.Count(int64(len(d.set.Examples)))))
 		for _, line := range d.set.Report.Lines() {
 			log.Info("  " + line)
@@ -130,7 +138,7 @@ func (in *Inputs) reference(req Request, fresh bool) (ref score.Reference, same 
 	o := &req.Options
 	m := in.Policy
 	if m == nil || !fresh || filepath.Clean(o.RefModel) != filepath.Clean(o.Model) {
-		if m, err = model.Load(o.RefModel, in.Device); err != nil {
+		if m, err = in.loadModel(req, o.RefModel); err != nil {
 			return ref, false, err
 		}
 	}
