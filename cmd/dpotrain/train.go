@@ -28,6 +28,11 @@ a second one ends at once.`,
 			if err != nil {
 				return err
 			}
+			if r.Options.BestMetric() != "" {
+				if err := r.Require("eval_data"); err != nil {
+					return err
+				}
+			}
 			req := request(cmd, r.Options)
 			if resume != "" {
 				req.Options.ResumeFromCheckpoint = resume

@@ -93,6 +93,16 @@ func (c *Checkpoint) Master() (*safetensors.File, error) {
 	return c.open(masterName)
 }
 
+// Weights returns the weights in float32, under their own names, from whichever file has them. The file is closed with the
+// Checkpoint.
+func (c *Checkpoint) Weights() (*safetensors.File, error) {
+	f, err := c.Master()
+	if f == nil && err == nil {
+		f, err = c.open(modelName)
+	}
+	return f, err
+}
+
 func (c *Checkpoint) open(name string) (*safetensors.File, error) {
 	f, err := safetensors.Open(filepath.Join(c.path, filepath.FromSlash(name)))
 	if err == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
@@ -295,6 +296,7 @@ func (l *loader) rules(o *train.Options) {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
 	l.evalRules(o)
+	l.bestRules(o, info.Needs)
 	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
@@ -321,6 +323,34 @@ func (l *loader) evalRules(o *train.Options) {
 	}
 	if o.SamplePrompts > 0 {
 		l.warn(l.place("sample_prompts"), "not used, because %s, or leave it out", why)
+	}
+}
+
+// bestRules are those of the best checkpoint. The loss needs what is given.
+func (l *loader) bestRules(o *train.Options, n loss.Needs) {
+	const key = "metric_for_best_model"
+	given := o.GreaterIsBetter
+	if o.BestMetric() == "" {
+		if given != nil {
+			l.warn(l.place("greater_is_better"), "not used, because there is no %s; give one, or leave it out", key)
+		}
+		return
+	}
+	if o.EvalStrategy == "no" {
+		l.problem(l.place("eval_strategy"), "no, and without evaluations no checkpoint is the best; give steps or epoch, or leave out metric_for_best_model, load_best_model_at_end and save_strategy best")
+	}
+	var names []string
+	for _, m := range eval.MetricsOf(n) {
+		names = append(names, m.Name)
+	}
+	m, ok := eval.Find(o.BestMetric())
+	switch {
+	case !ok || !m.Of(n):
+		l.problem(l.place(key), "%s; the evaluations of loss %s have %s%s", show(o.MetricForBestModel), o.Loss, either(names), didYouMean(o.BestMetric(), names))
+	case m.Better == 0 && given == nil:
+		l.problem(l.place(key), "%s is not better for being higher or lower; say with greater_is_better which is meant", m.Name)
+	case given != nil && m.Better != 0 && *given != (m.Better > 0):
+		l.warn(l.place("greater_is_better"), "%v makes the worst %s the best; leave it out unless that is meant", *given, m.Name)
 	}
 }
 

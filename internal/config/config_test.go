@@ -132,6 +132,9 @@ func TestEveryKey(t *testing.T) {
 				return boolInt(a != k.Default) - boolInt(b != k.Default)
 			})
 		}
+		if k.Name == "metric_for_best_model" {
+			text = "eval_loss"
+		}
 		if k.Name == "loss" {
 			text = "ipo_sum"
 		}
@@ -562,6 +565,50 @@ func TestEvalStrategy(t *testing.T) {
 		got := strings.Join(lines(errors.New(strings.Join(r.Warnings, "\n"))), "\n")
 		if r.Options.EvalSteps != c.steps || !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%q %s: eval_steps %v, warnings %q; want %v, %q", c.file, c.flags, r.Options.EvalSteps, got, c.steps, c.want)
+		}
+	}
+}
+
+// TestBest gives the keys of the best checkpoint.
+func TestBest(t *testing.T) {
+	for _, c := range []struct {
+		file   string
+		metric string // empty: none is looked for
+		want   string // a part of the error or of the one warning; empty: neither
+		bad    bool   // it is an error
+	}{
+		{file: "seed: 1"},
+		{file: "load_best_model_at_end: true", metric: "loss"},
+		{file: "save_strategy: best", metric: "loss"},
+		{file: "metric_for_best_model: rewards/margins", metric: "rewards/margins"},
+		{file: "metric_for_best_model: eval_rewards/accuracies\nload_best_model_at_end: true", metric: "rewards/accuracies"},
+		{file: "metric_for_best_model: eval_loss\nloss: sft", metric: "loss"},
+		{file: "metric_for_best_model: loss\ngreater_is_better: false", metric: "loss"},
+		{file: "metric_for_best_model: loss\ngreater_is_better: true", metric: "loss", want: "c.yaml:2: greater_is_better: true makes the worst loss the best; leave it out unless that is meant"},
+		{file: "metric_for_best_model: entropy\ngreater_is_better: true", metric: "entropy"},
+		{file: "metric_for_best_model: entropy", bad: true, want: "c.yaml:1: metric_for_best_model: entropy is not better for being higher or lower; say with greater_is_better which is meant"},
+		{file: "metric_for_best_model: reward/margins", bad: true, want: "mean_token_accuracy (did you mean rewards/margins?)"},
+		{file: "metric_for_best_model: eval_runtime", bad: true, want: "eval_runtime; the evaluations of loss dpo have loss, rewards/chosen"},
+		{file: "metric_for_best_model: rewards/margins\nloss: sft", bad: true, want: "rewards/margins; the evaluations of loss sft have loss, entropy or mean_token_accuracy"},
+		{file: "eval_strategy: no\nload_best_model_at_end: true", metric: "loss", bad: true, want: "c.yaml:1: eval_strategy: no, and without evaluations no checkpoint is the best"},
+		{file: "greater_is_better: true", want: "c.yaml:1: greater_is_better: not used, because there is no metric_for_best_model"},
+	} {
+		r, err := input{file: c.file}.load(t)
+		if c.bad {
+			if got := lines(err); len(got) != 1 || !strings.Contains(got[0], c.want) {
+				t.Errorf("%q: error %q, want %q", c.file, got, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", c.file, err)
+			continue
+		}
+		if got := r.Options.BestMetric(); got != c.metric {
+			t.Errorf("%q: best by %q, want %q", c.file, got, c.metric)
+		}
+		if got := strings.Join(r.Warnings, "\n"); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%q: warnings %q, want %q", c.file, got, c.want)
 		}
 	}
 }

@@ -93,23 +93,11 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	}
 	var table [][]string
 	for _, m := range row {
-		table = append(table, []string{m.Name, m.String(), unitOf(m.Name)})
+		info, _ := eval.Find(m.Name)
+		table = append(table, []string{m.Name, m.String(), info.Unit})
 	}
 	report.Table(req.Stdout, []string{"metric", "value", "unit"}, table)
 	return nil
-}
-
-// unitOf is the unit of a metric.
-func unitOf(metric string) string {
-	switch metric {
-	case "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins":
-		return "nats a completion"
-	case "rewards/accuracies", "rewards/ties", "logps/accuracies", "mean_token_accuracy":
-		return "share"
-	case "entropy":
-		return "nats a token"
-	}
-	return ""
 }
 
 // referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights

@@ -13,7 +13,7 @@ type Options struct {
 	Model       string `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
 	RefModel    string `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
 	Data        string `mapstructure:"data" help:"training pairs, a JSONL file" path:"file"`
-	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, a JSONL file; none: no evaluation" path:"file"`
+	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, a JSONL file; none: no evaluation and no best checkpoint" path:"file"`
 	OutputDir   string `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
 	Overwrite   bool   `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
@@ -49,10 +49,14 @@ type Options struct {
 	EvalOnStart    bool    `mapstructure:"eval_on_start" default:"false" help:"evaluate before the first step too, and show before and after at the end"`
 	SamplePrompts  int     `mapstructure:"sample_prompts" default:"0" validate:"gte=0,lte=100" help:"held-out prompts whose answers are shown at the end, as the model gives them before and after training (greedy decoding); the first of eval_data"`
 	MaxNewTokens   int     `mapstructure:"max_new_tokens" default:"64" validate:"gte=1" help:"length of the answers to sample_prompts in tokens, at most"`
-	SaveStrategy   string  `mapstructure:"save_strategy" default:"steps" validate:"oneof=steps epoch no" help:"when checkpoints are saved: steps (every save_steps), epoch (after each one) or no (none but on interruption)"`
+	SaveStrategy   string  `mapstructure:"save_strategy" default:"steps" validate:"oneof=steps epoch best no" help:"when checkpoints are saved: steps (every save_steps), epoch (after each one), best (see metric_for_best_model) or no (none but on interruption)"`
 	SaveSteps      float64 `mapstructure:"save_steps" default:"500" validate:"gte=0" help:"steps between checkpoints; below 1: a share of all steps; 0 = none but on interruption"`
-	SaveTotalLimit int     `mapstructure:"save_total_limit" default:"0" validate:"gte=0" help:"checkpoints kept, the newest; 0 = all"`
+	SaveTotalLimit int     `mapstructure:"save_total_limit" default:"0" validate:"gte=0" help:"checkpoints kept, the newest; the best one is kept too; 0 = all"`
 	SaveDtype      string  `mapstructure:"save_dtype" default:"float32" validate:"oneof=float32 bfloat16 float16" help:"number format of saved weights: float32, bfloat16 or float16"`
+
+	MetricForBestModel string `mapstructure:"metric_for_best_model" help:"metric of an evaluation, with or without eval_ in front, that says which checkpoint is the best: each checkpoint is evaluated, and each evaluation that is the best so far is saved; default: none, but loss with load_best_model_at_end or save_strategy best"`
+	GreaterIsBetter    *bool  `mapstructure:"greater_is_better" help:"whether higher values of metric_for_best_model are better; default: as the metric is"`
+	LoadBestModelAtEnd bool   `mapstructure:"load_best_model_at_end" default:"false" help:"the tuned model is the best checkpoint's, not that of the last step"`
 
 	ResumeFromCheckpoint string `mapstructure:"resume_from_checkpoint" help:"checkpoint folder to go on from, or latest; the same as --resume" path:"dir"`
 }

@@ -16,6 +16,7 @@ type settings struct {
 	Eval    string  `json:"eval_data"` // digest of the held-out examples
 
 	Before findings `json:"before"`
+	Best   *best    `json:"best,omitempty"`
 }
 
 func settingsOf(s checkpoint.State) (settings, error) {
@@ -46,7 +47,7 @@ func (r *runner) save() (path string, err error) {
 	if c.Moments, err = r.adam.tensors(); err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet, Before: r.before})
+	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best})
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +55,7 @@ func (r *runner) save() (path string, err error) {
 	if path, err = checkpoint.Save(r.o.OutputDir, c); err != nil {
 		return "", err
 	}
-	return path, checkpoint.Prune(r.o.OutputDir, r.o.SaveTotalLimit, path)
+	return path, checkpoint.Prune(r.o.OutputDir, r.o.SaveTotalLimit, path, r.bestPath())
 }
 
 // restore goes on where a checkpoint was made.
@@ -86,6 +87,7 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 		return fmt.Errorf("%s: %w", from.Path(), err)
 	}
 	r.step, r.tokens, r.lossSum, r.before = s.Step, s.NumTokens, s.LossSum, was.Before
+	r.restoreBest(was.Best)
 	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes)
 	return err
 }

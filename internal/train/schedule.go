@@ -54,13 +54,13 @@ func (s schedule) steps(setting float64) int {
 	return int(setting)
 }
 
-// every is the number of steps between two events of a strategy (steps, epoch, no), whose setting counts for steps; 0 is
-// never.
+// every is the number of steps between two events of a strategy (steps, epoch, best, no), whose setting counts for steps;
+// 0 is never.
 func (s schedule) every(strategy string, setting float64) int {
 	switch strategy {
 	case "epoch":
 		return s.stepsPerEpoch
-	case "no":
+	case "best", "no":
 		return 0
 	}
 	return s.steps(setting)

@@ -64,6 +64,7 @@ type runner struct {
 	evalRefs  []score.Logps
 	before    findings // of the policy before the first step
 	after     findings // of the policy as it is; the metrics are those of the last evaluation
+	best      *best    // nil before the first evaluation, or if none is looked for
 
 	step    int   // optimizer steps that are behind
 	tokens  int64 // tokens seen, as TRL's num_tokens
@@ -144,6 +145,7 @@ func (o *Options) complete() error {
 	if o.RefModel == "" {
 		o.RefModel = o.Model
 	}
+	o.completeBest()
 	level, err := cpu.ParseLevel(o.Compute.CPU)
 	o.Compute.CPU = level.String()
 	return err
@@ -260,6 +262,13 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 		settings += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
 	}
 	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d examples, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	if name := o.BestMetric(); name != "" {
+		direction := "lower"
+		if *o.GreaterIsBetter {
+			direction = "higher"
+		}
+		r.Log.Info(fmt.Sprintf("best checkpoint by eval_%s, %s is better: each checkpoint is evaluated, and each evaluation that is the best so far is saved", name, direction))
+	}
 	if from != nil {
 		r.Log.Info(fmt.Sprintf("going on from %s, step %d", from.Path(), from.State.Step))
 	}
@@ -374,14 +383,18 @@ func (r *runner) loop(ctx context.Context) error {
 			progress.Printf("%s\n", since.line(r.step, total, r.schedule.epoch(r.step)))
 			since = newInterval(r.loss)
 		}
-		if r.in.Eval != nil && (every(r.step, evalEvery) || r.step == total) {
+		isBest := false
+		if r.in.Eval != nil && (every(r.step, evalEvery) || r.step == total || r.o.BestMetric() != "" && every(r.step, saveEvery)) {
 			if err := r.evaluate(ctx, progress.Printf); err != nil {
 				progress.Done()
 				return err
 			}
+			if isBest = r.compare(); isBest {
+				progress.Printf("the best so far: %s\n", r.bestText(r.after))
+			}
 		}
 		stop := ctx.Err() != nil && r.step < total
-		if every(r.step, saveEvery) || stop || r.step == total && saveEvery > 0 {
+		if every(r.step, saveEvery) || isBest || stop || r.step == total && saveEvery > 0 {
 			path, err := r.save()
 			if err != nil {
 				progress.Done()
@@ -461,10 +474,16 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 
 // finish writes the last metrics line and the tuned model, and shows what the run has changed.
 func (r *runner) finish(ctx context.Context, took time.Duration, steps int) error {
+	if err := r.chooseBest(); err != nil {
+		return err
+	}
 	seconds := took.Seconds()
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("train_runtime", seconds),
 		report.Float("train_samples_per_second", float64(r.trained)/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
 		report.Float("train_loss", r.lossSum/float64(r.step))}
+	if r.best != nil {
+		row = append(row, report.Int("best_step", int64(r.best.Step)), report.Float("best_metric", r.bestValue(r.best.Found)))
+	}
 	if err := r.metrics.Append(row); err != nil {
 		return err
 	}
