@@ -42,6 +42,16 @@ func (m Message) Text() string {
 	return text
 }
 
+// Empty says that the message has no content and nothing else besides its role.
+func (m Message) Empty() bool {
+	for k, v := range m.value.values {
+		if k != "role" && truth(v) {
+			return false
+		}
+	}
+	return true
+}
+
 // ParseMessages reads a JSON list of messages. Each has a role, a string, and content: a string, or null or a list as
 // tool calls and multi-part messages have them.
 func ParseMessages(raw json.RawMessage) ([]Message, error) {

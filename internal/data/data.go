@@ -26,7 +26,7 @@ const (
 	// begin with.
 	Pairs Form = iota
 	// Completions are single ones: prompt and completion, prompt and chosen, or text, which is scored from its second
-	// id on.
+	// id on. Of a row that has several of the columns completion, chosen and text the first in this order is read.
 	Completions
 )
 
@@ -38,9 +38,13 @@ type Sequence struct {
 
 // Example is a row that is ready: chosen and rejected, or one completion.
 type Example struct {
-	Line      int // of its file, from 1
+	File      string // that the row stands in
+	Line      int    // of the file, from 1
 	Sequences []Sequence
 }
+
+// Place is the row's file and line, for messages.
+func (e *Example) Place() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 
 // PromptsKept is the number of examples whose prompt a Set keeps as text.
 const PromptsKept = 100
@@ -56,11 +60,13 @@ type Set struct {
 type Encoder interface {
 	Encode(text string, addSpecial bool) (tokenizer.Encoding, error)
 	EOS() (tokenizer.Special, bool)
+	AppendsEOS() bool // Encode with addSpecial puts EOS behind the text
 }
 
 // Renderer is the chat template.
 type Renderer interface {
 	Render(messages []chat.Message, addGenerationPrompt bool) (string, error)
+	Source() string
 }
 
 // Reader reads rows with the tokenizer and the chat template of a model folder.
@@ -90,7 +96,7 @@ func Open(dir string) (*Reader, error) {
 // VocabSize is one more than the largest id.
 func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
-// Load reads a file of rows.
+// Load reads a file of rows; see the function of the same name.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
 	return Load(path, form, r.tokenizer, r.template, o, progress)
 }

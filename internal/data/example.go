@@ -2,6 +2,7 @@ package data
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,7 +23,8 @@ type made struct {
 	example   Example
 	prompt    string     // what Set.Prompts shows of it
 	drop      dropReason // not kept: why
-	border    int        // sequences whose border fell inside a token
+	border    bool       // the prompt's ids change when a completion follows
+	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
 }
@@ -41,18 +43,22 @@ func (m *maker) make(line []byte) (out made, err error) {
 	if n := len(c.prompt.messages); n > 0 {
 		out.prompt = c.prompt.messages[n-1].Text()
 	}
+	if err := m.checkRoles(r); err != nil {
+		return out, err
+	}
 	for i, completion := range c.completions {
-		if !completion.isChat() && completion.text == "" {
+		if completion.empty() {
 			out.drop = emptySide(i)
 			return out, nil
 		}
-		s, inside, err := m.sequence(c, completion)
+		if _, ok := m.encoder.EOS(); !ok && !completion.isChat() {
+			out.noEOS = true
+		}
+		s, border, err := m.sequence(c, completion)
 		if err != nil {
 			return out, err
 		}
-		if inside {
-			out.border++
-		}
+		out.border = out.border || border
 		out.longest = max(out.longest, len(s.IDs))
 		out.example.Sequences = append(out.example.Sequences, s)
 	}
@@ -91,8 +97,30 @@ func emptySide(i int) dropReason {
 	return dropEmptyChosen
 }
 
-// sequence encodes prompt and completion as one text. inside says that the border between them fell inside a token.
-func (m *maker) sequence(c conversation, completion cell) (s Sequence, inside bool, err error) {
+// roles are those that every chat template is taken to know.
+var roles = []string{"system", "developer", "user", "assistant", "tool"}
+
+// checkRoles refuses a role that is none of roles and that the chat template does not speak of: many templates write any
+// role down, and a slip such as "assitant" would train a model to answer as someone else.
+func (m *maker) checkRoles(r row) error {
+	if m.template == nil {
+		return nil // messages will be refused
+	}
+	for _, name := range columns {
+		for i, message := range r.cells[name].messages {
+			role := message.Role
+			if slices.Contains(roles, role) || strings.Contains(m.template.Source(), `'`+role+`'`) || strings.Contains(m.template.Source(), `"`+role+`"`) {
+				continue
+			}
+			return fmt.Errorf("%s: message %d: role: %q is not known to the chat template; want %s", name, i+1, short(role), strings.Join(roles, ", "))
+		}
+	}
+	return nil
+}
+
+// sequence encodes prompt and completion as one text. border says that the prompt's ids change when the completion
+// follows: the first token that ends after the border is the first that is scored.
+func (m *maker) sequence(c conversation, completion cell) (s Sequence, border bool, err error) {
 	prompt, whole := c.prompt.text, c.prompt.text+completion.text
 	isChat := completion.isChat()
 	if isChat {
@@ -121,10 +149,10 @@ func (m *maker) sequence(c conversation, completion cell) (s Sequence, inside bo
 		if s.First < 0 {
 			s.First = len(e.IDs)
 		}
-		inside = true
+		border = true
 	}
 	s.First = max(s.First, 1)
-	return s, inside, nil
+	return s, border, nil
 }
 
 // render gives the prompt's text and that of the whole conversation, which begins with it.
@@ -152,17 +180,14 @@ func (m *maker) render(prompt, completion []chat.Message) (string, string, error
 	return head, whole, nil
 }
 
-// encode leaves out an end-of-text id that the tokenizer itself appends: the text has its own.
+// encode leaves out an end-of-text id that the tokenizer itself appends: a whole text has its own, a prompt none.
 func (m *maker) encode(text string, addSpecial bool) (tokenizer.Encoding, error) {
 	e, err := m.encoder.Encode(text, addSpecial)
-	if err != nil {
-		return e, err
-	}
-	eos, ok := m.encoder.EOS()
-	if n := len(e.IDs) - 1; addSpecial && ok && n >= 0 && e.IDs[n] == eos.ID && e.Offsets[n] == (tokenizer.Offset{}) && text != "" {
+	if err == nil && addSpecial && m.encoder.AppendsEOS() {
+		n := len(e.IDs) - 1
 		e.IDs, e.Offsets = e.IDs[:n], e.Offsets[:n]
 	}
-	return e, nil
+	return e, err
 }
 
 // truncate cuts a sequence to max_length ids from the end or the start.

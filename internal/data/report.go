@@ -18,8 +18,8 @@ const (
 	dropReasons
 )
 
-// dropTexts say each reason in words, and what to look at.
-var dropTexts = [dropReasons]struct{ what, setting string }{
+// dropTexts say each reason in words, and where to look.
+var dropTexts = [dropReasons]struct{ what, lookAt string }{
 	dropIdentical:          {"chosen and rejected are the same", "the data"},
 	dropIdenticalTruncated: {"chosen and rejected are the same after truncation", "max_length and truncation_mode"},
 	dropEmptyChosen:        {"the completion to learn is empty", "the data"},
@@ -63,15 +63,15 @@ func (t *tally) String() string {
 type Report struct {
 	Rows      int    // that are not blank
 	Kept      int    // examples
-	Truncated [2]int // sequences that were cut: chosen or only ones, rejected
+	Truncated [2]int // sequences of examples that were cut: chosen or only ones, rejected
 	Longest   int    // tokens of the longest sequence, before truncation
-	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended
+	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
-	dropped    [dropReasons]tally
-	borders    tally
-	skipped    tally
-	skipErrors []string
-	maxLength  int
+	dropped   [dropReasons]tally
+	borders   tally // rows whose prompt's ids change when a completion follows
+	skipped   tally
+	firstBad  error // of the first row of skipped
+	maxLength int
 }
 
 // Dropped is the number of rows that were left out though they could be read.
@@ -86,22 +86,42 @@ func (r *Report) Dropped() int {
 // Skipped is the number of bad rows that on_bad_row: skip left out.
 func (r *Report) Skipped() int { return r.skipped.n }
 
-// Lines say in plain words what is worth knowing.
-func (r *Report) Lines() []string {
+// leftOut says why rows are not among the examples.
+func (r *Report) leftOut() []string {
 	var s []string
 	for why, t := range r.dropped {
 		if t.n > 0 {
 			s = append(s, fmt.Sprintf("dropped because %s: %s", dropTexts[why].what, &t))
 		}
 	}
+	if r.skipped.n > 0 {
+		s = append(s, fmt.Sprintf("bad rows skipped: %s, the first because of: %v", &r.skipped, r.firstBad))
+	}
+	return s
+}
+
+// lookAt is where to look for what leaves most rows out.
+func (r *Report) lookAt() string {
+	most := kept
+	for why := range r.dropped {
+		if r.dropped[why].n > r.dropped[most].n {
+			most = dropReason(why)
+		}
+	}
+	if r.dropped[most].n > r.skipped.n {
+		return dropTexts[most].lookAt
+	}
+	return "the bad rows"
+}
+
+// Lines say in plain words what is worth knowing.
+func (r *Report) Lines() []string {
+	s := r.leftOut()
 	if n := r.Truncated[0] + r.Truncated[1]; n > 0 {
 		s = append(s, fmt.Sprintf("truncated to max_length %d: %d chosen, %d rejected; the longest sequence has %d tokens", r.maxLength, r.Truncated[0], r.Truncated[1], r.Longest))
 	}
 	if r.borders.n > 0 {
-		s = append(s, fmt.Sprintf("prompt and completion share a token, which is scored: %s", &r.borders))
-	}
-	if r.skipped.n > 0 {
-		s = append(s, fmt.Sprintf("bad rows skipped: %s; the first: %s", &r.skipped, r.skipErrors[0]))
+		s = append(s, fmt.Sprintf("the prompt ends in other tokens when a completion follows it, a token across the border is scored: %s", &r.borders))
 	}
 	return s
 }
@@ -110,17 +130,7 @@ func (r *Report) Lines() []string {
 func (r *Report) Warnings() []string {
 	var s []string
 	if n := r.Dropped() + r.Skipped(); 5*n > r.Rows {
-		most := 0
-		for why := range r.dropped {
-			if r.dropped[why].n > r.dropped[most].n {
-				most = why
-			}
-		}
-		look := "the rows named above"
-		if r.dropped[most].n > r.skipped.n {
-			look = dropTexts[most].setting
-		}
-		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, look))
+		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, r.lookAt()))
 	}
 	if r.NoEOS {
 		s = append(s, "the tokenizer has no end-of-text token: completions end without one, and the model does not learn to stop")

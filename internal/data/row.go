@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"dpotrain/internal/chat"
@@ -14,6 +17,15 @@ import (
 
 // columns are those that rows are made of; a row may have others, which are left alone.
 var columns = []string{"prompt", "chosen", "rejected", "completion", "text"}
+
+// refused are columns of other trainers that change the text a model sees. A row that uses one is an error: to leave the
+// column alone would train on something else.
+var refused = map[string]string{
+	"tools":                "not read; put them into a system message and take the column out",
+	"chat_template_kwargs": "not read; write what they change into the chat template and take the column out",
+	"image":                "only text is read; take such rows out",
+	"images":               "only text is read; take such rows out",
+}
 
 // cell is a column's value: text or messages.
 type cell struct {
@@ -23,53 +35,93 @@ type cell struct {
 
 func (c cell) isChat() bool { return c.messages != nil }
 
+// empty says that there is nothing to score.
+func (c cell) empty() bool {
+	return c.text == "" && !slices.ContainsFunc(c.messages, func(m chat.Message) bool { return !m.Empty() })
+}
+
 // row is the columns of a line.
-type row map[string]cell
+type row struct {
+	cells map[string]cell
+	names []string // of all columns, in order
+}
 
 // parseRow reads a line.
 func parseRow(line []byte) (row, error) {
+	r := row{cells: map[string]cell{}}
 	if !utf8.Valid(line) {
-		return nil, errors.New("invalid UTF-8; save the file as UTF-8")
+		return r, errors.New("invalid UTF-8; save the file as UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not a JSON object; one object a line is wanted")
+		if line[0] == '[' {
+			return r, errors.New("a JSON list; want one object a line, which jq -c '.[]' makes of a list of them")
+		}
+		return r, errors.New("not a JSON object; want one object a line")
 	}
-	r := row{}
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
-			return nil, syntaxError(err)
+			return r, syntaxError(err)
 		}
 		name := t.(string) // an object's keys are strings
 		var raw json.RawMessage
 		if err := d.Decode(&raw); err != nil {
-			return nil, syntaxError(err)
+			return r, syntaxError(err)
 		}
-		if !slices.Contains(columns, name) {
-			continue
-		}
-		if _, twice := r[name]; twice {
-			return nil, fmt.Errorf("%s: stands twice in the row", name)
-		}
-		if r[name], err = parseCell(raw); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if err := r.add(name, raw); err != nil {
+			return r, fmt.Errorf("%s: %w", short(name), err)
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return nil, syntaxError(err)
+		return r, syntaxError(err)
 	}
 	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
-		return nil, fmt.Errorf("more after the object: %.20q; one object a line is wanted", rest)
+		return r, fmt.Errorf("more after the object: %q; want one object a line", short(string(rest)))
 	}
 	return r, nil
 }
 
+// add takes in a column.
+func (r *row) add(name string, raw json.RawMessage) (err error) {
+	if _, twice := r.cells[name]; twice {
+		return errors.New("stands twice in the row")
+	}
+	r.names = append(r.names, name)
+	if advice, no := refused[name]; no && !slices.Contains([]string{"null", "[]", "{}", `""`}, string(raw)) {
+		return errors.New(advice)
+	}
+	if slices.Contains(columns, name) {
+		r.cells[name], err = parseCell(raw)
+	}
+	return err
+}
+
 func syntaxError(err error) error {
-	return fmt.Errorf("not JSON: %s; one whole object a line is wanted", strings.TrimPrefix(err.Error(), "json: "))
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errors.New("not JSON: the object does not end on this line; want one whole object a line")
+	}
+	return fmt.Errorf("not JSON: %s; want one whole object a line", strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// short cuts what is quoted from a file down to what a message has room for.
+func short(s string) string {
+	const limit = 40
+	if len(s) <= limit {
+		return s
+	}
+	n := limit
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
 }
 
 func parseCell(raw json.RawMessage) (c cell, err error) {
+	// Half of a character escaped as two: encoding/json would put another in its place without a word.
+	if at := loneSurrogate(raw); at >= 0 {
+		return c, fmt.Errorf("%s is half of a character; it was cut in two where the file was made", raw[at:at+6])
+	}
 	switch raw[0] {
 	case '"':
 		return c, json.Unmarshal(raw, &c.text)
@@ -77,7 +129,38 @@ func parseCell(raw json.RawMessage) (c cell, err error) {
 		c.messages, err = chat.ParseMessages(raw)
 		return c, err
 	}
-	return c, fmt.Errorf("%.20s: want text or a list of messages", raw)
+	return c, fmt.Errorf("%s: want text or a list of messages", short(string(raw)))
+}
+
+// loneSurrogate finds a \u escape of one half of a surrogate pair without the other in valid JSON; -1 if there is none.
+func loneSurrogate(raw []byte) int {
+	unit := func(i int) (u rune, ok bool) { // what the \u escape at i stands for
+		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
+			return 0, false
+		}
+		n, err := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		return rune(n), err == nil
+	}
+	for i := 0; ; {
+		next := bytes.IndexByte(raw[i:], '\\')
+		if next < 0 {
+			return -1
+		}
+		i += next
+		u, ok := unit(i)
+		switch {
+		case !ok:
+			i += len(`\n`)
+		case !utf16.IsSurrogate(u):
+			i += len(`\u0000`)
+		default:
+			other, _ := unit(i + len(`\u0000`))
+			if utf16.DecodeRune(u, other) == utf8.RuneError {
+				return i
+			}
+			i += 2 * len(`\u0000`)
+		}
+	}
 }
 
 // conversation is a prompt and the completions that follow it, all text or all messages.
@@ -98,26 +181,29 @@ func (r row) conversation(form Form) (conversation, error) {
 	case r.has("chosen"):
 		names = []string{"chosen"}
 	case r.has("text"):
-		c := r["text"]
-		if c.isChat() {
+		c := r.cells["text"]
+		switch {
+		case c.isChat():
 			return conversation{}, errors.New("text: a list of messages; want text, or the columns prompt and completion")
+		case r.has("prompt"):
+			return conversation{}, errors.New("prompt and text in one row; want prompt and completion, or text alone, which is scored as a whole")
 		}
 		return conversation{completions: []cell{c}, unprompted: true}, nil
 	default:
-		return conversation{}, errors.New("no column completion, chosen or text; a row for loss sft has prompt and completion, prompt and chosen, or text")
+		return conversation{}, fmt.Errorf("no column completion, chosen or text%s; a row of a loss without pairs has prompt and completion, prompt and chosen, or text", r.others())
 	}
 	var c conversation
 	for _, n := range names {
 		if !r.has(n) {
-			return c, fmt.Errorf("%s: missing; a pair has prompt, chosen and rejected", n)
+			return c, fmt.Errorf("%s: missing%s; a pair has prompt, chosen and rejected", n, r.others())
 		}
-		c.completions = append(c.completions, r[n])
+		c.completions = append(c.completions, r.cells[n])
 	}
 	if r.has("prompt") {
-		c.prompt = r["prompt"]
+		c.prompt = r.cells["prompt"]
 	} else if form == Pairs || r.has("rejected") && names[0] == "chosen" {
 		if form == Completions {
-			c.completions = append(c.completions, r["rejected"])
+			c.completions = append(c.completions, r.cells["rejected"])
 		}
 		if err := sameKind(c.completions); err != nil {
 			return c, err
@@ -131,7 +217,23 @@ func (r row) conversation(form Form) (conversation, error) {
 	return c, sameKind(append([]cell{c.prompt}, c.completions...))
 }
 
-func (r row) has(name string) bool { _, ok := r[name]; return ok }
+func (r row) has(name string) bool { _, ok := r.cells[name]; return ok }
+
+// others says in brackets which columns there are, where one is missing.
+func (r row) others() string {
+	const limit = 8
+	var names []string
+	for _, n := range r.names[:min(len(r.names), limit)] {
+		names = append(names, short(n))
+	}
+	if len(r.names) > limit {
+		names = append(names, "...")
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (there are %s)", strings.Join(names, ", "))
+}
 
 func sameKind(cells []cell) error {
 	for _, c := range cells[1:] {

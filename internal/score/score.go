@@ -184,7 +184,7 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 			k := refcache.KeyOf(s.IDs, s.First)
 			if f.missing[k] {
 				if err := f.writer.Append(k, perSequence[n]); err != nil {
-					return done, tokens, fmt.Errorf("line %d: %w", e.Line, err)
+					return done, tokens, fmt.Errorf("%s: %w", e.Place(), err)
 				}
 				delete(f.missing, k)
 				done++
@@ -206,7 +206,7 @@ func Sums(c *refcache.Cache, examples []data.Example) ([]Logps, error) {
 				return nil, err
 			}
 			if !ok || len(l) != len(s.IDs)-s.First {
-				return nil, fmt.Errorf("%s: no log-probs for line %d; run \"dpotrain precompute-ref\" again", c.Path(), e.Line)
+				return nil, fmt.Errorf("%s: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", e.Place(), c.Path())
 			}
 			for _, v := range l {
 				sums[i][j] += float64(v)

@@ -154,6 +154,12 @@ func (t *Tokenizer) BOS() (Special, bool) { return t.bos.value() }
 // EOS is the token that ends a sequence, if the tokenizer names one.
 func (t *Tokenizer) EOS() (Special, bool) { return t.eos.value() }
 
+// AppendsEOS says that Encode with addSpecial puts the EOS token behind the text.
+func (t *Tokenizer) AppendsEOS() bool {
+	n := len(t.post.suffix)
+	return n > 0 && t.eos != nil && t.post.suffix[n-1] == t.eos.ID
+}
+
 // Pad is the token that fills up short sequences, if the tokenizer names one and has it.
 func (t *Tokenizer) Pad() (Special, bool) { return t.pad.value() }
 

@@ -376,6 +376,9 @@ func TestAround(t *testing.T) {
 			tok := f.load(t)
 			checkEncode(t, tok, true, []encodeCase{{"b", c.want, nil}})
 			checkEncode(t, tok, false, []encodeCase{{"b", []int32{261}, nil}})
+			if got, want := tok.AppendsEOS(), c.want[len(c.want)-1] == 2; got != want {
+				t.Errorf("AppendsEOS %v, want %v", got, want)
+			}
 		})
 	}
 }

@@ -59,9 +59,6 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	}
 	defer in.Close()
 	in.logData(req.Log, o)
-	if len(in.Train.Examples) == 0 {
-		return fmt.Errorf("%s: no row is left to evaluate", o.Data)
-	}
 	var refs []score.Logps
 	if l.Needs().Reference {
 		ref, err := in.referenceOf(req, e.Ref)

@@ -20,8 +20,7 @@ type stepper struct {
 	dev    compute.Device
 	graph  *model.Graph
 	loss   loss.Loss
-	path   string // of the file the examples come from, for messages
-	budget int    // rows of a micro-batch
+	budget int // rows of a micro-batch
 	prove  bool
 
 	packer   data.Packer
@@ -103,12 +102,12 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 			policy, ref float64
 		}{{"chosen", s.in.ChosenLogps[i], s.in.RefChosenLogps[i]}, {"rejected", s.in.RejectedLogps[i], s.in.RefRejectedLogps[i]}} {
 			if side.policy != side.ref {
-				return fmt.Errorf("%s:%d: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
-					"move the cache file away and run \"dpotrain precompute-ref\" again", s.path, e.Line, side.name, side.policy, side.ref)
+				return fmt.Errorf("%s: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
+					"move the cache file away and run \"dpotrain precompute-ref\" again", e.Place(), side.name, side.policy, side.ref)
 			}
 		}
 		if closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
-			return fmt.Errorf("%s:%d: the loss before the first step is %v, want %v; please report this", s.path, e.Line, s.res.Losses[i], want)
+			return fmt.Errorf("%s: the loss before the first step is %v, want %v; please report this", e.Place(), s.res.Losses[i], want)
 		}
 	}
 	return nil
@@ -118,7 +117,7 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 var errNonFinite = errors.New("not finite")
 
 func (s *stepper) nonFinite(what string, e *data.Example) error {
-	return fmt.Errorf("%s:%d: the %s of this example is %w; the step was not applied; look at the line, or try a smaller learning_rate", s.path, e.Line, what, errNonFinite)
+	return fmt.Errorf("%s: the %s of this example is %w; the step was not applied; look at the line, or try a smaller learning_rate", e.Place(), what, errNonFinite)
 }
 
 // blame finds the first example whose own gradient is not finite.

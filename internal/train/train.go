@@ -109,9 +109,6 @@ func Run(ctx context.Context, req Request) error {
 		return err
 	}
 	defer r.in.Close()
-	if len(r.in.Train.Examples) == 0 {
-		return fmt.Errorf("%s: no row is left to train on", r.o.Data)
-	}
 	sets := r.in.sets()
 	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
 	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
@@ -302,7 +299,7 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 // build makes graphs and optimizer.
 func (r *runner) build() (err error) {
 	s := &r.stepper
-	s.policy, s.dev, s.loss, s.path, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.Data, r.o.MicroBatchTokens
+	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
 	rows := largestMicroBatch(r.in.Train.Examples, s.budget)
 	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Rows: rows}); err != nil {
 		return err

@@ -1,0 +1,347 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// write makes a file of the test's own and returns its path.
+func write(t testing.TB, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pairs.jsonl")
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// row is a good one that is told from others by its number.
+func numbered(n int) string {
+	return fmt.Sprintf(`{"prompt":"p%d","chosen":"c","rejected":"r"}`, n)
+}
+
+// loadPairs reads a file with the tokenizer whole and no chat template.
+func loadPairs(path string, o Options) (*Set, error) { return Load(path, Pairs, whole, nil, o, nil) }
+
+// placed shows the line and the chosen side of every example.
+func placed(s *Set) []string {
+	var all []string
+	for _, e := range s.Examples {
+		all = append(all, fmt.Sprintf("%d %s", e.Line, whole.show(e.Sequences[0])))
+	}
+	return all
+}
+
+// TestLoadLines says what a line is.
+func TestLoadLines(t *testing.T) {
+	two := []string{"1 ^p1|c$", "2 ^p2|c$"}
+	for _, c := range []struct {
+		name, content string
+		want          []string
+	}{
+		{"lines", numbered(1) + "\n" + numbered(2) + "\n", two},
+		{"no end of the last line", numbered(1) + "\n" + numbered(2), two},
+		{"CRLF", numbered(1) + "\r\n" + numbered(2) + "\r\n", two},
+		{"byte order mark", "\ufeff" + numbered(1) + "\n" + numbered(2) + "\n", two},
+		{"two files in one, each with its mark", "\ufeff" + numbered(1) + "\n\ufeff" + numbered(2) + "\n", two},
+		{"blanks around", "  " + numbered(1) + "\t\n " + numbered(2) + "  \n", two},
+		{"blank lines count as lines", "\n" + numbered(1) + "\n \t\n\r\n" + numbered(2) + "\n\n\n", []string{"2 ^p1|c$", "5 ^p2|c$"}},
+		{"columns in any order, spaces anywhere", "{ \"rejected\" : \"r\" ,\t\"chosen\":\"c\", \"prompt\":\"p1\" }\n", []string{"1 ^p1|c$"}},
+	} {
+		path := write(t, c.content)
+		set, err := loadPairs(path, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got := placed(set); !slices.Equal(got, c.want) || set.Report.Rows != len(c.want) || set.Report.Kept != len(c.want) {
+			t.Errorf("%s: %q, report %+v; want %q", c.name, got, set.Report, c.want)
+		}
+		if len(set.Report.Lines()) > 0 || len(set.Report.Warnings()) > 0 {
+			t.Errorf("%s: it says %q, warns %q", c.name, set.Report.Lines(), set.Report.Warnings())
+		}
+		if got, want := set.Examples[0].Place(), fmt.Sprintf("%s:%d", path, set.Examples[0].Line); got != want {
+			t.Errorf("%s: the first example is at %s, want %s", c.name, got, want)
+		}
+	}
+}
+
+// TestLoadManyLines reads several batches of lines, and lines longer than the reader's buffer, in order.
+func TestLoadManyLines(t *testing.T) {
+	const n = 3*batchLines + 7
+	var content strings.Builder
+	long := map[int]bool{1: true, batchLines: true, n: true}
+	for i := 1; i <= n; i++ {
+		pad := ""
+		if long[i] {
+			pad = strings.Repeat("x", 3<<20/2)
+		}
+		fmt.Fprintf(&content, `{"pad":"%s","prompt":"p%d","chosen":"c","rejected":"r"}`+"\n", pad, i)
+	}
+	path := write(t, content.String())
+	var seen []int64
+	set, err := Load(path, Pairs, whole, nil, Options{}, func(done, total int64) {
+		if total != int64(content.Len()) {
+			t.Errorf("%d bytes in all, want %d", total, content.Len())
+		}
+		seen = append(seen, done)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range set.Examples {
+		if want := fmt.Sprintf("^p%d|c$", i+1); e.Line != i+1 || whole.show(e.Sequences[0]) != want {
+			t.Fatalf("example %d is line %d, %s; want line %d, %s", i, e.Line, whole.show(e.Sequences[0]), i+1, want)
+		}
+	}
+	if len(set.Examples) != n || len(seen) != 4 || !slices.IsSorted(seen) || seen[3] != int64(content.Len()) {
+		t.Errorf("%d examples, progress %v; want %d, four times, %d at last", len(set.Examples), seen, n, content.Len())
+	}
+	again, err := loadPairs(path, Options{})
+	if err != nil || !reflect.DeepEqual(again, set) {
+		t.Errorf("a second reading differs, error %v", err)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if again, err = loadPairs(path, Options{}); err != nil || !reflect.DeepEqual(again, set) {
+		t.Errorf("a reading on one core differs, error %v", err)
+	}
+}
+
+func TestReadLine(t *testing.T) {
+	in := bufio.NewReaderSize(strings.NewReader("12345678901234567890\n1234567890123456789012\n"), 16)
+	if line, err := readLine(in, 21); err != nil || string(line) != "12345678901234567890\n" {
+		t.Errorf("21 bytes with the line's end: %q, error %v", line, err)
+	}
+	if _, err := readLine(in, 21); text(err) != "the line has more than 21 bytes; want one row a line" {
+		t.Errorf("23 bytes: error %v", err)
+	}
+}
+
+// TestLoadErrors are the errors of whole files, word for word; PATH stands for the file.
+func TestLoadErrors(t *testing.T) {
+	for _, c := range []struct{ name, content, want string }{
+		{"empty", "", "PATH: no rows; want one JSON object a line"},
+		{"blank lines", " \n\n\t\r\n", "PATH: no rows; want one JSON object a line"},
+		{"a mark alone", "\ufeff", "PATH: no rows; want one JSON object a line"},
+		{"not JSON", "hello\n", "PATH:1: not a JSON object; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them\n" +
+			"PATH:2: more after the object: \",\"; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"an object over several lines", "{\n\"chosen\":\"c\"\n}\n", "PATH:1: not JSON: the object does not end on this line; want one whole object a line\n" +
+			"PATH:2: not a JSON object; want one object a line\nPATH:3: not a JSON object; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"the last line is cut off", numbered(1) + "\n" + numbered(2)[:20], "PATH:2: not JSON: the object does not end on this line; want one whole object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"blank lines before a bad one", "\n\n" + numbered(1) + "\n\n{\"chosen\":\"c\"}", "PATH:5: rejected: missing (there are chosen); a pair has prompt, chosen and rejected\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"many bad rows", strings.Repeat("x\n", 12), strings.TrimSuffix(func() (s string) {
+			for i := 1; i <= 10; i++ {
+				s += fmt.Sprintf("PATH:%d: not a JSON object; want one object a line\n", i)
+			}
+			return s
+		}(), "\n") + "\nand 2 more\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"gzip", "\x1f\x8b\x08\x00", "PATH: compressed with gzip; unpack it first (gunzip)"},
+		{"zstd", "\x28\xb5\x2f\xfd", "PATH: compressed with zstd; unpack it first (unzstd)"},
+		{"zip", "PK\x03\x04", "PATH: a zip archive; unpack it first (unzip)"},
+		{"parquet", "PAR1\x15", "PATH: a parquet file; export it to JSONL, in Python with datasets.load_dataset(...).to_json"},
+		{"UTF-16", "\xff\xfe{\x00", "PATH: UTF-16; save it as UTF-8"},
+		{"Latin-1", "{\"prompt\":\"caf\xe9\"}", "PATH:1: invalid UTF-8; save the file as UTF-8\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"nothing is left", `{"prompt":"p","chosen":"c","rejected":"c"}` + "\n" + `{"prompt":"p","chosen":"c","rejected":""}` + "\n" + `{"prompt":"p","chosen":"d","rejected":""}`,
+			"PATH: no row is left: dropped because chosen and rejected are the same: 1 (line 1); dropped because rejected is empty: 2 (lines 2, 3); look at the data"},
+	} {
+		path := write(t, c.content)
+		set, err := loadPairs(path, Options{OnBadRow: "error"})
+		if got := strings.ReplaceAll(text(err), path, "PATH"); got != c.want || set != nil {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLoadNoFile(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "pairs.jsonl")
+	_, err := loadPairs(missing, Options{})
+	if want := missing + ": file does not exist; want a JSONL file, one JSON object a line"; text(err) != want || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v, want %s", err, want)
+	}
+	if _, err := loadPairs(dir, Options{}); text(err) != dir+": a folder; want a JSONL file" {
+		t.Errorf("folder: %v", err)
+	}
+}
+
+// TestLoadBrokenReader fails in the middle of the first line and after the second: what was read until then is not taken
+// for the file.
+func TestLoadBrokenReader(t *testing.T) {
+	for _, c := range []struct {
+		in   io.Reader
+		want string
+	}{
+		{iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(numbered(1)))), "pairs.jsonl:1: timeout"}, // once, at the second byte
+		{io.MultiReader(strings.NewReader(numbered(1)+"\n"+numbered(2)+"\n"), iotest.ErrReader(io.ErrClosedPipe)), "pairs.jsonl:3: io: read/write on closed pipe"},
+	} {
+		if _, err := load(c.in, "pairs.jsonl", &maker{encoder: whole}, func(int64) {}); text(err) != c.want {
+			t.Errorf("error %v, want %s", err, c.want)
+		}
+	}
+}
+
+// TestLoadChangingFile changes the file while it is read, after the first lines were.
+func TestLoadChangingFile(t *testing.T) {
+	content := strings.Repeat(numbered(1)+"\n", batchLines+1)
+	for _, c := range []struct {
+		name   string
+		change func(path string) error
+		want   string // PATH is the file, SIZE its size before
+	}{
+		{"nothing", func(string) error { return nil }, ""},
+		{"reading it", func(path string) error { _, err := os.ReadFile(path); return err }, ""},
+		{"lines are added", func(path string) error {
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err == nil {
+				_, err = f.WriteString("123456")
+				err = errors.Join(err, f.Close())
+			}
+			return err
+		}, fmt.Sprintf("PATH: changed while it was read (SIZE bytes before, %d after); start again when it is written", len(content)+6)},
+		{"it is cut inside a line, which looks like a bad row", func(path string) error { return os.Truncate(path, int64(len(content)-9)) },
+			fmt.Sprintf("PATH: changed while it was read (SIZE bytes before, %d after); start again when it is written", len(content)-9)},
+		{"it is written again, as long as before", func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte(strings.ReplaceAll(content, "p1", "p2")), 0o644), os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
+		}, "PATH: changed while it was read (SIZE bytes before, SIZE after); start again when it is written"},
+		{"another takes its place: the one that was opened is whole", func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", []byte(numbered(7)), 0o644), os.Rename(path+".new", path))
+		}, ""},
+	} {
+		path := write(t, content)
+		calls := 0
+		set, err := Load(path, Pairs, whole, nil, Options{OnBadRow: "error"}, func(int64, int64) {
+			if calls++; calls == 1 {
+				if err := c.change(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		got := strings.NewReplacer(path, "PATH", fmt.Sprint(len(content))+" bytes", "SIZE bytes", fmt.Sprint(len(content))+" after", "SIZE after").Replace(text(err))
+		if got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+		if c.want == "" && (set == nil || len(set.Examples) != batchLines+1) {
+			t.Errorf("%s: got %v", c.name, set)
+		}
+	}
+}
+
+// TestLoadPipe reads what has no size: <(zcat pairs.jsonl.gz) in a shell.
+func TestLoadPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	path := fmt.Sprintf("/dev/fd/%d", r.Fd())
+	if _, err := os.Stat(path); err != nil {
+		w.Close()
+		t.Skip(err)
+	}
+	go func() {
+		defer w.Close()
+		for i := range 2 * batchLines {
+			fmt.Fprintln(w, numbered(i))
+		}
+	}()
+	set, err := loadPairs(path, Options{})
+	if err != nil || len(set.Examples) != 2*batchLines {
+		t.Errorf("error %v, set %v", err, set)
+	}
+}
+
+// TestReport reads ten rows of every kind: the reasons, their first lines and the warning.
+func TestReport(t *testing.T) {
+	good, same, empty := numbered(1), `{"prompt":"p","chosen":"c","rejected":"c"}`, `{"prompt":"p","chosen":"","rejected":"c"}`
+	long, longSame := `{"prompt":"0123456789","chosen":"c","rejected":"r"}`, `{"prompt":"01234","chosen":"abcdef","rejected":"abcdeg"}`
+	cut := `{"prompt":"01","chosen":"abcdefgh","rejected":"r"}`
+	bad, across := `{"prompt":1}`, `{"prompt":"ab","chosen":"cd","rejected":"e"}`
+	for _, c := range []struct {
+		name     string
+		rows     []string
+		options  Options
+		lines    []string
+		warnings []string
+	}{
+		{"all are good", slices.Repeat([]string{good}, 10), Options{}, nil, nil},
+		{"one reason, and no warning at 20 %", slices.Concat(slices.Repeat([]string{good}, 8), []string{same, same}), Options{},
+			[]string{"dropped because chosen and rejected are the same: 2 (lines 9, 10)"}, nil},
+		{"more than 20 %", slices.Concat([]string{same}, slices.Repeat([]string{good}, 7), []string{empty, empty}), Options{},
+			[]string{"dropped because chosen and rejected are the same: 1 (line 1)", "dropped because the completion to learn is empty: 2 (lines 9, 10)"},
+			[]string{"3 of 10 rows (30 %) are left out; look at the data"}},
+		{"max_length leaves nothing", slices.Concat([]string{good}, slices.Repeat([]string{long}, 7), []string{same}, []string{good}), Options{MaxLength: 9, TruncationMode: "keep_start"},
+			[]string{"dropped because chosen and rejected are the same: 1 (line 9)",
+				"dropped because nothing of a completion is left after truncation: 7 (lines 2, 3, 4, 5, 6 ...)"},
+			[]string{"8 of 10 rows (80 %) are left out; look at max_length and truncation_mode"}},
+		{"max_length takes what differs", slices.Concat([]string{good}, slices.Repeat([]string{longSame}, 2), []string{cut, cut}), Options{MaxLength: 9, TruncationMode: "keep_start"},
+			[]string{"dropped because chosen and rejected are the same after truncation: 2 (lines 2, 3)",
+				"truncated to max_length 9: 2 chosen, 0 rejected; the longest sequence has 12 tokens"},
+			[]string{"2 of 5 rows (40 %) are left out; look at max_length and truncation_mode"}},
+		{"bad rows", []string{bad, good, bad, same, good}, Options{OnBadRow: "skip"},
+			[]string{"dropped because chosen and rejected are the same: 1 (line 4)", "bad rows skipped: 2 (lines 1, 3), the first because of: prompt: 1: want text or a list of messages"},
+			[]string{"3 of 5 rows (60 %) are left out; look at the bad rows"}},
+		{"a token across the border", []string{across, good, across}, Options{},
+			[]string{"the prompt ends in other tokens when a completion follows it, a token across the border is scored: 2 (lines 1, 3)"}, nil},
+	} {
+		enc := letters{pieces: []string{"bc"}, bos: true, eos: true}
+		set, err := Load(write(t, strings.Join(c.rows, "\n")), Pairs, enc, nil, c.options, nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		r := &set.Report
+		if got := r.Lines(); !slices.Equal(got, c.lines) {
+			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, c.lines)
+		}
+		if got := r.Warnings(); !slices.Equal(got, c.warnings) {
+			t.Errorf("%s: warnings\ngot  %q\nwant %q", c.name, got, c.warnings)
+		}
+		if r.Rows != len(c.rows) || r.Kept != len(set.Examples) || r.Rows != r.Kept+r.Dropped()+r.Skipped() {
+			t.Errorf("%s: %d rows of %d, %d kept of %d, %d dropped, %d skipped", c.name, r.Rows, len(c.rows), r.Kept, len(set.Examples), r.Dropped(), r.Skipped())
+		}
+	}
+
+	_, err := loadPairs(write(t, bad+"\n"+bad), Options{OnBadRow: "skip"})
+	if want := ": no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: prompt: 1: want text or a list of messages; look at the bad rows"; !strings.HasSuffix(text(err), want) {
+		t.Errorf("bad rows alone: %v, want %s", err, want)
+	}
+	noEOS := letters{bos: true}
+	set, err := Load(write(t, good), Pairs, noEOS, nil, Options{}, nil)
+	if err != nil || !set.Report.NoEOS || len(set.Report.Warnings()) != 1 {
+		t.Errorf("no EOS: error %v, warnings %q", err, set.Report.Warnings())
+	}
+	chat := `{"prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}`
+	set, err = Load(write(t, chat), Pairs, noEOS, template(t, plainTemplate), Options{}, nil)
+	if err != nil || set.Report.NoEOS || len(set.Report.Warnings()) != 0 {
+		t.Errorf("no EOS, but the template ends what it writes: error %v, warnings %q", err, set.Report.Warnings())
+	}
+}
+
+// TestLongTexts are longer than a tokenizer takes at once, or than a line may be.
+func TestLongTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a line of 64 MiB")
+	}
+	path := write(t, numbered(1)+"\n"+`{"prompt":"`+strings.Repeat("x", maxLine)+`","chosen":"c","rejected":"r"}`)
+	_, err := loadPairs(path, Options{OnBadRow: "skip"})
+	if want := path + ":2: the line has more than 67108864 bytes; want one row a line"; text(err) != want {
+		t.Errorf("error %.200v, want %s", err, want)
+	}
+	if bytes.Contains([]byte(text(err)), []byte("xxx")) {
+		t.Error("the error quotes the line")
+	}
+}
