@@ -9,8 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"dpotrain/internal/safetensors"
@@ -594,7 +597,8 @@ func TestWriteFile(t *testing.T) {
 }
 
 func TestLockRun(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "a", "b")
 	release, err := LockRun(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -602,14 +606,115 @@ func TestLockRun(t *testing.T) {
 	if _, err := LockRun(dir); err == nil || !strings.Contains(err.Error(), "another dpotrain is writing here") || !strings.Contains(err.Error(), dir) {
 		t.Errorf("second run: %v", err)
 	}
+	// Nothing was written, so nothing stays.
 	if err := release(); err != nil {
 		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+
+	// A folder that was there stays, and so does one that was made and written into.
+	if err := os.Mkdir(filepath.Join(parent, "a"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Join(parent, "a"), dir} {
+		release, err := LockRun(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir != filepath.Join(parent, "a") {
+			if err := WriteFile(filepath.Join(dir, "dpotrain.yaml"), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
 	}
 	release, err = LockRun(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	release()
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "dpotrain.yaml")); err != nil || string(text) != "x" {
+		t.Errorf("dpotrain.yaml: %q, %v", text, err)
+	}
+}
+
+// TestLockRunTogether has many runs take and leave one folder, which each may take away: never are there two in it.
+func TestLockRunTogether(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	var inside, entered atomic.Int32
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 1000 {
+				release, err := LockRun(dir)
+				if err != nil {
+					if !strings.Contains(err.Error(), "another dpotrain") {
+						t.Error(err)
+					}
+					continue
+				}
+				entered.Add(1)
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d runs in the folder", n)
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				if err := release(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if entered.Load() == 0 {
+		t.Error("no run got in")
+	}
+}
+
+func TestLockRunRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink(filepath.Join(dir, "absent"), dangling); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	for _, path := range []string{file, filepath.Join(file, "run"), dangling} {
+		if _, err := LockRun(path); err == nil || !strings.Contains(err.Error(), "output_dir "+path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestForeign(t *testing.T) {
+	dir := t.TempDir()
+	if err := WriteModel(dir, contents(1, 1).Weights, map[string][]byte{"config.json": nil}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Foreign(dir, []string{"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"})
+	if err != nil || !slices.Equal(got, []string{"tokenizer.json"}) {
+		t.Errorf("%q, %v, want tokenizer.json alone", got, err)
+	}
+	if got, err := Foreign(filepath.Join(dir, "absent"), []string{"config.json"}); err != nil || len(got) > 0 {
+		t.Errorf("without a folder: %q, %v", got, err)
+	}
 }
 
 // FuzzManifest puts any bytes in the place of a manifest: never a panic, and never another step.

@@ -18,7 +18,7 @@
 //	  model.safetensors, config.json ... the final model (WriteModel)
 //	  dpotrain-files.json                version, and the names of the final model's files
 //	  dpotrain.yaml, metrics.jsonl       written by the run itself
-//	  .dpotrain.lock                     held while a run writes here (LockRun)
+//	  .dpotrain.lock                     held while a run writes here (LockRun); empty
 //	  .checkpoint-N.tmp-P                a checkpoint being written or removed, by process P
 //	  .checkpoint-N.old-P                the one that a checkpoint of the same step is about to replace
 //	  .dpotrain-NAME.tmp-P               another file being written

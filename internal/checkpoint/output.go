@@ -190,20 +190,89 @@ func Clear(outputDir string) error {
 	return nil
 }
 
-// LockRun makes the caller the only run that writes into outputDir, which is made if need be, until release. If another process has
-// it, the error says so at once.
-func LockRun(outputDir string) (release func() error, err error) {
-	if err := makeDir(disk{}, outputDir); err != nil {
+// Foreign are those of the names that stand in outputDir and that dpotrain did not write: WriteModel would replace them.
+func Foreign(outputDir string, names []string) ([]string, error) {
+	listed, err := readList(outputDir)
+	if err != nil {
 		return nil, err
 	}
-	lock := flock.New(filepath.Join(outputDir, ".dpotrain.lock"))
-	locked, err := lock.TryLock()
-	if err == nil && !locked {
-		err = errors.New("another dpotrain is writing here; wait for it to end or choose another output_dir")
+	var foreign []string
+	for _, name := range names {
+		_, err := os.Lstat(filepath.Join(outputDir, name))
+		switch {
+		case err == nil && !slices.Contains(listed, name):
+			foreign = append(foreign, name)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
 	}
+	return foreign, nil
+}
+
+const lockName = ".dpotrain.lock"
+
+// LockRun makes the caller the only run that writes into outputDir, which is made if need be, until release. If another process has
+// it, the error says so at once. A run that has written nothing leaves nothing behind: release takes the lock file away with it, and
+// the folders that were made for it.
+func LockRun(outputDir string) (release func() error, err error) {
+	made := missing(outputDir)
+	lock, err := tryLock(outputDir)
 	if err != nil {
-		lock.Close()
 		return nil, fmt.Errorf("output_dir %s: %w", outputDir, err)
 	}
-	return lock.Close, nil
+	return func() error {
+		entries, err := os.ReadDir(outputDir)
+		if err == nil && len(entries) == 1 && entries[0].Name() == lockName {
+			// It does no harm if they stay, as they do on Windows, where an open file cannot be removed, or in a folder that is in use.
+			_ = os.Remove(lock.Path())
+			for _, dir := range made {
+				_ = os.Remove(dir)
+			}
+		}
+		return lock.Close()
+	}, nil
+}
+
+// tryLock makes outputDir and locks it. A lock that another run takes away, with the folder it made, between opening and locking would
+// keep nobody out: then it tries again.
+func tryLock(outputDir string) (*flock.Flock, error) {
+	for range 100 {
+		if err := makeDir(disk{}, outputDir); err != nil {
+			return nil, err
+		}
+		lock := flock.New(filepath.Join(outputDir, lockName))
+		locked, err := lock.TryLock()
+		if locked && stillThere(lock) {
+			return lock, nil
+		}
+		lock.Close()
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		case err == nil && !locked:
+			return nil, errors.New("another dpotrain is writing here; wait for it to end or choose another output_dir")
+		}
+	}
+	return nil, errors.New("the folder cannot be made or vanishes again; choose another output_dir")
+}
+
+// missing are dir and the folders above it that do not exist, innermost first.
+func missing(dir string) []string {
+	var list []string
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return list
+		}
+		list = append(list, dir)
+	}
+}
+
+// stillThere says that the path of a lock leads to the file that is locked.
+func stillThere(lock *flock.Flock) bool {
+	locked, err := lock.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(lock.Path())
+	return err == nil && os.SameFile(locked, there)
 }
