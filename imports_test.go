@@ -50,7 +50,7 @@ var doors = map[string]string{
 	"github.com/spf13/cobra": "cmd/dpotrain",
 
 	"github.com/spf13/viper":             "config",
-	"github.com/spf13/pflag":             "config; cmd/dpotrain",
+	"github.com/spf13/pflag":             "config cmd/dpotrain",
 	"github.com/go-playground/validator": "config",
 	"go.yaml.in/yaml":                    "config",
 

@@ -11,6 +11,7 @@ import (
 
 func newCacheCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cache", Short: "Look at the reference cache"}
+	holdsCommands(cmd)
 	var dir string
 	inspect := &cobra.Command{
 		Use:     "inspect",

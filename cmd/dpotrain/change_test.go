@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,20 +8,6 @@ import (
 
 	"dpotrain/internal/testfiles"
 )
-
-// dpotrain runs a command in this process.
-func dpotrain(t *testing.T, args ...string) (stdout, stderr string) {
-	t.Helper()
-	var out, log bytes.Buffer
-	root := newRootCommand()
-	root.SetArgs(args)
-	root.SetOut(&out)
-	root.SetErr(&log)
-	if err := root.ExecuteContext(context.Background()); err != nil {
-		t.Fatalf("dpotrain %s: %v\n%s", strings.Join(args, " "), err, log.String())
-	}
-	return out.String(), log.String()
-}
 
 // TestChange: with eval_on_start and sample_prompts a run shows what it did to the policy, and so does a run that went on
 // from a checkpoint of it.

@@ -7,16 +7,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/config"
 	"dpotrain/internal/train"
 )
 
-// Exit codes.
+// Exit codes; the help of the root command lists them.
 const (
 	exitFailed      = 1
+	exitUsage       = 2
 	exitInterrupted = 130
 )
 
@@ -24,6 +29,7 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
+// run executes a command line until it ends or a signal asks it to. It returns the exit code.
 func run(args []string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -36,16 +42,50 @@ func run(args []string) int {
 		<-signals
 		os.Exit(exitInterrupted)
 	}()
+	return execute(ctx, args, os.Stdout, os.Stderr)
+}
+
+// execute runs one command line, says what went wrong on stderr and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	entered := false
+	onEntry(root, func() { entered = true })
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
 		return 0
+	}
+	if !entered { // so it is cobra's word on flags and arguments
+		err = fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())
+	}
+	fmt.Fprintln(stderr, "dpotrain:", err)
+	return exitCode(err, entered)
+}
+
+// exitCode is the exit code for an error of a command that was entered, or was not because of wrong flags or arguments.
+func exitCode(err error, entered bool) int {
+	_, settings := errors.AsType[config.Errors](err)
+	_, usage := errors.AsType[*train.UsageError](err)
+	switch {
+	case !entered, settings, usage:
+		return exitUsage
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "dpotrain:", err)
 		return exitInterrupted
 	}
-	fmt.Fprintln(os.Stderr, "dpotrain:", err)
 	return exitFailed
+}
+
+// onEntry has f called before any of the commands runs, once flags and arguments have been found right.
+func onEntry(cmd *cobra.Command, f func()) {
+	if inner := cmd.RunE; inner != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			f()
+			return inner(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		onEntry(c, f)
+	}
 }

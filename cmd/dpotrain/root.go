@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dpotrain/internal/config"
 	"dpotrain/internal/report"
@@ -23,12 +26,44 @@ func newRootCommand() *cobra.Command {
 Settings are flat YAML with TRL's names. Every key is also a flag with dashes and a variable DPOTRAIN_KEY;
 flag > variable > file > default.
 
-Exit codes: 0 done, 1 failed, 130 interrupted (train saved a checkpoint; go on with --resume).`,
+Exit codes: 0 done; 1 failed; 2 wrong flags, arguments or settings; 130 interrupted (train saved a checkpoint; go on
+with --resume).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	holdsCommands(root)
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newInitCommand(), newCacheCommand(), newVersionCommand())
 	return root
+}
+
+// holdsCommands is for a command that does nothing but hold others: alone it shows its help, and a name that is none of
+// theirs is an error, where cobra would show the help and say that all is well.
+func holdsCommands(cmd *cobra.Command) {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		if cmd.SuggestionsMinimumDistance == 0 {
+			cmd.SuggestionsMinimumDistance = 2
+		}
+		did := ""
+		if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
+			did = fmt.Sprintf(" (did you mean %s?)", names[0])
+		}
+		return fmt.Errorf("%q: %s has no such command%s", args[0], cmd.CommandPath(), did)
+	}
+}
+
+// flagError says which flag an unknown one was probably meant for.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if name := config.SuggestFlag(cmd.Flags(), unknown.GetSpecifiedName()); name != "" {
+			return fmt.Errorf("%w (did you mean --%s?)", err, name)
+		}
+	}
+	return err
 }
 
 // settings are the flags of commands that take a config.

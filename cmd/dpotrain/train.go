@@ -6,6 +6,9 @@ import (
 	"dpotrain/internal/train"
 )
 
+// latest stands for the newest sound checkpoint in output_dir.
+const latest = "latest"
+
 func newTrainCommand() *cobra.Command {
 	var (
 		s      settings
@@ -17,13 +20,23 @@ func newTrainCommand() *cobra.Command {
 		Long: `Tune a model on preference pairs. What the reference cache lacks is computed first.
 
 output_dir gets the tuned Hugging Face folder, dpotrain.yaml (the resolved settings; running it again repeats the run
-bit for bit), metrics.jsonl and checkpoint-N folders. Ctrl-C finishes the step, saves a checkpoint and says how to go on;
-a second one ends at once.`,
+bit for bit), metrics.jsonl and checkpoint-N folders. Ctrl-C finishes the step, saves a checkpoint and says how to go
+on; a second one ends at once.`,
 		Example: `  dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo
   dpotrain train --config configs/ipo.yaml --loss=ipo --beta 0.5
-  dpotrain train --config runs/dpo/dpotrain.yaml --resume`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  dpotrain train --config runs/dpo/dpotrain.yaml --resume
+  dpotrain train --config runs/dpo/dpotrain.yaml --resume runs/dpo/checkpoint-500`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			// A flag whose value may be left out takes none without "=", so the folder after --resume is an argument.
+			if resume == latest && len(args) == 1 {
+				return nil
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				resume = args[0]
+			}
 			r, err := s.load(cmd, "model", "data", "output_dir")
 			if err != nil {
 				return err
@@ -41,7 +54,7 @@ a second one ends at once.`,
 		},
 	}
 	s.addFlags(cmd)
-	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder")
-	cmd.Flags().Lookup("resume").NoOptDefVal = "latest"
+	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder; overwrite does nothing then")
+	cmd.Flags().Lookup("resume").NoOptDefVal = latest
 	return cmd
 }

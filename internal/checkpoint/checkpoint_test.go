@@ -614,7 +614,7 @@ func TestLockRun(t *testing.T) {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 
-	// A folder that was there stays, and so does one that was made and written into.
+	// A folder that was there stays, and so does one that was made and that a run is in.
 	if err := os.Mkdir(filepath.Join(parent, "a"), 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -221,9 +221,8 @@ func LockRun(outputDir string) (release func() error, err error) {
 		return nil, fmt.Errorf("output_dir %s: %w", outputDir, err)
 	}
 	return func() error {
-		entries, err := os.ReadDir(outputDir)
-		if err == nil && len(entries) == 1 && entries[0].Name() == lockName {
-			// It does no harm if they stay, as they do on Windows, where an open file cannot be removed, or in a folder that is in use.
+		if has, err := HasRun(outputDir); err == nil && !has {
+			// It does no harm if they stay: on Windows an open file cannot be removed, and a folder may have other things in it.
 			_ = os.Remove(lock.Path())
 			for _, dir := range made {
 				_ = os.Remove(dir)

@@ -272,6 +272,17 @@ func AddFlags(fs *pflag.FlagSet, names ...string) {
 	}
 }
 
+// SuggestFlag is the flag, without the dashes in front, that an unknown one was probably meant for; empty if there is none.
+func SuggestFlag(fs *pflag.FlagSet, name string) string {
+	var known []Key
+	fs.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, Key{Name: asWritten(f.Name)})
+		}
+	})
+	return dashes(suggest(known, name))
+}
+
 // flagValue keeps the text given to a flag. It implements pflag.Value.
 type flagValue struct {
 	key  Key

@@ -46,7 +46,7 @@ func RunConfig(dir string) string {
 func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	o := &req.Options
 	if !e.LossGiven {
-		return fmt.Errorf("%s was not made by a run of dpotrain; say the loss with --loss, or give --config", o.Model)
+		return usage("%s was not made by a run of dpotrain; say the loss with --loss, or give --config", o.Model)
 	}
 	l, err := loss.New(o.Loss, o.LossSettings)
 	if err != nil {
@@ -65,10 +65,11 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		if err != nil {
 			return err
 		}
-		sums, err := PassOne(ctx, req, ref, in.Train.Examples)
+		sums, done, err := PassOne(ctx, req, ref, in.Train.Examples)
 		if err != nil {
 			return err
 		}
+		req.Log.Info(done)
 		refs = sums[0]
 	}
 	g, err := in.Policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(in.Train.Examples, o.MicroBatchTokens)})

@@ -150,12 +150,12 @@ func newReference(o *Options, dev compute.Device, d model.Digest, load func() (*
 	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Load: load}
 }
 
-// PassOne computes what the reference cache lacks of the examples and says what it did.
-func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]data.Example) ([][]score.Logps, error) {
+// PassOne computes what the reference cache lacks of the examples. done says in a line what it did.
+func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	o := &req.Options
 	var bar *report.Progress
 	tokens := 0
-	logps, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
+	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
 		MicroBatchTokens: o.MicroBatchTokens,
 		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
 		Started: func(sequences int) {
@@ -170,15 +170,14 @@ func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]da
 		bar.Done()
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	speed := ""
 	if s := st.Duration.Seconds(); st.Computed > 0 && s > 0 {
 		speed = fmt.Sprintf(", %s tokens/s", report.Count(int64(float64(st.Tokens)/s)))
 	}
-	req.Log.Info(fmt.Sprintf("reference log-probs: %s sequences computed (%s pairs), %s reused (%s pairs)%s; cache %s",
-		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path))
-	return logps, nil
+	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s pairs), %s reused (%s pairs)%s; cache %s",
+		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path), nil
 }
 
 // PrecomputeRef is pass one alone, for training and held-out examples.
@@ -192,7 +191,7 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 		return err
 	}
 	if !l.Needs().Reference {
-		return fmt.Errorf("loss %s needs no reference log-probs; there is nothing to precompute", l.Name())
+		return usage("loss %s needs no reference log-probs; there is nothing to precompute", l.Name())
 	}
 	in, err := Open(req, "", l)
 	if err != nil {
@@ -204,7 +203,11 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = PassOne(ctx, req, ref, in.sets()...)
+	_, done, err := PassOne(ctx, req, ref, in.sets()...)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(req.Stdout, done)
 	return err
 }
 

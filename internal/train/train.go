@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,14 @@ type Request struct {
 
 // ErrInterrupted is returned when the context ended: the step at hand was finished and a checkpoint saved.
 var ErrInterrupted = errors.New("interrupted")
+
+// UsageError is returned when settings, each of them right, do not go together or do not fit what is in output_dir.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() }
+func (e *UsageError) Unwrap() error { return e.err }
+
+func usage(format string, a ...any) error { return &UsageError{fmt.Errorf(format, a...)} }
 
 // runner is a run in progress.
 type runner struct {
@@ -109,6 +119,9 @@ func Run(ctx context.Context, req Request) error {
 		return err
 	}
 	defer r.in.Close()
+	if err := r.checkForeign(); err != nil {
+		return err
+	}
 	sets := r.in.sets()
 	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
 	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
@@ -144,8 +157,11 @@ func (o *Options) complete() error {
 	}
 	o.completeBest()
 	level, err := cpu.ParseLevel(o.Compute.CPU)
+	if err != nil {
+		return &UsageError{err}
+	}
 	o.Compute.CPU = level.String()
-	return err
+	return nil
 }
 
 // checkOutputDir refuses to write into, around or over a model folder that the run reads.
@@ -160,8 +176,24 @@ func checkOutputDir(o *Options) error {
 			return err
 		}
 		if within(out, dir) || within(dir, out) {
-			return fmt.Errorf("output_dir %s and %s %s are one inside the other; choose another output_dir", o.OutputDir, m.key, m.dir)
+			return usage("output_dir %s and %s %s are one inside the other; choose another output_dir", o.OutputDir, m.key, m.dir)
 		}
+	}
+	return nil
+}
+
+// checkForeign refuses an output_dir with files of others where the tuned model is to lie.
+func (r *runner) checkForeign() error {
+	files, err := r.files()
+	if err != nil {
+		return err
+	}
+	foreign, err := checkpoint.Foreign(r.o.OutputDir, append(slices.Sorted(maps.Keys(files)), "model.safetensors"))
+	if err != nil {
+		return err
+	}
+	if len(foreign) > 0 {
+		return usage("output_dir %s holds files that dpotrain did not write and the tuned model would replace (%s); choose another output_dir", r.o.OutputDir, strings.Join(foreign, ", "))
 	}
 	return nil
 }
@@ -209,7 +241,7 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	case "latest", "true":
 		path, err := checkpoint.Latest(dir, func(warning string) { r.Log.Warn(warning) })
 		if err != nil {
-			return nil, fmt.Errorf("resume: %w", err)
+			return nil, fmt.Errorf("resume: %w; to begin again, leave out --resume and give --overwrite", err)
 		}
 		return r.openCheckpoint(path)
 	default:
@@ -220,7 +252,7 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 		return nil, err
 	}
 	if !r.o.Overwrite {
-		return nil, fmt.Errorf("output_dir %s already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir", dir)
+		return nil, usage("output_dir %s already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir", dir)
 	}
 	return nil, nil
 }
@@ -233,11 +265,11 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	}
 	was, err := settingsOf(c.State)
 	if err == nil && !samePlace(filepath.Dir(path), r.o.OutputDir) {
-		err = fmt.Errorf("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
+		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
 	}
 	if err == nil {
 		if diff := r.Differences(was.Options, *r.o); len(diff) > 0 {
-			err = fmt.Errorf("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
+			err = usage("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
 		}
 	}
 	if err != nil {
@@ -280,10 +312,11 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 	if err != nil {
 		return err
 	}
-	sums, err := PassOne(ctx, r.Request, ref, r.in.sets()...)
+	sums, done, err := PassOne(ctx, r.Request, ref, r.in.sets()...)
 	if err != nil {
 		return err
 	}
+	r.Log.Info(done)
 	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
 	switch {
 	case from != nil:
