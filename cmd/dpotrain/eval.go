@@ -26,18 +26,26 @@ lacks is computed; without a usable reference folder an error says how many rows
   dpotrain eval --model models/other --ref models/smollm2 --data test.jsonl --loss dpo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			run := train.RunConfig(flag(cmd, "model"))
 			if s.file == "" {
-				s.file = train.RunConfig(flag(cmd, "model"))
+				s.file = run
 			}
 			r, err := s.load(cmd, "model")
 			if err != nil {
 				return err
 			}
+			if r.Options.RefModel == "" && run != "" {
+				made, err := config.Load(config.LoadOptions{File: run})
+				if err != nil {
+					return err
+				}
+				r.Options.RefModel = made.Options.RefModel
+			}
 			if r.Origin("data") < config.Variable { // what a config calls data is what the model was trained on
 				r.Options.Data = r.Options.EvalData
 			}
-			if err := r.Require("data"); err != nil {
-				return err
+			if r.Options.Data == "" {
+				return config.Errors{{Place: "data", Text: "not given; give the held-out pairs with --data, or eval_data in a config file"}}
 			}
 			e.LossGiven = s.file != "" || r.Origin("loss") != config.Default
 			return train.Eval(cmd.Context(), request(cmd, r.Options), e)

@@ -99,15 +99,19 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 }
 
 // referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights
-// are needed only for what the cache lacks and must still be the same.
+// are needed only for what the cache lacks and must still be the same. A model that no run made has the ref_model of the
+// settings.
 func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error) {
 	o := &req.Options
+	info, err := readRunInfo(o.Model)
+	if given == "" && errors.Is(err, os.ErrNotExist) {
+		given = o.RefModel
+	}
 	if given != "" {
 		o.RefModel = given
 		ref, _, err := in.reference(req, false)
 		return ref, err
 	}
-	info, err := readRunInfo(o.Model)
 	if err != nil {
 		return score.Reference{}, err
 	}
@@ -117,7 +121,10 @@ func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error
 	}
 	return newReference(o, in.Device, d, func() (*model.Model, error) {
 		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
-		m, err := in.loadModel(req, o.RefModel)
+		if o.RefModel == "" {
+			return nil, fmt.Errorf("%s does not say where its reference model is; %s", o.Model, advice)
+		}
+		m, err := model.Load(o.RefModel, in.Device)
 		if err != nil {
 			return nil, fmt.Errorf("%w; %s", err, advice)
 		}
@@ -133,7 +140,7 @@ func readRunInfo(dir string) (runInfo, error) {
 	path := filepath.Join(dir, RunFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return info, fmt.Errorf("%s: no such file, so the reference model is not known; give its folder with --ref", path)
+		return info, fmt.Errorf("%w, so the reference model is not known; give its folder with --ref", err)
 	}
 	if err != nil {
 		return info, err
