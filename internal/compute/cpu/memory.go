@@ -9,10 +9,19 @@ func addRef[T float](dst, src []T) {
 	}
 }
 
-// columnSumsRef adds columns [from, to) of the rows, in order, to sums.
-func columnSumsRef[T float](sums []T, rows compute.Mat, from, to int) {
-	for i := range rows.Rows {
-		addRef(sums[from:to], row[T](rows, i)[from:to])
+// columnSumsRef adds columns [from, to) of the rows, summed in order and in float64, to dst.
+func columnSumsRef[T float](dst []T, rows compute.Mat, from, to int) {
+	for ; from < to; from += columnsApiece {
+		var sums [columnsApiece]float64
+		n := min(columnsApiece, to-from)
+		for i := range rows.Rows {
+			for j, v := range row[T](rows, i)[from : from+n] {
+				sums[j] += float64(v)
+			}
+		}
+		for j, s := range sums[:n] {
+			dst[from+j] += T(s)
+		}
 	}
 }
 
