@@ -1,5 +1,6 @@
 """Tiny random models and their expected.json."""
 
+import copy
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
-from safetensors.torch import load_file
+from safetensors import safe_open
 
 import forward
 from files import rng, write_json
@@ -60,7 +61,57 @@ MODELS = {
         dict(IDS, vocab_size=120, n_positions=112, n_embd=36, n_layer=2, n_head=3, tie_word_embeddings=False),
         torch.float16,
     ),
+    # The windows are longer than some prompts and shorter than their completions' ends.
+    "mistral-old": (
+        transformers.MistralConfig,
+        dict(
+            IDS, vocab_size=120, max_position_embeddings=128, hidden_size=36, intermediate_size=44, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=10, sliding_window=20, tie_word_embeddings=False,
+        ),
+        torch.bfloat16,
+    ),
+    "qwen2": (
+        transformers.Qwen2Config,
+        dict(
+            IDS, vocab_size=118, max_position_embeddings=128, hidden_size=32, intermediate_size=44, num_hidden_layers=3,
+            num_attention_heads=4, num_key_value_heads=2, use_sliding_window=True, sliding_window=9, max_window_layers=1,
+            tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1e6),
+        ),
+        torch.float32,
+    ),
+    "qwen3": (
+        transformers.Qwen3Config,
+        dict(
+            IDS, vocab_size=119, max_position_embeddings=128, hidden_size=28, intermediate_size=44, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=1, head_dim=12, attention_bias=True, tie_word_embeddings=False,
+            rope_parameters=dict(rope_type="default", rope_theta=1e6),
+        ),
+        torch.float32,
+    ),
+    # A quarter of a head of 12 is 3 numbers, of which transformers turns 4.
+    "gpt_neox": (
+        transformers.GPTNeoXConfig,
+        dict(
+            IDS, vocab_size=120, max_position_embeddings=128, hidden_size=36, intermediate_size=60, num_hidden_layers=2, num_attention_heads=3,
+            tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.25),
+        ),
+        torch.float16,
+    ),
+    "gpt_neox-sequential-old": (
+        transformers.GPTNeoXConfig,
+        dict(
+            IDS, vocab_size=119, max_position_embeddings=128, hidden_size=32, intermediate_size=52, num_hidden_layers=2, num_attention_heads=4,
+            use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new", tie_word_embeddings=True,
+            rope_parameters=dict(rope_type="linear", rope_theta=2000.0, partial_rotary_factor=0.5, factor=2.0),
+        ),
+        torch.float32,
+    ),
 }  # fmt: skip
+
+RUNS = dict(
+    llama=forward.llama, mistral=forward.llama, qwen2=forward.llama, qwen3=forward.llama, gpt2=forward.gpt2, gpt_neox=forward.gpt_neox
+)
+SHARDED = {"qwen3": "24KB"}  # folder: largest shard
 
 
 def write(out, tokenizer_dir):
@@ -68,11 +119,17 @@ def write(out, tokenizer_dir):
         folder = os.path.join(out, name)
         write_model(folder, name, config_class(**options), dtype)
         write_expected(folder, name)
+        if name.endswith("-old"):
+            make_config_old(folder, name)
     for name in ("llama", "gpt2"):
         for file in sorted(os.listdir(tokenizer_dir)):
             shutil.copyfile(os.path.join(tokenizer_dir, file), os.path.join(out, name, file))
     write_old_tokenizer_config(os.path.join(out, "gpt2"))
-    write_old_config(os.path.join(out, "llama3-bias-untied"), os.path.join(out, "llama3-bias-untied-old"))
+    name = "llama3-bias-untied"
+    os.makedirs(os.path.join(out, name + "-old"))
+    for file in ("config.json", "model.safetensors", "expected.json"):
+        shutil.copyfile(os.path.join(out, name, file), os.path.join(out, name + "-old", file))
+    make_config_old(os.path.join(out, name + "-old"), name)
 
 
 def write_model(folder, name, config, dtype):
@@ -85,23 +142,40 @@ def write_model(folder, name, config, dtype):
             if ("norm" in key or "ln_" in key) and key.endswith(".weight"):
                 values += 1
             p.copy_(torch.from_numpy(values.astype(np.float32)))
-    model.to(dtype).save_pretrained(folder)
-    os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
+    model.to(dtype).save_pretrained(folder, **(dict(max_shard_size=SHARDED[name]) if name in SHARDED else {}))
+    for file in weight_files(folder):
+        os.chmod(file, 0o644)
 
 
-def write_old_config(source, folder):
-    """The same model with the config.json that transformers 4 wrote for it (up to 4.55; later ones already say dtype)."""
-    os.makedirs(folder)
-    for file in ("model.safetensors", "expected.json"):
-        shutil.copyfile(os.path.join(source, file), os.path.join(folder, file))
-    with open(os.path.join(source, "config.json"), encoding="utf-8") as f:
-        config = json.load(f)
+def weight_files(folder):
+    return [os.path.join(folder, file) for file in sorted(os.listdir(folder)) if file.endswith(".safetensors")]
+
+
+def load_weights(folder):
+    """All tensors by name, in float64."""
+    weights = {}
+    for file in weight_files(folder):
+        with safe_open(file, "pt") as f:
+            weights.update((key, f.get_tensor(key).double()) for key in f.keys())
+    return weights
+
+
+def make_config_old(folder, name):
+    """Turn config.json into what transformers 4 wrote (up to 4.55; later ones already say dtype), which is the same to transformers 5."""
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as f:
+        new = json.load(f)
+    config = copy.deepcopy(new)
     rope = config.pop("rope_parameters")
     config["rope_theta"] = rope.pop("rope_theta")
-    config["rope_scaling"] = rope
+    if config["model_type"] == "gpt_neox":  # with copies under two names, as of 4.47
+        config["rotary_emb_base"] = config["rope_theta"]
+        config["rotary_pct"] = config["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
     config["torch_dtype"] = config.pop("dtype")
     config["transformers_version"] = "4.46.3"
-    write_json(os.path.join(folder, "config.json"), dict(sorted(config.items())))
+    write_json(path, dict(sorted(config.items())))
+    check_against_transformers(folder, new, load_weights(folder), id_pairs(name, new["vocab_size"]))
 
 
 def write_old_tokenizer_config(folder):
@@ -121,10 +195,9 @@ def write_old_tokenizer_config(folder):
 def write_expected(folder, name):
     with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
         config = json.load(f)
-    run = {"llama": forward.llama, "gpt2": forward.gpt2}[config["model_type"]]
-    stored = {k: v.double() for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
+    run, stored = RUNS[config["model_type"]], load_weights(folder)
     triples = id_pairs(name, config["vocab_size"])
-    check_against_transformers(folder, run, config, stored, triples)
+    check_against_transformers(folder, config, stored, triples)
 
     pairs, reference = [], []
     for prompt, chosen, rejected in triples:
@@ -180,7 +253,7 @@ def id_pairs(name, vocab):
     return pairs
 
 
-def check_against_transformers(folder, run, config, weights, triples):
+def check_against_transformers(folder, config, weights, triples):
     """transformers loads the folder and agrees, as far as the float32 inside its norms, rotations and softmax lets it."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     worst = 0.0
@@ -188,7 +261,7 @@ def check_against_transformers(folder, run, config, weights, triples):
         for prompt, chosen, _ in triples:
             ids = torch.tensor(prompt + chosen)
             want = torch.log_softmax(model(input_ids=ids[None], use_cache=False).logits[0], -1)
-            got = torch.log_softmax(run(config, weights, ids), -1)
+            got = torch.log_softmax(RUNS[config["model_type"]](config, weights, ids), -1)
             worst = max(worst, float((got - want).abs().max()))
     print(f"{os.path.basename(folder)}: {sum(v.numel() for v in weights.values())} weights, largest difference to transformers {worst:.1e} nats")
     if worst > 1e-4:
