@@ -1,0 +1,131 @@
+package model_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/model"
+)
+
+// smallPairs have few ids, so that a float64 run takes a millisecond or two: one shares its prompt, the other, whose chosen completion
+// is a single id, only the first id of it.
+func smallPairs(vocab int) []example {
+	r := rand.New(rand.NewPCG(8, 8))
+	ids := func(n int) []int32 {
+		v := make([]int32, n)
+		for i := range v {
+			v[i] = int32(r.IntN(vocab))
+		}
+		return v
+	}
+	a, b := ids(6), ids(4)
+	return []example{
+		{{append(slices.Clone(a), ids(5)...), 6}, {append(slices.Clone(a), ids(2)...), 6}},
+		{{append(slices.Clone(b), ids(1)...), 4}, {append(slices.Clone(b[:1]), ids(4)...), 3}},
+	}
+}
+
+// TestWholeModelGradients holds the gradients of the DPO loss of whole models in float64 against central differences, and
+// those of the fast kernels against float64.
+func TestWholeModelGradients(t *testing.T) {
+	for _, g := range goldenModels(t) {
+		if g.large || strings.HasSuffix(g.name, "old") { // another has the same numbers
+			continue
+		}
+		t.Run(g.name, func(t *testing.T) {
+			m := load(t, g.dir, float64Device)
+			es := smallPairs(m.Config.Spec.Vocab)
+			b := pack(es...)
+			fw := newGraph(t, m, model.GraphOptions{})
+			refs := slices.Clone(forward(t, fw, b).Logps)
+			const scale = 1.05 // of the policy's weights, which makes the margins differ from zero
+			scaleWeights(m, float64Device, scale)
+			d := trained(t, m, float64Device, b, refs, model.GraphOptions{Training: true})
+			again := trained(t, m, float64Device, b, refs, model.GraphOptions{Training: true, Recompute: true})
+			for name, v := range d {
+				if !slices.Equal(v, again[name]) {
+					t.Errorf("%s: the gradient is another with Recompute", name)
+				}
+			}
+			centralDifferences(t, m, fw, b, refs, d)
+
+			for _, lv := range levels() {
+				dev := newDevice(t, lv, 2)
+				m := load(t, g.dir, dev)
+				scaleWeights(m, dev, scale)
+				share, tensor := farthest(d, trained(t, m, dev, b, refs, model.GraphOptions{Training: true}))
+				t.Logf("%v: gradients within %.2g of the l2 (%s)", lv, share, tensor)
+				if !(share <= 1e-3) {
+					t.Errorf("%v: %s: the gradient differs by %.3g of its l2 from float64, want at most 1e-3", lv, tensor, share)
+				}
+			}
+		})
+	}
+}
+
+// trained is every tensor's gradient of the DPO loss.
+func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, refs []float64, o model.GraphOptions) map[string][]float64 {
+	t.Helper()
+	g := newGraph(t, m, o)
+	d.Zero(m.G)
+	forwardBackward(t, g, b, dpo(refs))
+	all := map[string][]float64{}
+	for _, p := range m.Params {
+		all[p.Name] = slices.Clone(numbersOf(m, d, m.G, p))
+	}
+	return all
+}
+
+// centralDifferences checks a sample of the elements of every tensor: those with the largest gradients, and random ones.
+func centralDifferences(t *testing.T, m *model.Model, fw *model.Graph, b *compute.Batch, refs []float64, got map[string][]float64) {
+	t.Helper()
+	const largest, others, limit = 2, 2, 1e-7
+	loss := dpo(refs)
+	at := func() float64 {
+		l, _, _ := loss(forward(t, fw, b).Logps)
+		return l
+	}
+	r := rand.New(rand.NewPCG(1, 9))
+	furthest := 0.0
+	for _, p := range m.Params {
+		w, g := numbersOf(m, float64Device, m.W, p), got[p.Name]
+		order := make([]int, len(g))
+		var squares, gradients float64
+		for i, v := range g {
+			order[i] = i
+			squares += w[i] * w[i]
+			gradients += v * v
+		}
+		l2 := math.Sqrt(gradients)
+		if l2 == 0 {
+			t.Errorf("%s: no gradient", p.Name)
+			continue
+		}
+		slices.SortFunc(order, func(i, j int) int { return int(math.Copysign(1, math.Abs(g[j])-math.Abs(g[i]))) })
+		sample := order[:min(largest, len(order))]
+		for range others {
+			sample = append(sample, order[r.IntN(len(order))])
+		}
+		// The five-point formula: its error falls with h^4, so that h can be large enough for the loss's own rounding.
+		h := 1e-3 * max(math.Sqrt(squares/float64(len(w))), 1e-2)
+		for _, i := range sample {
+			old := w[i]
+			f := func(steps float64) float64 {
+				w[i] = old + steps*h
+				defer func() { w[i] = old }()
+				return at()
+			}
+			want := (8*(f(1)-f(-1)) - (f(2) - f(-2))) / (12 * h)
+			diff := math.Abs(g[i]-want) / l2
+			furthest = max(furthest, diff)
+			if !(diff <= limit) {
+				t.Errorf("%s, element %d: gradient %.12g, central difference %.12g, l2 %.6g: differs by %.3g of it, want at most %g", p.Name, i, g[i], want, l2, diff, limit)
+			}
+		}
+	}
+	t.Logf("float64: gradients within %.2g of the l2 of central differences", furthest)
+}
