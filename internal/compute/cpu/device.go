@@ -22,6 +22,7 @@ type Device struct {
 	scratch  []workerScratch
 	blocks   []block
 	families []family
+	sums     []float64
 }
 
 // workerScratch is the memory of one worker.

@@ -61,11 +61,12 @@ type product struct {
 // borders depend on k alone; the blocks' sums are added in order. So an element's bits depend on its row of A and its
 // column of B only: not on the number of threads, nor on what else is in the product; and AVX2 and AVX512 agree.
 func gemm(p *pool, lv Level, f form, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
-	g := product{lv: lv, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
 	if len(p.workers) == 0 || m*n*k < smallProduct {
-		g.serial(&p.gemm[0])
+		gemmSerial(&p.gemm[0], lv, f, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
 		return
 	}
+	g := &p.product
+	*g = product{lv: lv, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
 	if !g.start() {
 		return
 	}

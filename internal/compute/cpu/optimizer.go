@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"dpotrain/internal/compute"
 )
 
@@ -12,7 +14,8 @@ const chunk = 1 << 14
 func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
 	x := numbers[float32](b)[from:to]
 	n := (len(x) + chunk - 1) / chunk
-	parts := make([]float64, n)
+	d.sums = slices.Grow(d.sums[:0], n)[:n]
+	parts := d.sums
 	d.pool.run(n, func(i, _ int) {
 		parts[i] = sumSquares(x[i*chunk : min(len(x), (i+1)*chunk)])
 	})

@@ -6,13 +6,15 @@ import (
 )
 
 // pool is a set of workers that share the pieces of one job after the other. The caller's goroutine is worker 0. Workers
-// spin for a while after a job, then park.
+// spin for a while after a job, then park. A pool makes no garbage of its own: job and product are used again and again.
 type pool struct {
 	workers []*worker
-	job     atomic.Pointer[job]
-	busy    atomic.Bool // a job is running: a nested one runs inline
+	job     job
+	number  atomic.Int64 // of the job at hand, counted from 1; a worker that has not seen it has something to do
+	busy    bool         // a job is running
 	closed  atomic.Bool
 	gemm    []gemmScratch // of every worker, the caller's first
+	product product       // at hand
 }
 
 // job is one call of run.
@@ -26,7 +28,7 @@ type job struct {
 
 // worker is a goroutine of the pool.
 type worker struct {
-	seen   *job
+	seen   int64 // the last job
 	parked atomic.Bool
 	wake   chan struct{}
 }
@@ -57,7 +59,7 @@ func (p *pool) close() {
 // serve is the life of worker id.
 func (p *pool) serve(w *worker, id int) {
 	for {
-		for n := 0; p.job.Load() == w.seen && !p.closed.Load(); n++ {
+		for n := 0; p.number.Load() == w.seen && !p.closed.Load(); n++ {
 			if n < spins {
 				if n%1024 == 1023 {
 					runtime.Gosched()
@@ -65,7 +67,7 @@ func (p *pool) serve(w *worker, id int) {
 				continue
 			}
 			w.parked.Store(true)
-			if p.job.Load() == w.seen && !p.closed.Load() || !w.parked.CompareAndSwap(true, false) {
+			if p.number.Load() == w.seen && !p.closed.Load() || !w.parked.CompareAndSwap(true, false) {
 				<-w.wake
 			}
 			n = 0
@@ -73,10 +75,9 @@ func (p *pool) serve(w *worker, id int) {
 		if p.closed.Load() {
 			return
 		}
-		j := p.job.Load()
-		w.seen = j
-		j.work(id)
-		j.left.Add(-1)
+		w.seen = p.number.Load()
+		p.job.work(id)
+		p.job.left.Add(-1) // the last touch: the job may be another one from here on
 	}
 }
 
@@ -84,8 +85,9 @@ func (p *pool) serve(w *worker, id int) {
 func (j *job) work(id int) {
 	defer func() {
 		if r := recover(); r != nil {
+			first := r
 			j.next.Store(j.pieces)
-			j.panic.CompareAndSwap(nil, &r)
+			j.panic.CompareAndSwap(nil, &first)
 		}
 	}()
 	for {
@@ -98,18 +100,26 @@ func (j *job) work(id int) {
 }
 
 // run calls f for every piece in [0, pieces), on any of the workers, and returns when all calls have. worker is below
-// the number of threads. A panic of f is raised again here. A run inside f is done by its own worker alone.
+// the number of threads and names the memory that f may use. A panic of f is raised again here. f may not call run: the
+// memory of its worker is taken.
 func (p *pool) run(pieces int, f func(piece, worker int)) {
-	if len(p.workers) == 0 || pieces == 1 || !p.busy.CompareAndSwap(false, true) {
+	if p.busy {
+		panic("cpu: a job inside a job, or a device used by two goroutines")
+	}
+	p.busy = true
+	defer func() { p.busy = false }()
+	if len(p.workers) == 0 || pieces <= 1 {
 		for i := range pieces {
 			f(i, 0)
 		}
 		return
 	}
-	defer p.busy.Store(false)
-	j := &job{f: f, pieces: int64(pieces)}
+	j := &p.job
+	j.f, j.pieces = f, int64(pieces)
+	j.next.Store(0)
+	j.panic.Store(nil)
 	j.left.Store(int64(len(p.workers)))
-	p.job.Store(j)
+	p.number.Add(1)
 	for _, w := range p.workers {
 		if w.parked.CompareAndSwap(true, false) {
 			w.wake <- struct{}{}
@@ -121,6 +131,7 @@ func (p *pool) run(pieces int, f func(piece, worker int)) {
 			runtime.Gosched()
 		}
 	}
+	j.f = nil
 	if r := j.panic.Load(); r != nil {
 		panic(*r)
 	}

@@ -1,0 +1,223 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// operand is a matrix with leading dimension ld, in memory with guards before, between and behind its rows.
+type operand struct {
+	whole      []float32
+	rows, cols int
+	ld         int
+}
+
+// margin is the number of guards in front of a matrix and behind it.
+const margin = 70
+
+func newOperand(rows, cols, gap int, fill float32, value func() float32) *operand {
+	o := &operand{rows: rows, cols: cols, ld: cols + gap}
+	o.whole = make([]float32, margin+rows*o.ld+margin)
+	for i := range o.whole {
+		o.whole[i] = fill
+	}
+	for i := range rows {
+		for j := range cols {
+			o.whole[margin+i*o.ld+j] = value()
+		}
+	}
+	return o
+}
+
+// from is the memory from the first element to the last.
+func (o *operand) from() []float32 {
+	end := margin
+	if o.rows > 0 {
+		end += (o.rows-1)*o.ld + o.cols
+	}
+	return o.whole[margin:end:end]
+}
+
+func (o *operand) at(i, j int) float64 { return float64(o.whole[margin+i*o.ld+j]) }
+
+// survives says that every guard is still there.
+func (o *operand) survives(fill float32) bool {
+	for i, v := range o.whole {
+		at := i - margin
+		inside := at >= 0 && at < o.rows*o.ld && at%o.ld < o.cols
+		if !inside && math.Float32bits(v) != math.Float32bits(fill) {
+			return false
+		}
+	}
+	return true
+}
+
+var forms = []struct {
+	form
+	name string
+}{{nn, "NN"}, {nt, "NT"}, {tn, "TN"}}
+
+// testProduct holds one product, in every form, written and added, against float64. A float32 sum of k random terms errs by
+// about 1e-7 of the sum of their absolute values; four times that is allowed. Whatever the number of threads it is
+// the same bits.
+func testProduct(t *testing.T, pools []*pool, lv Level, m, n, k, gap int) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(m*10000+n), uint64(k)))
+	value := func() float32 { return float32(r.NormFloat64()) }
+	nan := float32(math.NaN()) // between the rows of a and b: a number read there and used would show
+	for _, f := range forms {
+		a, b := newOperand(m, k, gap, nan, value), newOperand(k, n, gap, nan, value)
+		ata, atb := a.at, b.at
+		switch f.form {
+		case tn:
+			a = newOperand(k, m, gap, nan, value)
+			ata = func(i, l int) float64 { return a.at(l, i) }
+		case nt:
+			b = newOperand(n, k, gap, nan, value)
+			atb = func(l, j int) float64 { return b.at(j, l) }
+		}
+		before := newOperand(m, n, gap, guard, value)
+		for _, accumulate := range []bool{false, true} {
+			var first []float32
+			for _, p := range pools {
+				c := &operand{whole: slices.Clone(before.whole), rows: m, cols: n, ld: before.ld}
+				gemm(p, lv, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, c.from(), c.ld, accumulate)
+				if !c.survives(guard) {
+					t.Fatalf("%v %s %dx%dx%d gap %d: memory around the result was written to", lv, f.name, m, n, k, gap)
+				}
+				if first != nil {
+					if !slices.Equal(first, c.whole) {
+						t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: other bits with %d threads", lv, f.name, m, n, k, gap, accumulate, len(p.workers)+1)
+					}
+					continue
+				}
+				first = c.whole
+				for i := range m {
+					for j := range n {
+						var want, terms float64
+						if accumulate {
+							want, terms = before.at(i, j), math.Abs(before.at(i, j))
+						}
+						for l := range k {
+							x := ata(i, l) * atb(l, j)
+							want += x
+							terms += math.Abs(x)
+						}
+						if got := c.at(i, j); !(math.Abs(got-want) <= 4e-7*terms) {
+							t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: element %d,%d is %v, want %v", lv, f.name, m, n, k, gap, accumulate, i, j, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// newPools are pools of 1 to n threads; they are closed with the test.
+func newPools(t testing.TB, n int) []*pool {
+	var all []*pool
+	for threads := 1; threads <= n; threads++ {
+		p := newPool(threads)
+		t.Cleanup(p.close)
+		all = append(all, p)
+	}
+	return all
+}
+
+// around are sizes at the edges of a unit.
+func around(unit int) []int { return []int{0, 1, unit - 1, unit, unit + 1, 2*unit + 1} }
+
+// TestGemmTiles crosses all sizes at the edges of a tile.
+func TestGemmTiles(t *testing.T) {
+	pools := newPools(t, 3)
+	for lv := Generic; lv <= Best(); lv++ {
+		t.Run(lv.String(), func(t *testing.T) {
+			rows, panel := tileOf(lv)
+			for _, m := range around(rows) {
+				for _, n := range around(panel) {
+					for _, k := range []int{0, 1, 7, 8, 9, 15, 16, 17, 40} {
+						testProduct(t, pools, lv, m, n, k, (m+n+k)%4)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestGemmBlocks goes to the edges of a block, one dimension at a time. Some of the products are large enough to be shared
+// among workers, one of each has a block more.
+func TestGemmBlocks(t *testing.T) {
+	pools := newPools(t, 3)
+	for lv := Generic; lv <= Best(); lv++ {
+		t.Run(lv.String(), func(t *testing.T) {
+			for _, s := range [][3]int{
+				{blockM - 1, 33, 35}, {blockM, 33, 35}, {blockM + 1, 33, 35}, {2*blockM + 1, 17, 24},
+				{15, blockN - 1, 7}, {15, blockN, 7}, {15, blockN + 1, 7},
+				{31, 47, blockK - 1}, {31, 47, blockK}, {31, 47, blockK + 1}, {13, 35, 2*blockK + 1},
+				{64, 64, 63}, {64, 64, 64}, {101, 67, blockK + 77},
+			} {
+				testProduct(t, pools, lv, s[0], s[1], s[2], 3)
+				if s[0]*s[1]*s[2] >= smallProduct {
+					testProduct(t, pools[:2], lv, s[0], s[1], s[2], 0)
+				}
+			}
+		})
+	}
+}
+
+// TestGemmLevelsAgree: the vector levels sum in the same order with the same operations.
+func TestGemmLevelsAgree(t *testing.T) {
+	if Best() < AVX512 {
+		t.Skipf("the best level of this machine is %v", Best())
+	}
+	p := newPools(t, 1)[0]
+	const m, n, k = 53, 75, blockK + 90
+	r := rand.New(rand.NewPCG(1, 2))
+	value := func() float32 { return float32(r.NormFloat64()) }
+	for _, f := range forms {
+		a, b := newOperand(max(m, k), max(m, k), 0, 0, value), newOperand(max(n, k), max(n, k), 0, 0, value)
+		var out [2][]float32
+		for i, lv := range []Level{AVX2, AVX512} {
+			out[i] = make([]float32, m*n)
+			gemm(p, lv, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, out[i], n, false)
+		}
+		if !slices.Equal(out[0], out[1]) {
+			t.Errorf("%s: avx2 and avx512 give different bits", f.name)
+		}
+	}
+}
+
+// BenchmarkGemm has the sizes of a 135M model's step with 512 rows: a linear layer forward and its weight's gradient, and one of
+// attention's small products.
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range []struct {
+		form
+		name    string
+		m, n, k int
+	}{{nt, "NT", 512, 576, 576}, {nt, "NT", 512, 1536, 576}, {tn, "TN", 1536, 576, 512}, {nn, "NN", 64, 64, 64}} {
+		for lv := Generic; lv <= Best(); lv++ {
+			for threads := 1; threads <= 2; threads++ {
+				b.Run(fmt.Sprintf("%s/%dx%dx%d/%v/%d", s.name, s.m, s.n, s.k, lv, threads), func(b *testing.B) {
+					p := newPool(threads)
+					defer p.close()
+					x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
+					lda, ldb := s.k, s.n
+					if s.form == tn {
+						lda = s.m
+					}
+					if s.form == nt {
+						ldb = s.k
+					}
+					b.ReportAllocs()
+					for b.Loop() {
+						gemm(p, lv, s.form, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false)
+					}
+					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gflop/s")
+				})
+			}
+		}
+	}
+}
