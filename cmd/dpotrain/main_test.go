@@ -237,7 +237,7 @@ func TestExitCodes(t *testing.T) {
 		{"a missing setting", exitUsage, []string{"train", "--model", p.model, "--data", "x"}, []string{"output_dir: not given", "--output-dir"}},
 		{"no data", exitUsage, []string{"eval", "--model", p.model, "--loss", "dpo"}, []string{"data: not given", "--data", "eval_data"}},
 		{"a config file that is missing", exitUsage, []string{"train", "--config", filepath.Join(p.dir, "none.yaml")}, []string{"none.yaml", "no such file"}},
-		{"a model that is missing", exitFailed, p.train(t, "--ref-model", filepath.Join(p.dir, "none")), []string{"none", "no such file"}},
+		{"a model that is missing", exitFailed, p.train(t, "--ref-model", filepath.Join(p.dir, "none")), []string{"ref_model: ", "none: no such folder"}},
 		{"bad rows", exitFailed, []string{"precompute-ref", "--model", p.model, "--data", junk, "--ref-cache-dir", p.cache}, []string{"junk.jsonl:1: rejected: missing"}},
 		{"data that is missing", exitFailed, []string{"eval", "--model", p.model, "--data", filepath.Join(p.dir, "none.jsonl"), "--loss", "dpo"}, []string{"none.jsonl", "does not exist"}},
 		{"no cache", exitFailed, []string{"cache", "inspect", "--ref-cache-dir", filepath.Join(p.dir, "none")}, []string{"none", "no such file"}},

@@ -36,6 +36,9 @@ type Inputs struct {
 // Open reads the data, and the policy's weights from a folder unless it is empty.
 func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
+	if err := modelFolder("model", o.Model); err != nil {
+		return nil, err
+	}
 	in = &Inputs{}
 	opened := in
 	if in.Device, err = cpu.New(o.Compute); err != nil {

@@ -96,7 +96,7 @@ func Run(ctx context.Context, req Request) error {
 		return err
 	}
 	r.loss = l
-	if err := checkOutputDir(r.o); err != nil {
+	if err := checkFolders(r.o); err != nil {
 		return err
 	}
 	release, err := checkpoint.LockRun(r.o.OutputDir)
@@ -164,13 +164,16 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// checkOutputDir refuses to write into, around or over a model folder that the run reads.
-func checkOutputDir(o *Options) error {
+// checkFolders sees to it that the models are there, and refuses to write into, around or over a model folder that the run reads.
+func checkFolders(o *Options) error {
 	out, err := realPath(o.OutputDir)
 	if err != nil {
 		return err
 	}
 	for _, m := range []struct{ key, dir string }{{"model", o.Model}, {"ref_model", o.RefModel}} {
+		if err := modelFolder(m.key, m.dir); err != nil {
+			return err
+		}
 		dir, err := realPath(m.dir)
 		if err != nil {
 			return err
