@@ -229,6 +229,8 @@ func TestExitCodes(t *testing.T) {
 		{"no such command of cache", exitUsage, []string{"cache", "inspekt"}, []string{`"inspekt"`, "did you mean inspect?", `see "dpotrain cache --help"`}},
 		{"no such flag", exitUsage, []string{"train", "--bata", "1"}, []string{"--bata", "did you mean --beta?", `see "dpotrain train --help"`}},
 		{"a flag of another name", exitUsage, []string{"train", "--epochs", "1"}, []string{"--epochs", "did you mean --num-train-epochs?"}},
+		{"a key of TRL's", exitUsage, []string{"train", "--dataset_name", "a/b"}, []string{"--dataset_name", "TRL's", "--config", `see "dpotrain train --help"`}},
+		{"a flag as TRL writes it", exitUsage, []string{"train", "--max_steps", "1"}, []string{"--max_steps", "did you mean --max-steps?"}},
 		{"no such short flag", exitUsage, []string{"eval", "-m", "x"}, []string{"-m", `see "dpotrain eval --help"`}},
 		{"an argument", exitUsage, []string{"version", "x"}, []string{`"x"`}},
 		{"an argument of train", exitUsage, []string{"train", "config.yaml"}, []string{"config.yaml"}},

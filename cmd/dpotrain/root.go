@@ -56,9 +56,12 @@ func holdsCommands(cmd *cobra.Command) {
 	}
 }
 
-// flagError says which flag an unknown one was probably meant for.
+// flagError says what to do about an unknown flag.
 func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if config.FileOnly(unknown.GetSpecifiedName()) {
+			return fmt.Errorf("%w; it is a key of TRL's, which is read from the file of --config only", err)
+		}
 		if name := config.SuggestFlag(cmd.Flags(), unknown.GetSpecifiedName()); name != "" {
 			return fmt.Errorf("%w (did you mean --%s?)", err, name)
 		}
@@ -86,6 +89,9 @@ func (s *settings) load(cmd *cobra.Command, required ...string) (*config.Resolve
 	log := report.Logger(cmd.ErrOrStderr())
 	for _, w := range r.Warnings {
 		log.Warn(w)
+	}
+	for _, n := range r.Notes {
+		log.Info(n)
 	}
 	return r, r.Require(required...)
 }

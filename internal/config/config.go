@@ -8,8 +8,11 @@
 // something else; a variable set to nothing counts as not set. Relative paths count from the working directory, as in
 // TRL, not from the file that names them.
 //
+// A file may have the keys of TRL, too: trl_rows.go says for each whether it is the same here, what it becomes, that it
+// has no effect, or why it is refused. Variables and flags have our keys and their aliases only.
+//
 // To add a key: a field in the Options of the package that reads it. A rule that a field's tags cannot say stands in
-// rules here. This is the only package that imports viper.
+// rules here. One of TRL's has a row in trl_rows.go. This is the only package that imports viper.
 package config
 
 import (
@@ -50,6 +53,7 @@ type LoadOptions struct {
 type Resolved struct {
 	Options  train.Options // Loss is a name of the catalogue, LossSettings are complete
 	Warnings []string      // what is legal and probably a mistake, a line each
+	Notes    []string      // what is good to know, likewise
 
 	origins map[string]Layer // of the keys that somebody gave
 }
@@ -114,11 +118,12 @@ func Load(o LoadOptions) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.trlRules(&r.Options)
 	l.rules(&r.Options)
 	if err := l.problems.orNil(); err != nil {
 		return nil, err
 	}
-	r.Warnings = l.warnings
+	r.Warnings, r.Notes = l.warnings, l.notes
 	return r, nil
 }
 
@@ -127,8 +132,12 @@ type loader struct {
 	keys     []Key
 	ranges   ranges
 	layers   [Flag + 1]map[string]given // by key; that of Default is filled from the tags
+	inFile   map[string]string          // the keys of the file, as once keeps them
+	trl      trlFile
 	warnings []string
+	notes    []string
 	problems Errors
+	noLoss   bool // what was given for the loss is no loss, so that nothing more can be said of its hyperparameters
 }
 
 // given is a value that somebody gave.
@@ -138,7 +147,7 @@ type given struct {
 }
 
 func newLoader() *loader {
-	l := &loader{keys: Keys(), ranges: newRanges()}
+	l := &loader{keys: Keys(), ranges: newRanges(), inFile: map[string]string{}}
 	for i := range l.layers {
 		l.layers[i] = map[string]given{}
 	}
@@ -160,6 +169,10 @@ func (l *loader) warn(place, format string, a ...any) {
 	l.warnings = append(l.warnings, Problem{place, fmt.Sprintf(format, a...)}.String())
 }
 
+func (l *loader) note(place, format string, a ...any) {
+	l.notes = append(l.notes, Problem{place, fmt.Sprintf(format, a...)}.String())
+}
+
 // text gives a value that is written as text.
 func (l *loader) text(layer Layer, k Key, s, place string) {
 	v, err := k.parse(s)
@@ -178,6 +191,7 @@ func (l *loader) give(layer Layer, k Key, v any, place string) {
 	}
 	if name, ok := v.(string); ok && k.Name == "loss" {
 		if _, err := loss.New(name, nil); err != nil {
+			l.noLoss = true
 			l.problem(place, "%s%s", strings.TrimPrefix(err.Error(), "loss: "), didYouMean(name, loss.Names()))
 			return
 		}
@@ -207,6 +221,9 @@ func (l *loader) place(key string) string {
 // as the choice of the loss, or above it, is an error if the loss does not use it. One below was meant for the loss that
 // the layers up to it chose, and is dropped with a warning if the loss does not use it or has another default.
 func (l *loader) hyperparameters() {
+	if l.noLoss {
+		return
+	}
 	now, chosen := l.lossUpTo(Flag)
 	for _, k := range l.keys {
 		g, at, ok := l.top(k.Name, Flag)
@@ -220,7 +237,9 @@ func (l *loader) hyperparameters() {
 		case used && (at >= chosen || !hadUse || before.Default == h.Default):
 			continue
 		case !used && slices.ContainsFunc(k.uses, func(u loss.Use) bool { return u.Neutral == g.value }):
-			l.warn(g.place, "%v does nothing, and loss %s does not use it; leave it out", g.value, now.Name)
+			if !l.trl.theirs { // TRL's keys are the same for all losses
+				l.warn(g.place, "%v does nothing, and loss %s does not use it; leave it out", g.value, now.Name)
+			}
 		case at >= chosen:
 			l.problem(g.place, "%s", now.Unused(k.Name))
 		case used:
@@ -277,7 +296,7 @@ func (l *loader) rules(o *train.Options) {
 	if err == nil {
 		_, err = loss.New(o.Loss, settings)
 	}
-	if wrong, ok := errors.AsType[*loss.SettingError](err); ok {
+	if wrong, ok := errors.AsType[*loss.SettingError](err); ok && !l.noLoss {
 		l.problem(l.place(wrong.Key), "%s", wrong.Text)
 	}
 	o.LossSettings = settings
@@ -317,6 +336,9 @@ func (l *loader) evalRules(o *train.Options) {
 		}
 	} else if o.EvalData != "" {
 		return
+	}
+	if o.EvalStrategy == "epoch" || o.EvalStrategy == "steps" && l.trl.theirs && l.given("eval_strategy") { // a resolved config has steps always
+		l.warn(l.place("eval_strategy"), "not used, because %s, or leave it out", why)
 	}
 	if o.EvalOnStart {
 		l.warn(l.place("eval_on_start"), "not used, because %s, or leave it out", why)
@@ -398,6 +420,9 @@ func (l *loader) readVariables(environ []string) {
 			did := ""
 			if n := suggest(l.keys, strings.ToLower(key)); n != "" {
 				did = fmt.Sprintf(" (did you mean %s?)", variable(n))
+			}
+			if _, theirs := trlTable[strings.ToLower(key)]; theirs {
+				did = "; TRL's keys are for config files, variables have the names of dpotrain's own"
 			}
 			l.warn(show(name), "no such setting%s", did)
 			continue

@@ -260,8 +260,8 @@ func TestValues(t *testing.T) {
 		{"beta:", ""}, // nobody gave it
 		{"beta: ~", ""},
 		{"adam_beta1: 1", "1 is out of range; want >= 0 and < 1"},
-		{"max_grad_norm:", "no value; want a number, or drop the line for the default, 1"},
-		{"max_length: null", "no value; want a whole number, or drop the line for the default, 1024"},
+		{"adam_beta1:", "no value; want a number, or drop the line for the default, 0.9"},
+		{"max_steps: null", "no value; want a whole number, or drop the line for the default, -1"},
 		{"max_length: 12", ""},
 		{"max_length: 12.7", "12.7; want a whole number"},
 		{"max_length: 1e3", "1e3; want a whole number"},
@@ -455,8 +455,8 @@ func TestHyperparameters(t *testing.T) {
 		{in: input{file: "loss: cdpo\nlabel_smoothing: 0.2", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1},
 			want: "c.yaml:2: label_smoothing: 0.2 was meant for loss cdpo and is not carried over to loss dpo, which does not use it"},
 		{in: input{file: "loss: cdpo", flags: []string{"--loss=ipo", "--label-smoothing=0.1"}}, bad: true, want: "--label-smoothing: loss ipo does not use it; leave it out"},
-		// As a config that TRL has written out in full says it.
-		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}, want: "c.yaml:2: label_smoothing: 0 does nothing, and loss dpo does not use it"},
+		{in: input{file: "loss: dpo\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}, want: "c.yaml:2: label_smoothing: 0 does nothing, and loss dpo does not use it"},
+		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // as a config that TRL has written out in full says it
 	} {
 		r, err := c.in.load(t)
 		if c.bad {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -34,6 +36,7 @@ func (l *loader) readFile(path string) {
 	case err == nil:
 		if err = d.Decode(&second); errors.Is(err, io.EOF) {
 			l.readNode(path, doc.Content[0])
+			l.fileRead()
 			return
 		} else if err == nil {
 			l.problem(fmt.Sprintf("%s:%d", path, second.Line), "a second document begins; want one, without --- lines")
@@ -91,28 +94,52 @@ func (l *loader) readNode(path string, root *yaml.Node) {
 		l.problem(fmt.Sprintf("%s:%d", path, root.Line), "%s; want lines of the form key: value", what)
 		return
 	}
-	seen := map[string]string{}
+	l.trl.path = path
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		name, value := root.Content[i], root.Content[i+1]
 		place := fmt.Sprintf("%s:%d: %s", path, name.Line, show(name.Value))
-		k, ok := find(l.keys, name.Value)
-		if name.Kind != yaml.ScalarNode {
+		k, ours := find(l.keys, name.Value)
+		row := trlTable[name.Value]
+		switch {
+		case name.Kind != yaml.ScalarNode:
 			l.problem(fmt.Sprintf("%s:%d", path, name.Line), "%s; want lines of the form key: value", kindOf(name))
-		} else if !ok {
-			l.problem(place, "unknown key%s", l.instead(name.Value, value))
-		} else if l.once(seen, k, name.Value, place) {
-			if v, err := scalar(k, value, name.Value); err != nil {
-				l.problem(place, "%v", err)
-			} else if v != nil {
-				l.give(File, k, v, place)
+		case row.foreign():
+			if l.once(l.inFile, Key{Name: row.key}, row.key, place) {
+				l.foreign(foreignKey{row, row.key, place, value})
 			}
+		case !ours:
+			l.problem(place, "unknown key%s", l.instead(name.Value, value))
+		case l.once(l.inFile, k, name.Value, place):
+			l.trl.theirs = l.trl.theirs || name.Value != k.Name
+			l.value(k, row, value, place)
 		}
+	}
+}
+
+// value reads the value of one of our keys.
+func (l *loader) value(k Key, row *trlRow, n *yaml.Node, place string) {
+	if row != nil {
+		if text, ok := row.means[plainText(n)]; ok {
+			if text != "" {
+				l.text(File, k, text, place)
+			}
+			return
+		}
+	}
+	if v, err := scalar(k, n); err != nil {
+		l.problem(place, "%v", err)
+	} else if v != nil {
+		l.give(File, k, v, place)
 	}
 }
 
 // instead says what to do about an unknown key.
 func (l *loader) instead(name string, value *yaml.Node) string {
-	if n := suggest(l.keys, name); n != "" {
+	n := suggest(l.keys, name)
+	if n == "" {
+		n = nearest(asWritten(name), slices.Sorted(maps.Keys(trlTable)))
+	}
+	if n != "" {
 		return fmt.Sprintf(" (did you mean %s?)", n)
 	}
 	if value.Kind == yaml.MappingNode {
@@ -121,15 +148,8 @@ func (l *loader) instead(name string, value *yaml.Node) string {
 	return ""
 }
 
-// scalar reads a node as a value of k, which stands there under the given name; nil if it is a null that says what is
-// so anyway.
-func scalar(k Key, n *yaml.Node, name string) (any, error) {
-	if n.Kind == yaml.SequenceNode && name == "loss_type" { // TRL writes loss_type: [sigmoid]
-		if len(n.Content) != 1 {
-			return nil, fmt.Errorf("a list of %d; want one loss, losses are not combined", len(n.Content))
-		}
-		n = n.Content[0]
-	}
+// scalar reads a node as a value of k; nil if it is a null that says what is so anyway.
+func scalar(k Key, n *yaml.Node) (any, error) {
 	if n.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("%s; want %s", kindOf(n), k.wanted())
 	}
