@@ -45,6 +45,7 @@ type Graph struct {
 	loss    LossFunc
 	out     Output
 	dLogps  []float64
+	failed  error // of the op that ended the run at hand
 
 	rows    int            // rows that memory is laid out for
 	x       []*value       // outputs of the embedding and of every block
@@ -99,21 +100,21 @@ func (g *Graph) build() error {
 	}
 	g.acts = make([]*activations, s.Layers)
 
-	x, err := apply(g.embedding(), g.input)
+	x, err := g.apply(g.embedding(), g.input)
 	if err != nil {
 		return err
 	}
 	for i := range s.Layers {
-		if x, err = apply(g.blockOp(i), x); err != nil {
+		if x, err = g.apply(g.blockOp(i), x); err != nil {
 			return err
 		}
 	}
-	logps, err := apply(g.headOp(m.weight(g.headName()), m.normed(m.layout.finalNorm)), x)
+	logps, err := g.apply(g.headOp(m.weight(g.headName()), m.normed(m.layout.finalNorm)), x)
 	if err != nil {
 		return err
 	}
 	if g.options.Training {
-		loss, err := apply(g.lossOp(), logps)
+		loss, err := g.apply(g.lossOp(), logps)
 		if err != nil {
 			return err
 		}
@@ -215,7 +216,10 @@ func (g *Graph) runBatch(b *compute.Batch) (*Output, error) {
 	if err := gorgonia.Let(g.input, &value{}); err != nil {
 		return nil, err
 	}
-	if err := g.machine.RunAll(); err != nil {
+	g.failed = nil
+	if err := g.machine.RunAll(); g.failed != nil {
+		return nil, g.failed // without the machine's words around it, which say nothing to a user and hide what it wraps
+	} else if err != nil {
 		return nil, err
 	}
 	return &g.out, nil
@@ -270,7 +274,7 @@ func grow[T any](s []T, n int) []T {
 
 // backwardOp is the second half of an op: it reads the gradient of the op's output and returns that of its input.
 func (g *Graph) backwardOp(name string, out, grad *gorgonia.Node, do func(in []gorgonia.Value) (gorgonia.Value, error)) (*gorgonia.Node, error) {
-	return apply(&op{name: name + " backward", do: do}, out, grad)
+	return g.apply(&op{name: name + " backward", do: do}, out, grad)
 }
 
 // embedding writes the rows of the embedding, and of the learned positions, to x[0].

@@ -96,7 +96,7 @@ func (g *Graph) headOp(table weight, n normed) *op {
 		return out, nil
 	}}
 	o.symDiff = func(_ gorgonia.Nodes, _, grad *gorgonia.Node) (*gorgonia.Node, error) {
-		return apply(&op{name: "head backward", do: func(in []gorgonia.Value) (gorgonia.Value, error) {
+		return g.apply(&op{name: "head backward", do: func(in []gorgonia.Value) (gorgonia.Value, error) {
 			dLogps := in[0].(*value).host
 			for i, t := range g.run.batch.Targets {
 				h.coef[i] = dLogps[t.Sequence]

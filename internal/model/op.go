@@ -48,11 +48,12 @@ type op struct {
 	isLoss  bool  // the result is a scalar
 	do      func(in []gorgonia.Value) (gorgonia.Value, error)
 	symDiff func(in gorgonia.Nodes, out, grad *gorgonia.Node) (*gorgonia.Node, error)
+	failed  *error // of the graph, for the op's own error
 }
 
 // apply puts an op on the graph.
-func apply(o *op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
-	o.id, o.inputs = opCount.Add(1), len(in)
+func (g *Graph) apply(o *op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	o.id, o.inputs, o.failed = opCount.Add(1), len(in), &g.failed
 	for i, n := range in {
 		if n.IsScalar() {
 			o.scalar = append(o.scalar, i)
@@ -90,6 +91,9 @@ func (o *op) Do(in ...gorgonia.Value) (out gorgonia.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%s: %v", o.name, r)
+		}
+		if err != nil {
+			*o.failed = err
 		}
 	}()
 	return o.do(in)
