@@ -32,7 +32,8 @@ type State struct {
 	Version          int             `json:"version"`              // set by Save
 	Step             int             `json:"step"`                 // optimizer steps done
 	NumTokens        int64           `json:"num_tokens"`           // tokens trained on so far
-	LossSum          float64         `json:"loss_sum"`             // of the losses of all steps so far
+	LossSum          float64         `json:"loss_sum"`             // of the losses of all steps with an update so far
+	Skipped          int             `json:"skipped,omitempty"`    // of the steps: those without an update
 	MetricsBytes     int64           `json:"metrics_bytes"`        // length of metrics.jsonl at this step; resuming cuts off what comes later
 	MicroBatchTokens int             `json:"micro_batch_tokens"`   // the resolved cut; another one gives other bits
 	Settings         json.RawMessage `json:"settings"`             // the caller's settings, to compare on resuming

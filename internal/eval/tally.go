@@ -132,6 +132,24 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 	}
 }
 
+// Merge counts what another tally of the same loss has counted.
+func (t *Tally) Merge(o *Tally) {
+	t.examples += o.examples
+	t.lossSum += o.lossSum
+	t.chosen += o.chosen
+	t.rejected += o.rejected
+	t.chosenReward += o.chosenReward
+	t.rejectedReward += o.rejectedReward
+	t.wins += o.wins
+	t.ties += o.ties
+	t.likelier += o.likelier
+	t.scoredTokens += o.scoredTokens
+	t.chosenTokens += o.chosenTokens
+	t.correct += o.correct
+	t.entropy += o.entropy
+	t.tokens += o.tokens
+}
+
 func (t *Tally) hasRewards() bool {
 	n := t.loss.Needs()
 	return n.Reference && n.Rejected

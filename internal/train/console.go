@@ -13,7 +13,8 @@ import (
 // interval gathers what the console line says of the steps since the last.
 type interval struct {
 	tally   *eval.Tally
-	steps   int
+	steps   int // applied
+	skipped int
 	norms   float64
 	rate    float64
 	started time.Time
@@ -23,14 +24,25 @@ func newInterval(l loss.Loss) *interval {
 	return &interval{tally: eval.NewTally(l), started: time.Now()}
 }
 
-func (v *interval) add(norm, rate float64) {
+// add counts a step.
+func (v *interval) add(s step) {
+	if s.skipped {
+		v.skipped++
+		return
+	}
+	v.tally.Merge(s.tally)
 	v.steps++
-	v.norms += norm
-	v.rate = rate
+	v.norms += s.norm
+	v.rate = s.rate
 }
 
 // detail is the text beside the progress bar.
-func (v *interval) detail() string { return strings.Join(v.words(), " ") }
+func (v *interval) detail() string {
+	if v.steps == 0 {
+		return ""
+	}
+	return strings.Join(v.words(), " ")
+}
 
 // words are loss, accuracy, margin and speed.
 func (v *interval) words() []string {
@@ -43,7 +55,14 @@ func (v *interval) words() []string {
 
 // line is the console line: means over the steps since the last.
 func (v *interval) line(step, total int, epoch float64) string {
-	return fmt.Sprintf("step %d/%d  epoch %.2f  %s  grad_norm %.3g  learning_rate %.3g", step, total, epoch, strings.Join(v.words(), "  "), v.norms/float64(v.steps), v.rate)
+	s := fmt.Sprintf("step %d/%d  epoch %.2f", step, total, epoch)
+	if v.steps > 0 {
+		s += fmt.Sprintf("  %s  grad_norm %.3g  learning_rate %.3g", strings.Join(v.words(), "  "), v.norms/float64(v.steps), v.rate)
+	}
+	if v.skipped > 0 {
+		s += fmt.Sprintf("  %d skipped", v.skipped)
+	}
+	return s
 }
 
 func tallyWords(t *eval.Tally) []string {

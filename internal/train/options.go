@@ -40,6 +40,7 @@ type Options struct {
 	AdamBeta2       float64  `mapstructure:"adam_beta2" default:"0.999" validate:"gte=0,lt=1" help:"AdamW's decay of the second moment"`
 	AdamEpsilon     float64  `mapstructure:"adam_epsilon" default:"1e-8" validate:"gt=0" help:"AdamW's epsilon"`
 	MaxGradNorm     float64  `mapstructure:"max_grad_norm" default:"1" validate:"gte=0" help:"global l2 norm to which gradients are clipped; 0 = no clipping"`
+	OnNonfinite     string   `mapstructure:"on_nonfinite" default:"stop" validate:"oneof=stop skip" help:"what a step does whose loss or gradient is not finite, and which is never applied: stop (end the run) or skip (go on without it)"`
 
 	NumTrainEpochs float64 `mapstructure:"num_train_epochs" default:"3" validate:"gt=0" help:"passes over the training pairs"`
 	MaxSteps       int     `mapstructure:"max_steps" default:"-1" validate:"gte=-1" help:"optimizer steps; above 0 it takes the place of num_train_epochs"`

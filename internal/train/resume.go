@@ -51,7 +51,7 @@ func (r *runner) save() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	c.State = checkpoint.State{Step: r.step, NumTokens: r.tokens, LossSum: r.lossSum, MetricsBytes: r.metrics.Bytes(), MicroBatchTokens: r.o.MicroBatchTokens, Settings: text}
+	c.State = checkpoint.State{Step: r.step, NumTokens: r.tokens, LossSum: r.lossSum, Skipped: r.skipped, MetricsBytes: r.metrics.Bytes(), MicroBatchTokens: r.o.MicroBatchTokens, Settings: text}
 	if path, err = checkpoint.Save(r.o.OutputDir, c); err != nil {
 		return "", err
 	}
@@ -86,7 +86,7 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	if err := r.adam.restore(moments); err != nil {
 		return fmt.Errorf("%s: %w", from.Path(), err)
 	}
-	r.step, r.tokens, r.lossSum, r.before = s.Step, s.NumTokens, s.LossSum, was.Before
+	r.step, r.skipped, r.tokens, r.lossSum, r.before = s.Step, s.Skipped, s.NumTokens, s.LossSum, was.Before
 	r.restoreBest(was.Best)
 	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes)
 	return err

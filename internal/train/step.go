@@ -31,9 +31,9 @@ type stepper struct {
 	dLogps   []float64
 }
 
-// gradient leaves in G the gradient of the mean loss over the examples, adds what it saw to the tallies and returns
-// the gradient's norm. A loss or gradient that is not finite is an error that names an example.
-func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, tallies ...*eval.Tally) (norm float64, err error) {
+// gradient leaves in G the gradient of the mean loss over the examples, adds what it saw to the tally and returns the
+// gradient's norm. A loss or gradient that is not finite is an error that names an example and wraps errNonFinite.
+func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, t *eval.Tally) (norm float64, err error) {
 	s.dev.Zero(s.policy.G)
 	rows := make([]int, len(examples))
 	for i, e := range examples {
@@ -47,9 +47,7 @@ func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, tallies
 		if err := s.microBatch(part, partRefs, len(examples)); err != nil {
 			return 0, err
 		}
-		for _, t := range tallies {
-			t.Add(s.outcomes.List, &s.in, &s.res)
-		}
+		t.Add(s.outcomes.List, &s.in, &s.res)
 	}
 	norm = s.policy.GradNorm()
 	if !finite(norm) {
@@ -117,7 +115,7 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 var errNonFinite = errors.New("not finite")
 
 func (s *stepper) nonFinite(what string, e *data.Example) error {
-	return fmt.Errorf("%s: the %s of this example is %w; the step was not applied; look at the line, or try a smaller learning_rate", e.Place(), what, errNonFinite)
+	return fmt.Errorf("%s: the %s of this example is %w", e.Place(), what, errNonFinite)
 }
 
 // blame finds the first example whose own gradient is not finite.
@@ -135,7 +133,7 @@ func (s *stepper) blame(examples []*data.Example, refs []score.Logps) error {
 			return s.nonFinite("gradient", e)
 		}
 	}
-	return fmt.Errorf("the gradient of the whole step is %w though that of every example is; the step was not applied; try a smaller learning_rate", errNonFinite)
+	return fmt.Errorf("the gradient of the whole step is %w though that of every example is", errNonFinite)
 }
 
 func finite(x float64) bool { return x-x == 0 }

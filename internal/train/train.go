@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +78,7 @@ type runner struct {
 	best      *best    // nil before the first evaluation, or if none is looked for
 
 	step    int   // optimizer steps that are behind
+	skipped int   // of them without an update, for on_nonfinite: skip
 	tokens  int64 // tokens seen, as TRL's num_tokens
 	lossSum float64
 	trained int // examples of the steps that this process took
@@ -404,13 +406,12 @@ func (r *runner) loop(ctx context.Context) error {
 	since := newInterval(r.loss)
 	start, firstStep := time.Now(), r.step
 	for r.step < total {
-		one := eval.NewTally(r.loss)
-		norm, rate, err := r.takeStep(one, since.tally)
+		taken, err := r.takeStep()
 		if err != nil {
 			progress.Done()
 			return fmt.Errorf("step %d: %w", r.step+1, err)
 		}
-		since.add(norm, rate)
+		since.add(taken)
 		progress.Add(1, since.detail())
 		if every(r.step, logEvery) || r.step == total {
 			progress.Printf("%s\n", since.line(r.step, total, r.schedule.epoch(r.step)))
@@ -461,26 +462,49 @@ func (r *runner) lookAhead(ctx context.Context) (err error) {
 // every says that a step falls on an interval; an interval of 0 never comes.
 func every(step, interval int) bool { return interval > 0 && step%interval == 0 }
 
-// takeStep makes one optimizer step and writes its metrics line.
-func (r *runner) takeStep(tallies ...*eval.Tally) (norm, rate float64, err error) {
+// step is what became of an optimizer step.
+type step struct {
+	tally      *eval.Tally
+	norm, rate float64
+	skipped    bool // no update was made
+}
+
+// takeStep makes one optimizer step and writes its metrics line. A step whose loss or gradient is not finite changes
+// nothing: it ends the run or, with on_nonfinite: skip, is counted and passed over. The schedule goes on then, for the
+// step's examples have had their turn; the optimizer's count of updates, which corrects the bias of its moments, does not.
+func (r *runner) takeStep() (step, error) {
 	examples, refs := r.examples(r.step)
-	norm, err = r.stepper.gradient(examples, refs, tallies...)
-	if err != nil {
-		return 0, 0, err
+	s := step{tally: eval.NewTally(r.loss), rate: r.schedule.learningRate(r.step)}
+	var err error
+	s.norm, err = r.stepper.gradient(examples, refs, s.tally)
+	s.skipped = errors.Is(err, errNonFinite)
+	switch {
+	case s.skipped && r.o.OnNonfinite == "skip":
+		r.Log.Warn(fmt.Sprintf("step %d skipped: %v", r.step+1, err))
+		r.skipped++
+	case s.skipped:
+		return s, fmt.Errorf("%w; the step was not applied; look at the line, try a smaller learning_rate, or pass over such steps with on_nonfinite: skip", err)
+	case err != nil:
+		return s, err
 	}
-	r.stepper.prove = false
-	rate = r.schedule.learningRate(r.step)
 	r.step++
-	r.adam.update(r.step, rate, clipFactor(norm, r.o.MaxGradNorm))
-	one := tallies[0]
-	r.tokens += one.Tokens()
-	r.trained += one.Examples()
-	r.lossSum += one.Loss()
-	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("loss", one.Loss()),
-		report.Float("grad_norm", norm), report.Float("learning_rate", rate)}
-	row = one.Metrics(row, "")
+	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step))}
+	if s.skipped {
+		row = append(row, report.Float("loss", math.NaN()), report.Float("grad_norm", math.NaN()), report.Float("learning_rate", s.rate))
+	} else {
+		r.stepper.prove = false
+		r.adam.update(r.step-r.skipped, s.rate, clipFactor(s.norm, r.o.MaxGradNorm))
+		r.tokens += s.tally.Tokens()
+		r.trained += s.tally.Examples()
+		r.lossSum += s.tally.Loss()
+		row = append(row, report.Float("loss", s.tally.Loss()), report.Float("grad_norm", s.norm), report.Float("learning_rate", s.rate))
+		row = s.tally.Metrics(row, "")
+	}
 	row = append(row, report.Int("num_tokens", r.tokens))
-	return norm, rate, r.metrics.Append(row)
+	if r.o.OnNonfinite == "skip" {
+		row = append(row, report.Int("skipped_steps", int64(r.skipped)))
+	}
+	return s, r.metrics.Append(row)
 }
 
 // evaluate runs the held-out examples, writes their metrics line, and says in short what came out.
@@ -513,9 +537,12 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 	seconds := took.Seconds()
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("train_runtime", seconds),
 		report.Float("train_samples_per_second", float64(r.trained)/seconds), report.Float("train_steps_per_second", float64(steps)/seconds),
-		report.Float("train_loss", r.lossSum/float64(r.step))}
+		report.Float("train_loss", r.lossSum/float64(r.step-r.skipped))}
 	if r.best != nil {
 		row = append(row, report.Int("best_step", int64(r.best.Step)), report.Float("best_metric", r.bestValue(r.best.Found)))
+	}
+	if r.skipped > 0 {
+		r.Log.Warn(fmt.Sprintf("%d of %d steps were skipped, for a loss or gradient was not finite; skipped_steps in %s says which", r.skipped, r.step, MetricsFile))
 	}
 	if err := r.metrics.Append(row); err != nil {
 		return err
