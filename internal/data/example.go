@@ -51,10 +51,16 @@ func (m *maker) make(line []byte) (out made, err error) {
 			out.drop = emptySide(i)
 			return out, nil
 		}
-		if _, ok := m.encoder.EOS(); !ok && !completion.isChat() {
-			out.noEOS = true
-		}
-		s, border, err := m.sequence(c, completion)
+	}
+	if _, ok := m.encoder.EOS(); !ok && !c.isChat() {
+		out.noEOS = true
+	}
+	p, err := m.prompt(c)
+	if err != nil {
+		return out, err
+	}
+	for _, completion := range c.completions {
+		s, border, err := m.sequence(p, c, completion)
 		if err != nil {
 			return out, err
 		}
@@ -118,34 +124,45 @@ func (m *maker) checkRoles(r row) error {
 	return nil
 }
 
+// prompt is what comes before the completions of a row.
+type prompt struct {
+	text string
+	ids  []int32
+}
+
+func (m *maker) prompt(c conversation) (p prompt, err error) {
+	if c.unprompted {
+		return p, nil
+	}
+	p.text = c.prompt.text
+	if c.isChat() {
+		if p.text, err = m.renderPrompt(c.prompt.messages); err != nil {
+			return p, err
+		}
+	}
+	e, err := m.encode(p.text, !c.isChat())
+	p.ids = e.IDs
+	return p, err
+}
+
 // sequence encodes prompt and completion as one text. border says that the prompt's ids change when the completion
 // follows: the first token that ends after the border is the first that is scored.
-func (m *maker) sequence(c conversation, completion cell) (s Sequence, border bool, err error) {
-	prompt, whole := c.prompt.text, c.prompt.text+completion.text
-	isChat := completion.isChat()
-	if isChat {
-		if prompt, whole, err = m.render(c.prompt.messages, completion.messages); err != nil {
+func (m *maker) sequence(p prompt, c conversation, completion cell) (s Sequence, border bool, err error) {
+	whole := p.text + completion.text
+	if c.isChat() {
+		if whole, err = m.renderWhole(p, c.prompt.messages, completion.messages); err != nil {
 			return s, false, err
 		}
 	} else if eos, ok := m.encoder.EOS(); ok && !strings.HasSuffix(whole, eos.Text) {
 		whole += eos.Text
 	}
-	e, err := m.encode(whole, !isChat)
+	e, err := m.encode(whole, !c.isChat())
 	if err != nil {
 		return s, false, err
 	}
-	s.IDs = e.IDs
-	if c.unprompted {
-		s.First = 1
-		return s, false, nil
-	}
-	p, err := m.encode(prompt, !isChat)
-	if err != nil {
-		return s, false, err
-	}
-	s.First = len(p.IDs)
-	if len(p.IDs) > len(e.IDs) || !slices.Equal(p.IDs, e.IDs[:len(p.IDs)]) {
-		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return o.End > len(prompt) })
+	s = Sequence{IDs: e.IDs, First: len(p.ids)}
+	if len(p.ids) > len(e.IDs) || !slices.Equal(p.ids, e.IDs[:len(p.ids)]) {
+		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return o.End > len(p.text) })
 		if s.First < 0 {
 			s.First = len(e.IDs)
 		}
@@ -155,29 +172,26 @@ func (m *maker) sequence(c conversation, completion cell) (s Sequence, border bo
 	return s, border, nil
 }
 
-// render gives the prompt's text and that of the whole conversation, which begins with it.
-func (m *maker) render(prompt, completion []chat.Message) (string, string, error) {
-	if m.template == nil {
-		return "", "", errors.New("messages, and the model folder has no chat template; add chat_template.jinja to it, or give text")
+// renderPrompt gives the prompt's text, which ends where the assistant begins to speak.
+func (m *maker) renderPrompt(messages []chat.Message) (string, error) {
+	switch {
+	case m.template == nil:
+		return "", errors.New("messages, and the model folder has no chat template; add chat_template.jinja to it, or give text")
+	case len(messages) == 0:
+		return "", errors.New("no message before the completion; give at least one from the user")
+	case messages[len(messages)-1].Role == "assistant":
+		return "", errors.New("prompt: the last message is the assistant's; end the prompt with the user's")
 	}
-	if len(prompt) == 0 {
-		return "", "", errors.New("no message before the completion; give at least one from the user")
+	return m.template.Render(messages, true)
+}
+
+// renderWhole gives the text of the whole conversation, which has to begin with that of the prompt.
+func (m *maker) renderWhole(p prompt, messages, completion []chat.Message) (string, error) {
+	whole, err := m.template.Render(slices.Concat(messages, completion), false)
+	if err == nil && !strings.HasPrefix(whole, p.text) {
+		err = errors.New("the chat template's text of the prompt is not the beginning of its text of the whole conversation; the template rewrites earlier messages")
 	}
-	if prompt[len(prompt)-1].Role == "assistant" {
-		return "", "", errors.New("prompt: the last message is the assistant's; end the prompt with the user's")
-	}
-	head, err := m.template.Render(prompt, true)
-	if err != nil {
-		return "", "", err
-	}
-	whole, err := m.template.Render(slices.Concat(prompt, completion), false)
-	if err != nil {
-		return "", "", err
-	}
-	if !strings.HasPrefix(whole, head) {
-		return "", "", errors.New("the chat template's text of the prompt is not the beginning of its text of the whole conversation; the template rewrites earlier messages")
-	}
-	return head, whole, nil
+	return whole, err
 }
 
 // encode leaves out an end-of-text id that the tokenizer itself appends: a whole text has its own, a prompt none.

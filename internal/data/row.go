@@ -170,6 +170,8 @@ type conversation struct {
 	unprompted  bool // a text that is scored as a whole
 }
 
+func (c conversation) isChat() bool { return c.completions[0].isChat() }
+
 // conversation finds out what a row holds.
 func (r row) conversation(form Form) (conversation, error) {
 	var names []string
