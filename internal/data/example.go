@@ -23,7 +23,8 @@ type made struct {
 	example   Example
 	prompt    string     // what Set.Prompts shows of it
 	drop      dropReason // not kept: why
-	border    bool       // the prompt's ids change when a completion follows
+	across    bool       // a token that is scored begins in the prompt
+	other     bool       // none does, but the prompt's ids are others without a completion
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -60,11 +61,10 @@ func (m *maker) make(line []byte) (out made, err error) {
 		return out, err
 	}
 	for _, completion := range c.completions {
-		s, border, err := m.sequence(p, c, completion)
+		s, err := m.sequence(p, c, completion, &out)
 		if err != nil {
 			return out, err
 		}
-		out.border = out.border || border
 		out.longest = max(out.longest, len(s.IDs))
 		out.example.Sequences = append(out.example.Sequences, s)
 	}
@@ -92,9 +92,8 @@ func (m *maker) make(line []byte) (out made, err error) {
 	return out, nil
 }
 
-func identical(s []Sequence) bool {
-	return len(s) == 2 && s[0].First == s[1].First && slices.Equal(s[0].IDs, s[1].IDs)
-}
+// identical says that both sides are the same text, though after keep_end the border may lie elsewhere.
+func identical(s []Sequence) bool { return len(s) == 2 && slices.Equal(s[0].IDs, s[1].IDs) }
 
 func emptySide(i int) dropReason {
 	if i == 1 {
@@ -145,31 +144,35 @@ func (m *maker) prompt(c conversation) (p prompt, err error) {
 	return p, err
 }
 
-// sequence encodes prompt and completion as one text. border says that the prompt's ids change when the completion
-// follows: the first token that ends after the border is the first that is scored.
-func (m *maker) sequence(p prompt, c conversation, completion cell) (s Sequence, border bool, err error) {
+// sequence encodes prompt and completion as one text. Where that does not begin with the ids of the prompt alone, the
+// first token that ends after the border is the first that is scored; what was found is noted in out.
+func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (s Sequence, err error) {
 	whole := p.text + completion.text
 	if c.isChat() {
 		if whole, err = m.renderWhole(p, c.prompt.messages, completion.messages); err != nil {
-			return s, false, err
+			return s, err
 		}
 	} else if eos, ok := m.encoder.EOS(); ok && !strings.HasSuffix(whole, eos.Text) {
 		whole += eos.Text
 	}
 	e, err := m.encode(whole, !c.isChat())
 	if err != nil {
-		return s, false, err
+		return s, err
 	}
 	s = Sequence{IDs: e.IDs, First: len(p.ids)}
 	if len(p.ids) > len(e.IDs) || !slices.Equal(p.ids, e.IDs[:len(p.ids)]) {
 		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return o.End > len(p.text) })
-		if s.First < 0 {
+		switch {
+		case s.First < 0: // the completion has no token
 			s.First = len(e.IDs)
+		case e.Offsets[s.First].Start < len(p.text):
+			out.across = true
+		default:
+			out.other = true
 		}
-		border = true
 	}
 	s.First = max(s.First, 1)
-	return s, border, nil
+	return s, nil
 }
 
 // renderPrompt gives the prompt's text, which ends where the assistant begins to speak.

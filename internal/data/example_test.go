@@ -37,6 +37,9 @@ func TestMake(t *testing.T) {
 		{"and nothing is before it", `{"prompt":"b","chosen":"cd","rejected":"e"}`, Pairs, letters{pieces: []string{"bc"}, eos: true}, "(bc)|d$ b|e$"},
 		{"the border moves the token before it", `{"prompt":"abc","chosen":"dx","rejected":"e"}`, Pairs, letters{pieces: []string{"bcd", "bc"}, bos: true, eos: true}, "^a|(bcd)x$ ^a(bc)|e$"},
 
+		// As a byte-level BPE with a token for two line ends, which it takes apart before a letter.
+		{"the prompt alone has other tokens, none across the border", `{"prompt":"a\n\n","chosen":"c","rejected":"e"}`, Pairs, letters{atEnd: "\n\n", bos: true, eos: true}, "^a\n\n|c$ ^a\n\n|e$"},
+
 		// Single completions.
 		{"prompt and completion", `{"prompt":"ab","completion":"cd"}`, Completions, whole, "^ab|cd$"},
 		{"prompt and chosen", `{"prompt":"ab","chosen":"cd","rejected":"ef"}`, Completions, whole, "^ab|cd$"},
@@ -72,18 +75,19 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// TestBorder says which rows are counted as having a token across the border.
+// TestBorder says which rows are counted for what happens at the border.
 func TestBorder(t *testing.T) {
-	enc := letters{pieces: []string{"bc"}, bos: true, eos: true}
-	for row, want := range map[string]bool{
-		`{"prompt":"ab","chosen":"xd","rejected":"e"}`: false,
-		`{"prompt":"ab","chosen":"cd","rejected":"e"}`: true,
-		`{"prompt":"ab","chosen":"xd","rejected":"c"}`: true,
-		`{"prompt":"","chosen":"bc","rejected":"c"}`:   false,
+	enc := letters{pieces: []string{"bc"}, atEnd: "\n\n", bos: true, eos: true}
+	for row, want := range map[string][2]bool{ // across, other
+		`{"prompt":"ab","chosen":"xd","rejected":"e"}`:    {false, false},
+		`{"prompt":"ab","chosen":"cd","rejected":"e"}`:    {true, false},
+		`{"prompt":"ab","chosen":"xd","rejected":"c"}`:    {true, false},
+		`{"prompt":"","chosen":"bc","rejected":"c"}`:      {false, false},
+		`{"prompt":"ab\n\n","chosen":"x","rejected":"c"}`: {false, true},
 	} {
 		m := maker{encoder: enc, form: Pairs}
-		if got, err := m.make([]byte(row)); err != nil || got.border != want {
-			t.Errorf("%s: border %v, error %v; want %v", row, got.border, err, want)
+		if got, err := m.make([]byte(row)); err != nil || [2]bool{got.across, got.other} != want {
+			t.Errorf("%s: across %v, other %v, error %v; want %v", row, got.across, got.other, err, want)
 		}
 	}
 }
@@ -127,6 +131,19 @@ func TestTruncate(t *testing.T) {
 		if show != c.want || got.truncated != c.truncated || got.longest != 8 {
 			t.Errorf("max_length %d, %s: %s, truncated %v, longest %d; want %s, %v, 8", c.length, c.mode, show, got.truncated, got.longest, c.want, c.truncated)
 		}
+	}
+}
+
+// TestSameTextAfterTruncation cuts both sides to "wxyz$", of which they score different parts: there is nothing to prefer.
+func TestSameTextAfterTruncation(t *testing.T) {
+	m := maker{encoder: whole, form: Pairs, options: Options{MaxLength: 5, TruncationMode: "keep_end"}}
+	got, err := m.make([]byte(`{"prompt":"abwx","chosen":"yz","rejected":"wxyz"}`))
+	if show := whole.showAll(got.example); err != nil || show != "wx|yz$ w|xyz$" || got.drop != dropIdenticalTruncated {
+		t.Errorf("%s, error %v, dropped %q", show, err, dropTexts[got.drop].what)
+	}
+	got, err = m.make([]byte(`{"prompt":"abwx","chosen":"wxyz","rejected":"yz"}`))
+	if show := whole.showAll(got.example); err != nil || show != "w|xyz$ wx|yz$" || got.drop != dropIdenticalTruncated || got.longest != 10 {
+		t.Errorf("%s, error %v, dropped %q, longest %d, want 10", show, err, dropTexts[got.drop].what, got.longest)
 	}
 }
 

@@ -69,8 +69,8 @@ func TestGoldenText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Examples) != len(golden) || set.Report.borders.n != len(across) {
-			t.Fatalf("%s: %d examples, %d with a token across the border; want %d, %d", folder, len(set.Examples), set.Report.borders.n, len(golden), len(across))
+		if len(set.Examples) != len(golden) || set.Report.across.n != len(across) || set.Report.other.n != 0 {
+			t.Fatalf("%s: %d examples of %d, %q; want %d across", folder, len(set.Examples), len(golden), set.Report.Lines(), len(across))
 		}
 		for i, e := range set.Examples {
 			g := golden[i]
@@ -147,8 +147,8 @@ func TestSharedSets(t *testing.T) {
 		t.Skip("encodes megabytes of text")
 	}
 	type counts struct {
-		Kept, Dropped, Across int
-		Truncated             [2]int
+		Kept, Dropped, Across, Other int
+		Truncated                    [2]int
 	}
 	readers := map[string]*Reader{}
 	for _, c := range []struct {
@@ -179,7 +179,7 @@ func TestSharedSets(t *testing.T) {
 				t.Fatal(err)
 			}
 			rep := &set.Report
-			if got := (counts{rep.Kept, rep.Dropped(), rep.borders.n, rep.Truncated}); got != c.want {
+			if got := (counts{rep.Kept, rep.Dropped(), rep.across.n, rep.other.n, rep.Truncated}); got != c.want {
 				t.Errorf("got %+v, want %+v; %q", got, c.want, rep.Lines())
 			}
 			for _, e := range set.Examples {

@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,9 +14,10 @@ import (
 // Where a piece fits, it is taken; with several, the first.
 type letters struct {
 	pieces     []string
-	bos        bool // a BOS id in front
-	eos        bool // there is an EOS token, written </s>
-	appendsEOS bool // an EOS id behind
+	atEnd      string // one more, which is taken at the end of a text alone
+	bos        bool   // a BOS id in front
+	eos        bool   // there is an EOS token, written </s>
+	appendsEOS bool   // an EOS id behind
 }
 
 const (
@@ -47,6 +49,9 @@ func (l letters) Encode(text string, addSpecial bool) (e tokenizer.Encoding, err
 				id, n = int32(firstPiece+k), len(p)
 			}
 		}
+		if n == 1 && text[i:] == l.atEnd {
+			id, n = int32(firstPiece+len(l.pieces)), len(l.atEnd)
+		}
 		add(id, i, i+n)
 		i += n
 	}
@@ -69,7 +74,7 @@ func (l letters) show(s Sequence) string {
 		case id == eosID:
 			b.WriteByte('$')
 		case id >= firstPiece:
-			fmt.Fprintf(&b, "(%s)", l.pieces[id-firstPiece])
+			fmt.Fprintf(&b, "(%s)", append(slices.Clone(l.pieces), l.atEnd)[id-firstPiece])
 		default:
 			b.WriteByte(byte(id))
 		}

@@ -17,7 +17,7 @@ import (
 const (
 	maxLine     = 64 << 20 // bytes; a longer line is not a row
 	batchLines  = 512      // lines read before they are encoded together
-	batchBytes  = 64 << 20 // likewise
+	batchBytes  = 16 << 20 // likewise
 	errorsShown = 10
 )
 
@@ -171,8 +171,10 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 			bad = append(bad, text)
 			continue
 		}
-		if l.made.border {
-			r.borders.add(l.number)
+		if l.made.across {
+			r.across.add(l.number)
+		} else if l.made.other {
+			r.other.add(l.number)
 		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)

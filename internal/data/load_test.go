@@ -204,13 +204,17 @@ func TestLoadChangingFile(t *testing.T) {
 	}{
 		{"nothing", func(string) error { return nil }, ""},
 		{"reading it", func(path string) error { _, err := os.ReadFile(path); return err }, ""},
-		{"lines are added", func(path string) error {
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-			if err == nil {
-				_, err = f.WriteString("123456")
-				err = errors.Join(err, f.Close())
+		{"lines are added, and the time of the change is put back", func(path string) error {
+			before, err := os.Stat(path)
+			if err != nil {
+				return err
 			}
-			return err
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString("123456")
+			return errors.Join(err, f.Close(), os.Chtimes(path, time.Time{}, before.ModTime()))
 		}, fmt.Sprintf("PATH: changed while it was read (SIZE bytes before, %d after); start again when it is written", len(content)+6)},
 		{"it is cut inside a line, which looks like a bad row", func(path string) error { return os.Truncate(path, int64(len(content)-9)) },
 			fmt.Sprintf("PATH: changed while it was read (SIZE bytes before, %d after); start again when it is written", len(content)-9)},
@@ -254,12 +258,12 @@ func TestLoadPipe(t *testing.T) {
 	}
 	go func() {
 		defer w.Close()
-		for i := range 2 * batchLines {
+		for i := range 10 * batchLines { // more than a pipe holds
 			fmt.Fprintln(w, numbered(i))
 		}
 	}()
 	set, err := loadPairs(path, Options{})
-	if err != nil || len(set.Examples) != 2*batchLines {
+	if err != nil || len(set.Examples) != 10*batchLines {
 		t.Errorf("error %v, set %v", err, set)
 	}
 }
@@ -269,7 +273,7 @@ func TestReport(t *testing.T) {
 	good, same, empty := numbered(1), `{"prompt":"p","chosen":"c","rejected":"c"}`, `{"prompt":"p","chosen":"","rejected":"c"}`
 	long, longSame := `{"prompt":"0123456789","chosen":"c","rejected":"r"}`, `{"prompt":"01234","chosen":"abcdef","rejected":"abcdeg"}`
 	cut := `{"prompt":"01","chosen":"abcdefgh","rejected":"r"}`
-	bad, across := `{"prompt":1}`, `{"prompt":"ab","chosen":"cd","rejected":"e"}`
+	bad, across, lines := `{"prompt":1}`, `{"prompt":"ab","chosen":"cd","rejected":"e"}`, `{"prompt":"a\n\n","chosen":"c","rejected":"e"}`
 	for _, c := range []struct {
 		name     string
 		rows     []string
@@ -291,13 +295,16 @@ func TestReport(t *testing.T) {
 			[]string{"dropped because chosen and rejected are the same after truncation: 2 (lines 2, 3)",
 				"truncated to max_length 9: 2 chosen, 0 rejected; the longest sequence has 12 tokens"},
 			[]string{"2 of 5 rows (40 %) are left out; look at max_length and truncation_mode"}},
-		{"bad rows", []string{bad, good, bad, same, good}, Options{OnBadRow: "skip"},
+		{"bad rows", []string{bad, good, "x", same, good}, Options{OnBadRow: "skip"},
 			[]string{"dropped because chosen and rejected are the same: 1 (line 4)", "bad rows skipped: 2 (lines 1, 3), the first because of: prompt: 1: want text or a list of messages"},
 			[]string{"3 of 5 rows (60 %) are left out; look at the bad rows"}},
 		{"a token across the border", []string{across, good, across}, Options{},
-			[]string{"the prompt ends in other tokens when a completion follows it, a token across the border is scored: 2 (lines 1, 3)"}, nil},
+			[]string{"prompt and completion share a token, which is scored: 2 (lines 1, 3)"}, nil},
+		{"other tokens without a completion", []string{good, lines, across}, Options{},
+			[]string{"prompt and completion share a token, which is scored: 1 (line 3)",
+				"the prompt alone, as the tuned model will be given it, has other tokens than before its completion: 1 (line 2)"}, nil},
 	} {
-		enc := letters{pieces: []string{"bc"}, bos: true, eos: true}
+		enc := letters{pieces: []string{"bc"}, atEnd: "\n\n", bos: true, eos: true}
 		set, err := Load(write(t, strings.Join(c.rows, "\n")), Pairs, enc, nil, c.options, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -343,5 +350,13 @@ func TestLongTexts(t *testing.T) {
 	}
 	if bytes.Contains([]byte(text(err)), []byte("xxx")) {
 		t.Error("the error quotes the line")
+	}
+
+	// Long lines are not kept until there are as many as short ones would be.
+	calls := 0
+	path = write(t, strings.Repeat(`{"pad":"`+strings.Repeat("x", batchBytes/2)+`",`+numbered(1)[1:]+"\n", 5))
+	set, err := Load(path, Pairs, whole, nil, Options{}, func(int64, int64) { calls++ })
+	if err != nil || len(set.Examples) != 5 || calls != 3 {
+		t.Errorf("five lines of half of batchBytes: error %v, read in %d batches, want 3", err, calls)
 	}
 }

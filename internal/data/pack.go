@@ -79,7 +79,7 @@ func pack(b *compute.Batch, e *Example) {
 	segment(e.Sequences[0].IDs[:shared], 0)
 	// The last row of the prefix predicts the first scored id of every sequence whose scored part begins there.
 	for i, s := range e.Sequences {
-		if shared > 0 && s.First == shared {
+		if s.First == shared { // never where nothing is shared: the first id is not scored
 			b.Targets = append(b.Targets, compute.Target{Row: prefix + shared - 1, Token: s.IDs[shared], Sequence: b.Sequences + i})
 		}
 	}

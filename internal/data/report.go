@@ -68,7 +68,8 @@ type Report struct {
 	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
 	dropped   [dropReasons]tally
-	borders   tally // rows whose prompt's ids change when a completion follows
+	across    tally // rows in which a token across the border is scored
+	other     tally // rows in which the prompt alone has other tokens, and none is across
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
@@ -120,8 +121,11 @@ func (r *Report) Lines() []string {
 	if n := r.Truncated[0] + r.Truncated[1]; n > 0 {
 		s = append(s, fmt.Sprintf("truncated to max_length %d: %d chosen, %d rejected; the longest sequence has %d tokens", r.maxLength, r.Truncated[0], r.Truncated[1], r.Longest))
 	}
-	if r.borders.n > 0 {
-		s = append(s, fmt.Sprintf("the prompt ends in other tokens when a completion follows it, a token across the border is scored: %s", &r.borders))
+	if r.across.n > 0 {
+		s = append(s, fmt.Sprintf("prompt and completion share a token, which is scored: %s", &r.across))
+	}
+	if r.other.n > 0 {
+		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", &r.other))
 	}
 	return s
 }
