@@ -244,30 +244,6 @@ func TestLoadChangingFile(t *testing.T) {
 	}
 }
 
-// TestLoadPipe reads what has no size: <(zcat pairs.jsonl.gz) in a shell.
-func TestLoadPipe(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	path := fmt.Sprintf("/dev/fd/%d", r.Fd())
-	if _, err := os.Stat(path); err != nil {
-		w.Close()
-		t.Skip(err)
-	}
-	go func() {
-		defer w.Close()
-		for i := range 10 * batchLines { // more than a pipe holds
-			fmt.Fprintln(w, numbered(i))
-		}
-	}()
-	set, err := loadPairs(path, Options{})
-	if err != nil || len(set.Examples) != 10*batchLines {
-		t.Errorf("error %v, set %v", err, set)
-	}
-}
-
 // TestReport reads ten rows of every kind: the reasons, their first lines and the warning.
 func TestReport(t *testing.T) {
 	good, same, empty := numbered(1), `{"prompt":"p","chosen":"c","rejected":"c"}`, `{"prompt":"p","chosen":"","rejected":"c"}`
