@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"dpotrain/internal/compute/cpu"
@@ -61,15 +62,22 @@ func testCurve(t *testing.T, level cpu.Level) {
 			}
 		}
 	}
+	compareL2(t, r, curve.L2, 2e-7)
+}
+
+// compareL2 compares the l2 of every tuned weight, within a share of it. Of GPT-2's bias of queries, keys and values that of the
+// keys is left out: a softmax does not see it, and its gradient is rounding alone, of which Adam makes steps.
+func compareL2(t *testing.T, r outcome, want map[string]float64, tolerance float64) {
+	t.Helper()
 	f, err := safetensors.Open(filepath.Join(r.dir, "model.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if len(f.Names()) != len(curve.L2) {
-		t.Errorf("%d tensors, want %d", len(f.Names()), len(curve.L2))
+	if len(f.Names()) != len(want) {
+		t.Errorf("%d tensors, want %d", len(f.Names()), len(want))
 	}
-	for name, w := range curve.L2 {
+	for name, w := range want {
 		x, ok := f.Tensor(name)
 		if !ok {
 			t.Errorf("no tensor %s", name)
@@ -79,8 +87,11 @@ func testCurve(t *testing.T, level cpu.Level) {
 		if err := x.Float32(values); err != nil {
 			t.Fatal(err)
 		}
-		if g := l2(values); math.Abs(g-w) > 2e-7*w {
-			t.Errorf("l2 of %s = %v, want %v", name, g, w)
+		if strings.HasSuffix(name, ".attn.c_attn.bias") {
+			clear(values[len(values)/3 : 2*len(values)/3])
+		}
+		if g := l2(values); math.Abs(g-w) > tolerance*w {
+			t.Errorf("l2 of %s = %v, want %v within %.1g of it", name, g, w, tolerance)
 		}
 	}
 }
