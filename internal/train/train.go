@@ -310,7 +310,9 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 
 // passOne brings the reference's log-probs and decides whether the step-0 proof applies.
 func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error {
+	const without = "no proof that policy and reference agree at the first step: "
 	if !r.loss.Needs().Reference {
+		r.Log.Info(without + "loss " + r.loss.Name() + " has no reference")
 		return nil
 	}
 	ref, same, err := r.in.reference(r.Request, from == nil)
@@ -325,11 +327,12 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
 	switch {
 	case from != nil:
+		r.Log.Info(without + "the run goes on from a checkpoint")
 	case same:
 		r.stepper.prove = true
 		r.Log.Info("policy and reference are the same model: the first step proves that their log-probs are the same bits")
 	default:
-		r.Log.Info("policy and reference are different models: no proof that their log-probs agree at the first step")
+		r.Log.Info(without + "they are different models")
 	}
 	return nil
 }
