@@ -16,13 +16,20 @@ func newEvalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",
 		Short: "Say what a model makes of held-out pairs",
-		Long: `Loss, rewards, log-probs, accuracy and margin of a model on held-out pairs, as a table or with --json.
+		Long: `Loss, rewards, log-probs, accuracy and margin of a model on held-out pairs, as a table or with --json. Accuracies
+come with their 95 % interval (Wilson's): how far another draw of as many pairs might take them. docs/metrics.md says
+what each number means.
+
+--per-pair writes a line of JSON for each pair: its line in the data, loss, rewards, the log-probs of both sides under
+both models, in nats, and their lengths in tokens. The mean of a column is the metric of that name.
 
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
---loss is required. Without --data the pairs are those of the settings' eval_data. The reference is --ref, else the run's ref_model if it is still the same. What the reference cache
-lacks is computed; without a usable reference folder an error says how many rows are missing.`,
+--loss is required. Without --data the pairs are those of the settings' eval_data. The reference is --ref, else the
+run's ref_model if it is still the same. What the reference cache lacks is computed; without a usable reference folder
+an error says how many rows are missing.`,
 		Example: `  dpotrain eval --model runs/dpo --data test.jsonl
   dpotrain eval --model runs/dpo --data test.jsonl --json
+  dpotrain eval --model runs/dpo/checkpoint-100 --data test.jsonl --per-pair pairs.jsonl
   dpotrain eval --model models/other --ref models/smollm2 --data test.jsonl --loss dpo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,6 +61,7 @@ lacks is computed; without a usable reference folder an error says how many rows
 	s.addFlags(cmd, keys...)
 	cmd.Flags().StringVar(&e.Ref, "ref", "", "folder of the reference model")
 	cmd.Flags().BoolVar(&e.JSON, "json", false, "print one JSON object instead of a table")
+	cmd.Flags().StringVar(&e.PerPair, "per-pair", "", "`file` for a line of JSON for each pair")
 	return cmd
 }
 

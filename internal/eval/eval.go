@@ -10,12 +10,45 @@ import (
 	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
 	"dpotrain/internal/plan"
+	"dpotrain/internal/report"
 	"dpotrain/internal/score"
 )
 
+// Evaluation is what a policy made of examples: the tally over all, and each by itself.
+type Evaluation struct {
+	*Tally
+
+	outcomes []Outcome
+	batch    loss.Batch
+	result   loss.Result
+}
+
+// Row is what became of example i: the metrics that are means over examples, under their names but for that one alone, with
+// the reference's log-probs and the lengths in tokens.
+func (e *Evaluation) Row(i int) report.Row {
+	o, b := e.outcomes[i], &e.batch
+	needs := e.loss.Needs()
+	row := report.Row{report.Float("loss", e.result.Losses[i])}
+	if e.hasRewards() {
+		chosen, rejected := rewards(e.loss, b, i)
+		row = append(row, report.Float("rewards/chosen", chosen), report.Float("rewards/rejected", rejected), report.Float("rewards/margins", chosen-rejected))
+	}
+	for side, name := range []string{"chosen", "rejected"} {
+		if side == 1 && !needs.Rejected {
+			break
+		}
+		row = append(row, report.Float("logps/"+name, o.Logps[side]))
+		if needs.Reference {
+			row = append(row, report.Float("ref_logps/"+name, [][]float64{b.RefChosenLogps, b.RefRejectedLogps}[side][i]))
+		}
+		row = append(row, report.Int("tokens/"+name, int64(o.Tokens[side])))
+	}
+	return row
+}
+
 // Run evaluates examples on a forward-only graph. refs are the reference's log-probs, nil for a loss that needs none.
 // progress is called after every micro-batch with the number of examples it had.
-func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Tally, error) {
+func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Evaluation, error) {
 	rows := make([]int, len(examples))
 	list := make([]*data.Example, len(examples))
 	for i := range examples {
@@ -45,13 +78,9 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 			progress(r.To - r.From)
 		}
 	}
-	var (
-		b   loss.Batch
-		res loss.Result
-	)
-	LossBatch(&b, l, outcomes, refs)
-	l.Compute(b, &res)
-	t := NewTally(l)
-	t.Add(outcomes, &b, &res)
-	return t, nil
+	e := &Evaluation{Tally: NewTally(l), outcomes: outcomes}
+	LossBatch(&e.batch, l, outcomes, refs)
+	l.Compute(e.batch, &e.result)
+	e.Add(outcomes, &e.batch, &e.result)
+	return e, nil
 }

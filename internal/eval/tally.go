@@ -119,8 +119,7 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		if !t.hasRewards() {
 			continue
 		}
-		chosen := t.loss.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i])
-		rejected := t.loss.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+		chosen, rejected := rewards(t.loss, b, i)
 		t.chosenReward += chosen
 		t.rejectedReward += rejected
 		switch {
@@ -130,6 +129,11 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 			t.ties++
 		}
 	}
+}
+
+// rewards are those of example i.
+func rewards(l loss.Loss, b *loss.Batch, i int) (chosen, rejected float64) {
+	return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i]), l.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
 }
 
 // Merge counts what another tally of the same loss has counted.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 
 	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
@@ -22,6 +24,7 @@ import (
 type EvalOptions struct {
 	Ref       string // folder of the reference; empty: the run's
 	JSON      bool   // one JSON object instead of a table
+	PerPair   string // file for a line of JSON an example; empty: none
 	LossGiven bool   // a config or a flag says the loss
 }
 
@@ -50,6 +53,9 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	}
 	l, err := loss.New(o.Loss, o.LossSettings)
 	if err != nil {
+		return err
+	}
+	if err := checkPerPair(e.PerPair, o.Data); err != nil {
 		return err
 	}
 	o.EvalData = ""
@@ -83,8 +89,20 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if err != nil {
 		return err
 	}
+	if e.PerPair != "" {
+		if err := writePerPair(e.PerPair, in.Train.Examples, t); err != nil {
+			return err
+		}
+	}
 	row := report.Row{report.Int("examples", int64(t.Examples())), report.Float("loss", t.Loss())}
 	row = t.Metrics(row, "")
+	intervals := map[string]string{}
+	for _, in := range t.Intervals() {
+		intervals[in.Metric] = fmt.Sprintf("%.4f to %.4f", in.Low, in.High)
+		if e.JSON {
+			row = append(row, report.Float(in.Metric+"_low", in.Low), report.Float(in.Metric+"_high", in.High))
+		}
+	}
 	if e.JSON {
 		_, err = fmt.Fprintf(req.Stdout, "%s\n", row.JSON())
 		return err
@@ -92,10 +110,38 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	var table [][]string
 	for _, m := range row {
 		info, _ := eval.Find(m.Name)
-		table = append(table, []string{m.Name, m.String(), info.Unit})
+		table = append(table, []string{m.Name, m.String(), info.Unit, intervals[m.Name]})
 	}
-	report.Table(req.Stdout, []string{"metric", "value", "unit"}, table)
+	report.Table(req.Stdout, []string{"metric", "value", "unit", "95 % interval"}, table)
 	return nil
+}
+
+// checkPerPair refuses a place for the examples' lines that could not be written, before anything is computed, and one that
+// is the data.
+func checkPerPair(path, data string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return usage("--per-pair %s: there is no folder %s; make it, or name another file", path, filepath.Dir(path))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usage("--per-pair %s: a folder; name a file", path)
+	}
+	if samePlace(path, data) {
+		return usage("--per-pair %s: that is the data; name another file", path)
+	}
+	return nil
+}
+
+// writePerPair writes a line of JSON for each example in the order of its file; the line number comes first.
+func writePerPair(path string, examples []data.Example, e *eval.Evaluation) error {
+	var b bytes.Buffer
+	for i := range examples {
+		b.Write(append(report.Row{report.Int("line", int64(examples[i].Line))}, e.Row(i)...).JSON())
+		b.WriteByte('\n')
+	}
+	return checkpoint.WriteFile(path, b.Bytes())
 }
 
 // referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights

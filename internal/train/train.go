@@ -528,7 +528,7 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 	if r.step > 0 {
 		when = fmt.Sprintf("after step %d", r.step)
 	}
-	say("%s\n", summary(fmt.Sprintf("evaluation %s, %d examples", when, t.Examples()), t))
+	say("%s\n", summary(fmt.Sprintf("evaluation %s, %d examples", when, t.Examples()), t.Tally))
 	return r.metrics.Append(row)
 }
 
