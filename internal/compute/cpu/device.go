@@ -44,8 +44,14 @@ func New(o compute.Options) (*Device, error) {
 	return &Device{level: lv, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
 }
 
-// Family implements compute.Device.
-func (d *Device) Family() string { return "cpu-" + d.level.String() }
+// Family implements compute.Device. Other processors than x86-64 have families of their own, as cpu-generic-arm64: Go fuses
+// multiplications and additions on some of them, and its exponentials and logarithms differ in the last bit.
+func (d *Device) Family() string {
+	if runtime.GOARCH == "amd64" {
+		return "cpu-" + d.level.String()
+	}
+	return "cpu-" + d.level.String() + "-" + runtime.GOARCH
+}
 
 // Threads implements compute.Device.
 func (d *Device) Threads() int { return d.threads }

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -42,7 +43,11 @@ func TestNew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := "cpu-" + Best().String(); d.Family() != want {
+		want := "cpu-" + Best().String()
+		if runtime.GOARCH != "amd64" {
+			want += "-" + runtime.GOARCH
+		}
+		if d.Family() != want {
 			t.Errorf("family %q, want %q", d.Family(), want)
 		}
 		if got := d.Threads(); got < 1 || threads > 0 && got != threads {
