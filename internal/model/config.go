@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -122,18 +121,20 @@ func (c *configReader) stringOr(key, d string) string {
 	return read[string](c, key, "a string")
 }
 
-// want checks that a string is one of those implemented.
-func (c *configReader) want(key, fallback string, names ...string) {
-	if s := c.stringOr(key, fallback); !slices.Contains(names, s) {
+// want reads a string that has to be one of those implemented.
+func (c *configReader) want(key, fallback string, names ...string) string {
+	before := len(c.errs)
+	s := c.stringOr(key, fallback)
+	if len(c.errs) == before && !slices.Contains(names, s) {
 		c.fail(key, fmt.Sprintf("%q is not implemented; there is %s", s, strings.Join(names, ", ")))
 	}
+	return s
 }
 
 // gelu reads the name of an activation. transformers has several names for one function.
 func (c *configReader) gelu(key, fallback string) MLP {
 	exact, tanh := []string{"gelu", "gelu_python"}, []string{"gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh"}
-	c.want(key, fallback, slices.Concat(exact, tanh)...)
-	if slices.Contains(exact, c.stringOr(key, fallback)) {
+	if slices.Contains(exact, c.want(key, fallback, slices.Concat(exact, tanh)...)) {
 		return GELU
 	}
 	return GELUTanh
@@ -191,7 +192,7 @@ func (c *configReader) windows(layers, window, first int) []int {
 // rope reads rope_scaling (transformers 4) or rope_parameters (transformers 5). theta and the share of a head that turns
 // hold where these do not say them.
 func (c *configReader) rope(theta, share float64, headDim int) *Rope {
-	r := &Rope{Theta: theta, Type: "default"}
+	r := &Rope{Dim: int(float64(headDim) * share), Theta: theta, Type: "default"}
 	key := "rope_parameters"
 	switch {
 	case !c.has(key):
@@ -221,15 +222,15 @@ func (c *configReader) rope(theta, share float64, headDim int) *Rope {
 			r.HighFreqFactor = read[float64](sub, "high_freq_factor", "a number")
 			r.OriginalPositions = read[float64](sub, "original_max_position_embeddings", "a number")
 			allowed = append(allowed, "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-			if r.HighFreqFactor <= r.LowFreqFactor || r.OriginalPositions <= 0 {
+			if len(sub.errs) == 0 && (r.HighFreqFactor <= r.LowFreqFactor || r.OriginalPositions <= 0) {
 				sub.fail("high_freq_factor", "want more than low_freq_factor, and original_max_position_embeddings above 0")
 			}
 		default:
 			sub.fail("rope_type", fmt.Sprintf("%q is not implemented; there are default, linear, llama3", r.Type))
 			allowed = nil
 		}
-		if r.Type != "default" && allowed != nil && !(r.Factor > 0) {
-			sub.fail("factor", "want a number above 0")
+		if len(sub.errs) == 0 && r.Type != "default" && !(r.Factor >= 1) {
+			sub.fail("factor", "want a number of at least 1")
 		}
 		for _, k := range sortedKeys(fields) {
 			if allowed != nil && !slices.Contains(allowed, k) && sub.has(k) {
@@ -238,8 +239,8 @@ func (c *configReader) rope(theta, share float64, headDim int) *Rope {
 		}
 		c.errs = append(c.errs, sub.errs...)
 	}
-	if !(r.Theta > 0) || math.IsInf(r.Theta, 0) {
-		c.fail("rope_theta", "want a number above 0")
+	if !(r.Theta >= 1) {
+		c.fail("rope_theta", "want a number of at least 1")
 	}
 	if !(share > 0 && share <= 1) {
 		c.fail("partial_rotary_factor", fmt.Sprintf("%g; want a share above 0, at most 1", share))
@@ -325,17 +326,21 @@ func sameJSON(a json.RawMessage, b string) bool {
 }
 
 // Text is the config.json that goes with weights saved in dtype (float32, bfloat16 or float16): as it was read, with
-// the dtype put right under the key it had.
+// the dtype put right under the key or keys it had: dtype since transformers 5, torch_dtype before.
 func (c *Config) Text(dtype string) []byte {
 	fields := make(map[string]json.RawMessage, len(c.fields)+1)
 	for k, v := range c.fields {
 		fields[k] = v
 	}
-	key := "torch_dtype"
-	if _, ok := fields["dtype"]; ok {
-		key = "dtype"
+	value := json.RawMessage(`"` + dtype + `"`)
+	_, before := fields["torch_dtype"]
+	_, now := fields["dtype"]
+	if now {
+		fields["dtype"] = value
 	}
-	fields[key] = json.RawMessage(`"` + dtype + `"`)
+	if before || !now {
+		fields["torch_dtype"] = value
+	}
 	text, err := json.MarshalIndent(fields, "", "  ")
 	if err != nil {
 		panic(err) // the values came out of a JSON file

@@ -1,9 +1,13 @@
 package model_test
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"dpotrain/internal/compute"
@@ -94,6 +98,90 @@ func TestGraphsDoNotGrow(t *testing.T) {
 				t.Errorf("%d numbers in %d pieces were allocated after the largest batch", d.numbers-numbers, d.calls-calls)
 			}
 		})
+	}
+}
+
+// TestOutput: sums, entropies and best ids are those of float64, and the sums add up token by token.
+func TestOutput(t *testing.T) {
+	dir := testfiles.Path(t, "models", "llama")
+	b := pack(randomPairs(320, 9)...)
+	want := forward(t, newGraph(t, load(t, dir, float64Device), model.GraphOptions{}), b)
+	for _, lv := range levels() {
+		m := load(t, dir, newDevice(t, lv, 2))
+		out := forward(t, newGraph(t, m, model.GraphOptions{}), b)
+		if len(out.Logps) != b.Sequences || len(out.TokenLogps) != len(b.Targets) || len(out.Entropy) != len(b.Targets) || len(out.Best) != len(b.Targets) {
+			t.Fatalf("%v: %d, %d, %d, %d numbers for %d sequences and %d targets", lv, len(out.Logps), len(out.TokenLogps), len(out.Entropy), len(out.Best), b.Sequences, len(b.Targets))
+		}
+		for i, logps := range bySequence(b, out.TokenLogps) {
+			if got := out.Logps[i]; got != sumOf(logps) || !(math.Abs(got-want.Logps[i]) <= 1e-5*float64(len(logps))) {
+				t.Errorf("%v: sequence %d: %v; its tokens give %v, float64 gives %v", lv, i, got, sumOf(logps), want.Logps[i])
+			}
+		}
+		for i := range b.Targets {
+			if !(math.Abs(out.Entropy[i]-want.Entropy[i]) <= 1e-5) || out.Best[i] != want.Best[i] {
+				t.Errorf("%v: target %d: entropy %v, best id %d; float64 gives %v, %d", lv, i, out.Entropy[i], out.Best[i], want.Entropy[i], want.Best[i])
+			}
+		}
+	}
+}
+
+// TestGraphErrors: a batch that does not fit the model, a loss that fails and one that panics are errors, after which the
+// graph goes on.
+func TestGraphErrors(t *testing.T) {
+	m := load(t, testfiles.Path(t, "models", "gpt2-untied"), newDevice(t, cpu.Best(), 2)) // 112 positions, 120 ids
+	fw, training := newGraph(t, m, model.GraphOptions{}), newGraph(t, m, model.GraphOptions{Training: true})
+	good := pack(smallPairs(120)...)
+	want := slices.Clone(forward(t, fw, good).TokenLogps)
+	sequenceOf := func(n int, id int32) *compute.Batch {
+		ids := make([]int32, n)
+		ids[n-1] = id
+		return pack(example{{ids, 1}})
+	}
+	inside := sequenceOf(9, 1)
+	inside.Tokens[3] = 120
+	for _, tt := range []struct {
+		name  string
+		batch *compute.Batch
+		loss  model.LossFunc // nil: forward
+		err   string
+	}{
+		{"no scored ids", &compute.Batch{Tokens: []int32{1}, Positions: []int32{0}, Segments: []compute.Segment{{End: 1}}}, nil, "a batch without scored ids"},
+		{"a target beyond the vocabulary", sequenceOf(4, 120), nil, "token id 120 is outside the model's vocabulary of 120; the tokenizer belongs to another model"},
+		{"a negative target", sequenceOf(4, -1), noLoss, "token id -1 is outside the model's vocabulary of 120; the tokenizer belongs to another model"},
+		{"an id beyond the vocabulary", inside, noLoss, "token id 120 is outside the model's vocabulary of 120; the tokenizer belongs to another model"},
+		{"as many rows as positions", sequenceOf(113, 1), nil, ""},
+		{"a row more than positions", sequenceOf(114, 1), nil, "a sequence has more than 112 tokens, and the model has learned positions for no more; set max_length to 112 or less"},
+		{"a loss that fails", good, func([]float64) (float64, []float64, error) { return 0, nil, errors.New("row 7 is bad") }, "row 7 is bad"},
+		{"a loss that panics", good, func([]float64) (float64, []float64, error) { panic("oh no") }, "loss: oh no"},
+		{"too few gradients", good, func([]float64) (float64, []float64, error) { return 0, nil, nil }, "head backward: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var err error
+			if tt.loss == nil {
+				_, err = fw.Forward(tt.batch)
+			} else {
+				_, err = training.ForwardBackward(tt.batch, tt.loss)
+			}
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			if got := forward(t, fw, good).TokenLogps; !slices.Equal(got, want) {
+				t.Errorf("forward gives %v afterwards, before %v", got, want)
+			}
+			if got := forwardBackward(t, training, good, noLoss).TokenLogps; !slices.Equal(got, want) {
+				t.Errorf("training gives %v afterwards, before %v", got, want)
+			}
+		})
+	}
+	for name, f := range map[string]func(){"Forward": func() { training.Forward(good) }, "ForwardBackward": func() { fw.ForwardBackward(good, noLoss) }} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s of the other graph does not panic", name)
+				}
+			}()
+			f()
+		}()
 	}
 }
 

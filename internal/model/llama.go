@@ -37,6 +37,9 @@ func decoderSpec(c *configReader, positions, headDim int) Spec {
 	}
 	if headDim == 0 {
 		headDim = s.Hidden / max(s.Heads, 1)
+		if !c.has("head_dim") && s.Heads > 0 && s.Hidden%s.Heads != 0 {
+			c.fail("hidden_size", fmt.Sprintf("%d is not a multiple of num_attention_heads %d, and there is no head_dim", s.Hidden, s.Heads))
+		}
 	}
 	s.HeadDim = c.intOr("head_dim", headDim)
 	s.Rope = c.rope(c.floatOr("rope_theta", 10000), 1, s.HeadDim)

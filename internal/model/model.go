@@ -58,9 +58,10 @@ type Model struct {
 	dev    compute.Device
 	layout layout
 	index  map[string]int // into Params
+	size   int            // of all Params
 }
 
-// newModel makes a model with zero weights.
+// newModel lays out a model. Its weights have no memory yet.
 func newModel(c *Config, dev compute.Device) *Model {
 	m := &Model{Config: c, dev: dev, layout: c.arch.layout(c.Spec), index: map[string]int{}}
 	s := c.Spec
@@ -103,12 +104,12 @@ func newModel(c *Config, dev compute.Device) *Model {
 		off += m.Params[i].Len()
 		m.index[m.Params[i].Name] = i
 	}
-	m.W = dev.Alloc(off)
+	m.size = off
 	return m
 }
 
 // Len is the number of parameters.
-func (m *Model) Len() int { return m.W.Len() }
+func (m *Model) Len() int { return m.size }
 
 // Load reads a Hugging Face folder.
 func Load(dir string, dev compute.Device) (*Model, error) {
@@ -122,6 +123,10 @@ func Load(dir string, dev compute.Device) (*Model, error) {
 	}
 	defer f.Close()
 	m := newModel(c, dev)
+	if err := m.check(dir, f); err != nil { // before there is memory: a wrong config.json may ask for any amount
+		return nil, err
+	}
+	m.W = dev.Alloc(m.size)
 	if err := m.read(dir, f); err != nil {
 		return nil, err
 	}
@@ -155,11 +160,10 @@ func (m *Model) find(f *safetensors.File, name string) (safetensors.Tensor, bool
 	return safetensors.Tensor{}, false
 }
 
-// read takes the parameters out of a file and complains about what is missing, misshapen or left over.
-func (m *Model) read(dir string, f *safetensors.File) error {
+// check complains about tensors of a file that are missing, misshapen or left over.
+func (m *Model) check(dir string, f *safetensors.File) error {
 	var errs []error
 	used := map[string]bool{}
-	var host []float32
 	for _, p := range m.Params {
 		t, ok := m.find(f, p.Name)
 		if !ok {
@@ -169,18 +173,7 @@ func (m *Model) read(dir string, f *safetensors.File) error {
 		used[t.Name] = true
 		if !slices.Equal(t.Shape, p.Shape) {
 			errs = append(errs, fmt.Errorf("%s: %s: shape %v, want %v from config.json", dir, t.Name, t.Shape, p.Shape))
-			continue
 		}
-		host = slices.Grow(host[:0], p.Len())[:p.Len()]
-		if err := t.Float32(host); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
-			continue
-		}
-		if i := slices.IndexFunc(host, func(v float32) bool { return v-v != 0 }); i >= 0 {
-			errs = append(errs, fmt.Errorf("%s: %s: element %d is %v; the weights are damaged", dir, t.Name, i, host[i]))
-			continue
-		}
-		m.dev.Upload(m.W, p.Off, host)
 	}
 	for _, name := range f.Names() {
 		if used[name] || slices.ContainsFunc(m.layout.ignored, func(end string) bool { return strings.HasSuffix(name, end) }) {
@@ -194,6 +187,31 @@ func (m *Model) read(dir string, f *safetensors.File) error {
 		}
 		errs = append(errs, fmt.Errorf("%s: %s: not a tensor of model_type %s with this config.json", dir, name, m.Config.Spec.ModelType))
 	}
+	return joinFew(dir, errs)
+}
+
+// read copies the parameters out of a file that passed check.
+func (m *Model) read(dir string, f *safetensors.File) error {
+	var errs []error
+	var host []float32
+	for _, p := range m.Params {
+		t, _ := m.find(f, p.Name)
+		host = slices.Grow(host[:0], p.Len())[:p.Len()]
+		if err := t.Float32(host); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+			continue
+		}
+		if i := slices.IndexFunc(host, func(v float32) bool { return v-v != 0 }); i >= 0 {
+			errs = append(errs, fmt.Errorf("%s: %s: element %d is %v; the weights are damaged", dir, t.Name, i, host[i]))
+			continue
+		}
+		m.dev.Upload(m.W, p.Off, host)
+	}
+	return joinFew(dir, errs)
+}
+
+// joinFew joins errors, of many the first ten.
+func joinFew(dir string, errs []error) error {
 	if len(errs) > 10 {
 		errs = append(errs[:10], fmt.Errorf("%s: and %d more", dir, len(errs)-10))
 	}
@@ -214,6 +232,7 @@ func (m *Model) checkTied(dir string, f *safetensors.File, head string) error {
 // each tensor drawn from its own stream of (seed, name).
 func NewRandom(c *Config, dev compute.Device, seed uint64) *Model {
 	m := newModel(c, dev)
+	m.W = dev.Alloc(m.size)
 	for _, p := range m.Params {
 		host := make([]float32, p.Len())
 		switch {

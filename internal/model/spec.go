@@ -91,8 +91,13 @@ func (r *Rope) llama3(f float64) float64 {
 	return (1-smooth)*f/r.Factor + smooth*f
 }
 
-// maxDimension bounds every size in a config.json, far above any model this program is for.
-const maxDimension = 1 << 22
+// Bounds of what a config.json may say, far above any model this program is for, so that a damaged one is an error and not
+// the end of the memory.
+const (
+	maxDimension  = 1 << 22
+	maxLayers     = 1 << 12
+	maxParameters = 1 << 37
+)
 
 // check finds sizes that cannot be right.
 func (s *Spec) check() error {
@@ -101,9 +106,12 @@ func (s *Spec) check() error {
 		n    int
 	}{{"vocabulary", s.Vocab}, {"hidden size", s.Hidden}, {"layers", s.Layers}, {"attention heads", s.Heads}, {"key-value heads", s.KVHeads},
 		{"head dimension", s.HeadDim}, {"intermediate size", s.Intermediate}, {"positions", s.Positions}} {
-		if d.n < 1 || d.n > maxDimension {
+		if d.n < 1 || d.n > maxDimension || d.name == "layers" && d.n > maxLayers {
 			return fmt.Errorf("%s: %d is out of range", d.name, d.n)
 		}
+	}
+	if n := s.parameters(); n > maxParameters {
+		return fmt.Errorf("%.3g parameters; there may be %.3g; look at the sizes", n, float64(maxParameters))
 	}
 	if s.Heads%s.KVHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", s.Heads, s.KVHeads)
@@ -115,4 +123,20 @@ func (s *Spec) check() error {
 		return fmt.Errorf("norm epsilon %g is out of range; want > 0", s.NormEps)
 	}
 	return nil
+}
+
+// parameters is about how many there are, biases and norms left out; as a float64, which does not overflow.
+func (s *Spec) parameters() float64 {
+	c, q, kv, up := float64(s.Hidden), float64(s.Heads)*float64(s.HeadDim), float64(s.KVHeads)*float64(s.HeadDim), float64(s.Intermediate)
+	if s.MLP == SwiGLU {
+		up *= 2
+	}
+	n := float64(s.Vocab)*c + float64(s.Layers)*(2*q+2*kv+up+float64(s.Intermediate))*c
+	if s.Rope == nil {
+		n += float64(s.Positions) * c
+	}
+	if !s.Tied {
+		n += float64(s.Vocab) * c
+	}
+	return n
 }
