@@ -269,7 +269,7 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 		return nil, err
 	}
 	was, err := settingsOf(c.State)
-	if err == nil && !samePlace(filepath.Dir(path), r.o.OutputDir) {
+	if err == nil && !samePlace(filepath.Dir(filepath.Clean(path)), r.o.OutputDir) {
 		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
 	}
 	if err == nil {
