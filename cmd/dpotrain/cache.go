@@ -12,8 +12,24 @@ import (
 func newCacheCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cache", Short: "Look at the reference cache"}
 	holdsCommands(cmd)
+	cmd.AddCommand(newCacheInspectCommand(), newCacheVerifyCommand())
+	return cmd
+}
+
+// cacheDir is the flag of commands that read the cache.
+func cacheDir(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "ref-cache-dir", "ref_cache", "folder of the reference log-probs")
+}
+
+// noCache says that there is nothing in a cache folder.
+func noCache(cmd *cobra.Command, dir string) error {
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: no reference log-probs\n", dir)
+	return nil
+}
+
+func newCacheInspectCommand() *cobra.Command {
 	var dir string
-	inspect := &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "inspect",
 		Short:   "List the cached reference models: fingerprint, sequences, model, precision, size",
 		Example: `  dpotrain cache inspect --ref-cache-dir ref_cache`,
@@ -24,8 +40,7 @@ func newCacheCommand() *cobra.Command {
 				return err
 			}
 			if len(infos) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: no reference log-probs\n", dir)
-				return nil
+				return noCache(cmd, dir)
 			}
 			var rows [][]string
 			bad := 0
@@ -47,7 +62,63 @@ func newCacheCommand() *cobra.Command {
 			return nil
 		},
 	}
-	inspect.Flags().StringVar(&dir, "ref-cache-dir", "ref_cache", "folder of the reference log-probs")
-	cmd.AddCommand(inspect)
+	cacheDir(cmd, &dir)
+	return cmd
+}
+
+func newCacheVerifyCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check every record of the reference cache",
+		Long: `Read every record of every cache file and check it: its checksums, and that its log-probs are numbers. A record that is
+not sound is named with its place in the file, and the exit code is 1. A torn tail, which a run leaves that was killed
+while it wrote, is harmless: it was not in use yet, and the next run that writes cuts it off.`,
+		Example: `  dpotrain cache verify
+  dpotrain cache verify --ref-cache-dir ref_cache`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var bar *report.Progress
+			files, err := refcache.Verify(cmd.Context(), dir, func(done, total int64) {
+				if bar == nil {
+					bar = report.NewProgress(cmd.ErrOrStderr(), "verifying", total, "B")
+				}
+				bar.Set(done, "")
+			})
+			if bar != nil {
+				bar.Done()
+			}
+			if err != nil {
+				return err
+			}
+			if len(files) == 0 {
+				return noCache(cmd, dir)
+			}
+			out, bad := cmd.OutOrStdout(), 0
+			for _, f := range files {
+				fmt.Fprintf(out, "%s: %s records are sound, %s\n", f.Path, report.Count(int64(f.Records)), report.Bytes(f.Bytes))
+				for _, at := range f.Damaged {
+					fmt.Fprintf(out, "%s: the record at byte %d is damaged\n", f.Path, at)
+				}
+				if f.Unchecked > 0 {
+					fmt.Fprintf(out, "%s: its length is damaged too, so that the %s from there on could not be checked\n", f.Path, report.Bytes(f.Unchecked))
+				}
+				if f.Err != nil && len(f.Damaged) == 0 {
+					fmt.Fprintln(out, f.Err)
+				}
+				if f.TornBytes > 0 {
+					fmt.Fprintf(out, "%s: torn tail of %s, left by a run that was killed: harmless, the next run that writes cuts it off\n", f.Path, report.Bytes(f.TornBytes))
+				}
+				if f.Err != nil {
+					bad++
+				}
+			}
+			if bad > 0 {
+				return fmt.Errorf("%d of %d cache files are damaged; move them away and run \"dpotrain precompute-ref\" again", bad, len(files))
+			}
+			return nil
+		},
+	}
+	cacheDir(cmd, &dir)
 	return cmd
 }

@@ -360,3 +360,46 @@ func TestCacheInspect(t *testing.T) {
 	contains(t, out, "damaged", "sound", "at byte")
 	contains(t, oneLine(t, log), "1 of 2 cache files")
 }
+
+func TestCacheVerify(t *testing.T) {
+	p := newPlace(t)
+	if err := os.Mkdir(p.cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	verify := []string{"cache", "verify", "--ref-cache-dir", p.cache}
+	out, _ := dpotrain(t, verify...)
+	contains(t, out, p.cache+": no reference log-probs")
+	for _, model := range []string{p.model, testfiles.Path(t, "models", "gpt2")} {
+		dpotrain(t, "precompute-ref", "--model", model, "--data", testfiles.Path(t, "pairs.jsonl"), "--ref-cache-dir", p.cache)
+	}
+	files, err := filepath.Glob(filepath.Join(p.cache, "*.refs"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	out, _ = dpotrain(t, verify...)
+	contains(t, out, files[0]+": 120 records are sound", files[1]+": 120 records are sound")
+	if strings.Count(out, "\n") != 2 {
+		t.Errorf("want a line a file:\n%s", out)
+	}
+
+	torn, damaged := read(t, files[0]), []byte(read(t, files[1]))
+	damaged[len(damaged)/2] ^= 1
+	for path, text := range map[string]string{files[0]: torn[:len(torn)-7], files[1]: string(damaged)} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, log := exits(t, exitFailed, verify...)
+	contains(t, out, files[0]+": 119 records are sound", files[0]+": torn tail of ", "harmless", files[1]+": the record at byte ")
+	contains(t, oneLine(t, log), "1 of 2 cache files are damaged", "precompute-ref")
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = dpotrain(t, verify...) // a torn tail alone is no failure
+	contains(t, out, "harmless")
+	dpotrain(t, "precompute-ref", "--model", p.model, "--data", testfiles.Path(t, "pairs.jsonl"), "--ref-cache-dir", p.cache)
+	dpotrain(t, "precompute-ref", "--model", testfiles.Path(t, "models", "gpt2"), "--data", testfiles.Path(t, "pairs.jsonl"), "--ref-cache-dir", p.cache)
+	if out, _ = dpotrain(t, verify...); strings.Contains(out, "torn") || strings.Count(out, "120 records are sound") != 2 {
+		t.Errorf("after another pass one:\n%s", out)
+	}
+}

@@ -46,6 +46,7 @@
 // A record or header that the end of the file cuts short is a torn tail: readers leave it out, the next writer cuts it off. So is a
 // last record with a wrong checksum, and one that is followed by nothing but zero bytes, because some file systems lengthen a file
 // before its data arrives. Anything else that does not check is an error which names the file and the offset. A newer version is refused.
+// Verify finds all damaged records, not the first alone.
 //
 // To add a field: a tag in the table above and in format.go, a reader beside Logps, a row in the tests. The version is raised only when
 // an older reader would misread the file.

@@ -45,13 +45,20 @@ func sealed(b []byte) bool {
 	return n >= 0 && checksum(b[:n]) == le.Uint32(b[n:])
 }
 
-// damaged is the error for the record, or the header, at byte offset of a file.
-func damaged(path string, offset int64) error {
+// damage is the error for the record, or the header, at byte offset of a file.
+type damage struct {
+	path   string
+	offset int64
+}
+
+func damaged(path string, offset int64) error { return &damage{path, offset} }
+
+func (d *damage) Error() string {
 	what := "record"
-	if offset == 0 {
+	if d.offset == 0 {
 		what = "header"
 	}
-	return fmt.Errorf(`%s: %s at byte %d is damaged; move the file away and run "dpotrain precompute-ref" again`, path, what, offset)
+	return fmt.Sprintf(`%s: %s at byte %d is damaged; move the file away and run "dpotrain precompute-ref" again`, d.path, what, d.offset)
 }
 
 // encodeHeader returns the header of a new file.
@@ -137,9 +144,9 @@ type record struct {
 	logps  []byte // field 1, four bytes a token; nil if the record has none. Valid until the next record
 }
 
-// scan reads the records of f from byte offset from, which must be the start of one, to byte size, and gives each to visit. It returns
+// scan reads the records of f from byte offset from, which must be the start of one, to byte size, and gives each to visit, whose error ends it. It returns
 // where the last whole record ends; what lies between that and size is a torn tail. Memory is bounded by the largest record.
-func scan(f *os.File, from, size int64, visit func(record)) (end int64, err error) {
+func scan(f *os.File, from, size int64, visit func(record) error) (end int64, err error) {
 	in := bufio.NewReaderSize(io.NewSectionReader(f, from, size-from), 1<<20)
 	buf := make([]byte, recordHead, 1<<12)
 	for at := from; ; {
@@ -171,7 +178,9 @@ func scan(f *os.File, from, size int64, visit func(record)) (end int64, err erro
 		if !ok || len(logps)%4 != 0 {
 			return at, damaged(f.Name(), at)
 		}
-		visit(record{key: Key(buf[4:20]), offset: at, size: int(n), logps: logps})
+		if err := visit(record{key: Key(buf[4:20]), offset: at, size: int(n), logps: logps}); err != nil {
+			return at, err
+		}
 		at += n
 	}
 }

@@ -21,8 +21,13 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := write(t, b)
-		if _, err := Inspect(dir); err != nil {
+		inspected, err := Inspect(dir)
+		if err != nil {
 			t.Fatal(err)
+		}
+		verified, err := Verify(context.Background(), dir, nil)
+		if err != nil || inspected[0].Err != nil && verified[0].Err == nil {
+			t.Fatalf("Verify: %+v, %v; Inspect: %+v", verified, err, inspected)
 		}
 		c, err := Open(dir, testFP, testFacts, testKeys(n))
 		if err != nil {

@@ -10,30 +10,43 @@ type Info struct {
 	Path        string
 	Fingerprint Fingerprint
 	Facts       Facts
-	Records     int
-	Tokens      int64 // log-probs in all records
+	Records     int   // that are sound
+	Tokens      int64 // log-probs in them
 	Bytes       int64 // size of the file
 	TornBytes   int64 // at its end, left by a writer that was killed; the next writer removes them
-	Err         error // why the rest of the file cannot be read; the counts are of what comes before
+	Err         error // the first thing that is wrong with the file; for Inspect the counts are of what comes before
 }
 
 // Inspect reads every cache file (*.refs) in dir from beginning to end, in the order of their names. A file that is damaged, or is no
 // cache, is told of in its Info; the error is for dir itself.
 func Inspect(dir string) ([]Info, error) {
-	entries, err := os.ReadDir(dir)
+	paths, err := cacheFiles(dir)
 	if err != nil {
 		return nil, err
 	}
 	var infos []Info
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == ".refs" && !e.IsDir() {
-			infos = append(infos, inspectFile(filepath.Join(dir, e.Name())))
-		}
+	for _, p := range paths {
+		infos = append(infos, readFile(p, nil))
 	}
 	return infos, nil
 }
 
-func inspectFile(path string) Info {
+func cacheFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".refs" && !e.IsDir() {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, nil
+}
+
+// readFile reads a cache file up to the first damage, with a verifier also behind it.
+func readFile(path string, v *verifier) Info {
 	info := Info{Path: path}
 	f, err := os.Open(path)
 	if err != nil {
@@ -49,14 +62,33 @@ func inspectFile(path string) Info {
 	info.Bytes = stat.Size()
 	var end int64
 	info.Fingerprint, info.Facts, end, info.Err = readHeader(f, info.Bytes)
-	if info.Err == nil && end > 0 {
-		end, info.Err = scan(f, end, info.Bytes, func(r record) {
+	if info.Err != nil {
+		return info
+	}
+	for end > 0 {
+		end, err = scan(f, end, info.Bytes, func(r record) error {
+			if v != nil {
+				if err := v.visit(path, r); err != nil {
+					return err
+				}
+			}
 			info.Records++
 			info.Tokens += int64(len(r.logps) / 4)
+			return nil
 		})
+		if err == nil {
+			break
+		}
+		if info.Err == nil {
+			info.Err = err
+		}
+		if v == nil {
+			return info
+		}
+		if end = v.behind(f, err, info.Bytes); end == 0 {
+			return info
+		}
 	}
-	if info.Err == nil {
-		info.TornBytes = info.Bytes - end
-	}
+	info.TornBytes = info.Bytes - end
 	return info
 }

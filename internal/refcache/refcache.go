@@ -112,10 +112,11 @@ func (c *Cache) refresh() error {
 		}
 		c.end = end
 	}
-	c.end, err = scan(c.file, c.end, info.Size(), func(r record) {
+	c.end, err = scan(c.file, c.end, info.Size(), func(r record) error {
 		if _, ok := c.index[r.key]; ok && r.logps != nil {
 			c.index[r.key] = span{r.offset, r.size}
 		}
+		return nil
 	})
 	return err
 }
