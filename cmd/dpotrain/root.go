@@ -23,8 +23,8 @@ func newRootCommand() *cobra.Command {
   dpotrain train --config FILE --loss=ipo   pass two: tune the policy; runs pass one for what is missing
   dpotrain eval --model DIR --data FILE     what changed, on held-out pairs
 
-Settings are flat YAML with TRL's names. Every key is also a flag with dashes and a variable DPOTRAIN_KEY;
-flag > variable > file > default.
+Settings are flat YAML with TRL's names; a config of TRL's works too (docs/coming-from-trl.md). Every key is also a
+flag with dashes and a variable DPOTRAIN_KEY; flag > variable > file > default.
 
 Exit codes: 0 done; 1 failed; 2 wrong flags, arguments or settings; 130 interrupted (train saved a checkpoint; go on
 with --resume).`,

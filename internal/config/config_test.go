@@ -759,7 +759,9 @@ func TestNearest(t *testing.T) {
 
 // FuzzFile reads any bytes as a file: settings or an error, and settings are read back from what Marshal writes.
 func FuzzFile(f *testing.F) {
-	for _, s := range []string{"", "beta: 0.1\nloss: ipo\n", "loss_type: [sigmoid]\n", "model: !!str 7\n", "a: &a [*a]\n", "<<: {beta: 1}\n", "? {a: b}\n: c\n", "beta: 0.1\n---\n", "model: \"\\x00\"\n", "%YAML 1.1\n---\nbeta: 1\n"} {
+	for _, s := range []string{"", "beta: 0.1\nloss: ipo\n", "loss_type: [sigmoid]\n", "model: !!str 7\n", "a: &a [*a]\n", "<<: {beta: 1}\n", "? {a: b}\n: c\n", "beta: 0.1\n---\n", "model: \"\\x00\"\n", "%YAML 1.1\n---\nbeta: 1\n",
+		"model_name_or_path: m\ndataset_name: a/b\neval_strategy: epoch\nbf16: yes\nnum_processes: 2\n", "lr_scheduler_kwargs: {min_lr: 0}\nmodel_init_kwargs: '{\"dtype\": 1}'\n",
+		"datasets: [{path: a}]\nloss_weights: [1.0]\nreport_to: [x]\ndata_seed: 1\nmax_length: null\n"} {
 		f.Add([]byte(s))
 	}
 	dir := f.TempDir()

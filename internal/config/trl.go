@@ -374,6 +374,9 @@ func (l *loader) count(g foreignKey, o *train.Options) {
 	switch _, layer, _ := l.top("gradient_accumulation_steps", Flag); {
 	case v == "null" || n == 1:
 	case err != nil || n < 1 || n > maxStep/o.GradientAccumulationSteps:
+		if g.node.Kind == yaml.ScalarNode {
+			v = g.node.Value
+		}
 		l.problem(g.place, "%s; want a number of processes, a whole number above 0", show(v))
 	case layer <= File: // what was given for this run counts as it stands
 		l.warn(g.place, "TRL runs %d processes, each with its pairs; gradient_accumulation_steps is %d x %d here, so that a step has as many", n, n, o.GradientAccumulationSteps)

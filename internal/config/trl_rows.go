@@ -5,7 +5,7 @@ import "dpotrain/internal/train"
 // Where keys come from that TRL 1 with transformers 5 does not know any more, or that are not TRL's own.
 const (
 	fromTransformers4 = "transformers 4"
-	fromTransformers5 = "early transformers 5"
+	fromTransformers5 = "earlier transformers 5"
 	fromTRL0          = "TRL 0"
 	fromAccelerate    = "accelerate launch"
 	fromHandbook      = "alignment-handbook"
@@ -35,7 +35,7 @@ var trlRows = []trlRow{
 	{key: "max_grad_norm", means: map[string]string{"null": "0"}},
 	{key: "logging_steps", text: "of the lines on the console; metrics.jsonl has every step"},
 	{key: "eval_strategy", text: "`eval_data` has to be given"},
-	{key: "eval_steps", means: map[string]string{"null": ""}, text: "as in TRL it is `logging_steps` where only eval_strategy: steps is given"},
+	{key: "eval_steps", means: map[string]string{"null": ""}, text: "as in TRL it is `logging_steps` where only eval_strategy: steps is given; 0 is one evaluation, at the end"},
 	{key: "save_strategy"},
 	{key: "save_steps"},
 	{key: "load_best_model_at_end"},
@@ -250,7 +250,7 @@ var trlRows = []trlRow{
 	{key: "f_divergence_type", fate: refused, idle: []string{"reverse_kl", "null"}, text: "the divergence is reverse_kl; drop the line"},
 	{key: "use_weighting", fate: refused, idle: []string{"false", "null"}, text: "pairs are not weighted by the policy here; drop the line"},
 	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
-	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "this loss needs its reference; drop the line"},
+	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
 	{key: "rpo_alpha", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "losses are not combined; drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},
 	{key: "router_aux_loss_coef", fate: refused, idle: []string{"null", "0"}, text: "models with experts are not supported; drop the line"},

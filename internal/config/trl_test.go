@@ -273,7 +273,7 @@ func TestTRLValues(t *testing.T) {
 		{file: "num_processes: 4\ngradient_accumulation_steps: 2", set: map[string]string{"gradient_accumulation_steps": "8"}, warning: "c.yaml:1: num_processes: TRL runs 4 processes, each with its pairs; gradient_accumulation_steps is 4 x 2 here"},
 		{file: "num_processes: 1"},
 		{file: "num_processes: 0", problem: "num_processes: 0; want a number of processes"},
-		{file: "num_processes: 99999999999", problem: "num_processes: 9.9999999999e+10; want a number of processes"},
+		{file: "num_processes: 99999999999", problem: "num_processes: 99999999999; want a number of processes"},
 		{file: "accelerate_config: single_gpu"},
 		{file: "accelerate_config: zero2", problem: "accelerate_config: there is one process; drop the line, and put num_processes: N in its place"},
 		{file: "deepspeed: null\nfsdp: ''"},
@@ -389,6 +389,31 @@ func TestTRLOtherLayers(t *testing.T) {
 	}
 	if got, want := said(r.Warnings), "DPOTRAIN_BF16: no such setting; TRL's keys are for config files, variables have the names of dpotrain's own"; got != want {
 		t.Errorf("warnings %q, want %q", got, want)
+	}
+}
+
+// TestTRLHalf: when precision gets the value bf16, a wish for bf16 becomes it, unless the file says the precision.
+func TestTRLHalf(t *testing.T) {
+	for file, want := range map[string]string{
+		"bf16: true":      "bf16",
+		"fp16: true":      "fp32",
+		"dtype: bfloat16": "bf16",
+		"dtype: float16":  "fp32",
+		"model_init_kwargs: {torch_dtype: torch.bfloat16}": "bf16",
+		"bf16: true\nprecision: fp32":                      "fp32",
+		"precision: fp32\nmixed_precision: bf16":           "fp32",
+		"bf16: false":                                      "fp32",
+	} {
+		l := newLoader()
+		for i, k := range l.keys {
+			if k.Name == "precision" {
+				l.keys[i].limits = "oneof=fp32 bf16"
+			}
+		}
+		l.readFile(write(t, file))
+		if g, _, _ := l.top("precision", Flag); g.value != want || len(l.problems) > 0 {
+			t.Errorf("%s: precision %v, problems %v; want %s", file, g.value, l.problems, want)
+		}
 	}
 }
 
