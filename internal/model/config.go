@@ -10,23 +10,32 @@ import (
 	"strings"
 )
 
-// keys says what becomes of each key of a config.json: implemented keys are read, inert ones change nothing here, the
-// others are accepted at their neutral value alone, given as JSON. commonKeys come on top.
+// keys says what becomes of each key of a config.json: implemented keys are read, inert ones change nothing here, dropout
+// is off here, the others are accepted at their neutral value alone, given as JSON. commonKeys come on top.
 type keys struct {
 	implemented []string
 	inert       []string
+	dropout     []string
 	neutral     map[string]string
 }
 
+// commonKeys are those of transformers' PretrainedConfig, of which many are for decoding, and what most families have.
 var commonKeys = keys{
 	implemented: []string{"model_type"},
 	inert: []string{"architectures", "use_cache", "transformers_version", "torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id",
-		"unk_token_id", "sep_token_id", "decoder_start_token_id", "_name_or_path", "attention_dropout", "hidden_dropout", "classifier_dropout",
-		"is_llama_config", "_attn_implementation_autoset", "attn_implementation", "_attn_implementation", "experts_implementation", "output_attentions",
-		"output_hidden_states", "return_dict", "return_dict_in_generate", "problem_type", "id2label", "label2id", "num_labels",
-		"finetuning_task", "prefix", "task_specific_params", "auto_map", "use_bfloat16", "tf_legacy_loss", "torchscript", "chunk_size_feed_forward"},
-	neutral: map[string]string{"is_decoder": "false", "per_layer_config": "{}", "partial_rotary_factor": "1", "is_encoder_decoder": "false", "cross_attention_hidden_size": "null", "pruned_heads": "{}",
-		"quantization_config": "null", "attention_bias": "false", "sliding_window": "null"},
+		"unk_token_id", "sep_token_id", "decoder_start_token_id", "_name_or_path", "name_or_path", "_commit_hash", "tokenizer_class", "classifier_dropout",
+		"is_llama_config", "_attn_implementation_autoset", "_attn_implementation_internal", "attn_implementation", "_attn_implementation",
+		"experts_implementation", "output_attentions", "_output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate",
+		"problem_type", "id2label", "label2id", "num_labels", "finetuning_task", "prefix", "task_specific_params", "auto_map", "use_bfloat16",
+		"tf_legacy_loss", "torchscript", "xla_device", "chunk_size_feed_forward", "tie_last_hidden_states",
+		"bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping", "encoder_no_repeat_ngram_size",
+		"exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "length_penalty", "max_length", "min_length",
+		"no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_scores", "remove_invalid_values",
+		"repetition_penalty", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p"},
+	dropout: []string{"attention_dropout", "hidden_dropout"},
+	neutral: map[string]string{"is_decoder": "false", "is_encoder_decoder": "false", "add_cross_attention": "false", "tie_encoder_decoder": "false",
+		"cross_attention_hidden_size": "null", "pruned_heads": "{}", "per_layer_config": "{}", "quantization_config": "null", "attention_bias": "false",
+		"sliding_window": "null", "partial_rotary_factor": "1"},
 }
 
 // risky are the words in an unknown key that say it changes what the model computes.
@@ -39,6 +48,7 @@ const (
 	unknown use = iota
 	implemented
 	inert
+	dropout
 	neutral
 )
 
@@ -49,6 +59,9 @@ func (k keys) use(name string) (use, string) {
 		}
 		if slices.Contains(t.inert, name) {
 			return inert, ""
+		}
+		if slices.Contains(t.dropout, name) {
+			return dropout, ""
 		}
 		if v, ok := t.neutral[name]; ok {
 			return neutral, v
@@ -154,7 +167,7 @@ func (c *configReader) window(key string, absent int) int {
 
 // windows are those of every layer: what layer_types says, else the window from layer first on.
 func (c *configReader) windows(layers, window, first int) []int {
-	if layers < 1 || layers > maxDimension {
+	if layers < 1 || layers > maxLayers {
 		return nil // Spec.check says so
 	}
 	types := make([]string, layers)
@@ -279,6 +292,7 @@ func ParseConfig(path string, text []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	cfg := &Config{fields: fields, arch: arch}
+	var dropouts []string
 	for _, k := range sortedKeys(fields) {
 		switch u, want := arch.keys.use(k); u {
 		case neutral:
@@ -294,13 +308,14 @@ func ParseConfig(path string, text []byte) (*Config, error) {
 			} else {
 				cfg.Warnings = append(cfg.Warnings, fmt.Sprintf("%s: %s: unknown key, left unused", path, k))
 			}
-		case inert:
-			if strings.Contains(k, "dropout") || strings.HasSuffix(k, "_pdrop") {
-				if p := c.floatOr(k, 0); p != 0 {
-					cfg.Warnings = append(cfg.Warnings, fmt.Sprintf("%s: %s: %g is left unused; dropout is off in both passes", path, k, p))
-				}
+		case dropout:
+			if p := c.floatOr(k, 0); p != 0 {
+				dropouts = append(dropouts, fmt.Sprintf("%s %g", k, p))
 			}
 		}
+	}
+	if dropouts != nil {
+		cfg.Warnings = append(cfg.Warnings, fmt.Sprintf("%s: left unused, as dropout is off in both passes: %s", path, strings.Join(dropouts, ", ")))
 	}
 	cfg.Spec = arch.spec(c)
 	cfg.Spec.ModelType = arch.modelType

@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestConfigErrors: every rule that refuses a key or a value, for Llama and GPT-2.
+// TestConfigErrors: every rule that refuses a key or a value, mostly for Llama and GPT-2.
 func TestConfigErrors(t *testing.T) {
 	linear := func(more fields) fields {
 		return fields{"rope_scaling": fields{"type": "linear", "factor": 2.0}.with(more)}
@@ -112,6 +112,8 @@ func TestConfigErrors(t *testing.T) {
 
 		{"unknown and risky", smallLlama, fields{"attn_logit_softcapping": 50.0}, "config.json: attn_logit_softcapping: unknown key, and its name says that it changes what the model computes; " +
 			"this architecture is not implemented with it"},
+		{"unknown and risky", qwen25, fields{"qk_norm": true}, "config.json: qk_norm: unknown key, and its name says that it changes what the model computes; " +
+			"this architecture is not implemented with it"},
 		{"unknown, risky and null", smallLlama, fields{"attn_logit_softcapping": nil}, ""},
 
 		{"linear", smallLlama, linear(nil), ""},
@@ -159,7 +161,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// TestConfigWarnings: an unknown key whose name is harmless, and dropout, are said once each.
+// TestConfigWarnings: an unknown key whose name is harmless is said; all dropout is said once; what only decoding or heads of other tasks
+// read is not.
 func TestConfigWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		base, changes fields
@@ -168,9 +171,11 @@ func TestConfigWarnings(t *testing.T) {
 		{smallLlama, fields{}, nil},
 		{smallLlama, fields{"mystery": 1, "attention_dropout": 0.0, "torch_dtype": "float32"}, []string{"config.json: mystery: unknown key, left unused"}},
 		{smallLlama, fields{"mystery": nil}, nil},
-		{smallLlama, fields{"attention_dropout": 0.25, "a": 1, "b": 2}, []string{"config.json: a: unknown key, left unused",
-			"config.json: attention_dropout: 0.25 is left unused; dropout is off in both passes", "config.json: b: unknown key, left unused"}},
-		{gpt2Small, fields{"attn_pdrop": 0, "embd_pdrop": 0.0, "summary_first_dropout": 0}, []string{"config.json: resid_pdrop: 0.1 is left unused; dropout is off in both passes"}},
+		{smallLlama, fields{"attention_dropout": 0.25, "a": 1, "b": 2}, []string{"config.json: a: unknown key, left unused", "config.json: b: unknown key, left unused",
+			"config.json: left unused, as dropout is off in both passes: attention_dropout 0.25"}},
+		{gpt2Small, fields{"attn_pdrop": 0}, []string{"config.json: left unused, as dropout is off in both passes: embd_pdrop 0.1, resid_pdrop 0.1"}},
+		{pythia, fields{"attention_dropout": 0.1, "hidden_dropout": 0.25, "attention_probs_dropout_prob": 0, "classifier_dropout": 0.1, "top_p": 0.9, "max_length": 20,
+			"early_stopping": false}, []string{"config.json: left unused, as dropout is off in both passes: attention_dropout 0.1, hidden_dropout 0.25"}},
 	} {
 		c, err := parse(tt.base.with(tt.changes))
 		if err != nil {

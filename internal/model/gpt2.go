@@ -9,9 +9,10 @@ var gpt2 = architecture{
 	keys: keys{
 		implemented: []string{"vocab_size", "n_embd", "n_layer", "n_head", "n_positions", "n_inner", "activation_function", "layer_norm_epsilon",
 			"tie_word_embeddings", "initializer_range"},
-		inert: []string{"n_ctx", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
-			"summary_type", "summary_use_proj", "task_specific_params", "reorder_and_upcast_attn", "gradient_checkpointing"},
-		neutral: map[string]string{"add_cross_attention": "false", "scale_attn_weights": "true", "scale_attn_by_inverse_layer_idx": "false"},
+		inert: []string{"n_ctx", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
+			"reorder_and_upcast_attn", "gradient_checkpointing"},
+		dropout: []string{"attn_pdrop", "embd_pdrop", "resid_pdrop"},
+		neutral: map[string]string{"scale_attn_weights": "true", "scale_attn_by_inverse_layer_idx": "false"},
 	},
 	spec: func(c *configReader) Spec {
 		s := Spec{

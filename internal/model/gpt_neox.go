@@ -13,7 +13,7 @@ var gptNeoX = architecture{
 		implemented: []string{"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act",
 			"max_position_embeddings", "layer_norm_eps", "rotary_emb_base", "rotary_pct", "rope_theta", "partial_rotary_factor", "rope_scaling",
 			"rope_parameters", "use_parallel_residual", "attention_bias", "tie_word_embeddings", "initializer_range"},
-		inert: []string{"attention_probs_dropout_prob", "hidden_dropout_prob"},
+		dropout: []string{"attention_probs_dropout_prob", "hidden_dropout_prob"},
 	},
 	spec: func(c *configReader) Spec {
 		s := Spec{
