@@ -18,7 +18,7 @@ func TestChange(t *testing.T) {
 		"--output-dir", run, "--ref-cache-dir", filepath.Join(dir, "cache"), "--learning-rate", "3e-3", "--num-train-epochs", "1", "--save-steps", "4",
 		"--eval-on-start", "--sample-prompts", "2", "--max-new-tokens", "5"}
 	out, log := dpotrain(t, args...)
-	for _, want := range []string{"before the first step, 20 examples: loss 0.6931  accuracy 0.000 (all tied)  margin 0.000"} {
+	for _, want := range []string{"before the first step, 20 pairs: loss 0.6931  accuracy 0.000 (all tied)  margin 0.000"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("want %q in\n%s", want, log)
 		}
@@ -27,7 +27,7 @@ func TestChange(t *testing.T) {
 	if !ok || !strings.Contains(last, run) {
 		t.Fatalf("stdout does not end with steps, time and output_dir:\n%s", out)
 	}
-	for _, want := range []string{"20 held-out examples", "before", "after", "\nrewards/accuracies       0.000  ", "\nlogps/accuracies ", "every pair is a tie", "\n  The red cat took a lamp to the river.\n    before  ", "\n    after   "} {
+	for _, want := range []string{"On 20 held-out pairs", "before", "after", "\nrewards/accuracies     0.000  ", "\nlogps/accuracies ", "20 of 20 pairs are tied", "\n  The red cat took a lamp to the river.\n    before  ", "\n    after   "} {
 		if !strings.Contains(change, want) {
 			t.Errorf("want %q in\n%s", want, change)
 		}

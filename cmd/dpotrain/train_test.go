@@ -187,7 +187,7 @@ func TestConsole(t *testing.T) {
 	if want := []string{"3", "6", "9", "12", "15", "16"}; !slices.Equal(steps, want) {
 		t.Errorf("console lines of steps %q, want %q:\n%s", steps, want, log)
 	}
-	contains(t, log, "33,", " parameters", "60 examples", "20 examples", "loss dpo", "16 optimizer steps of 8 examples", "evaluation after step 8, 20 examples", "evaluation after step 16, 20 examples")
+	contains(t, log, "33,", " parameters", "60 pairs", "20 pairs", "loss dpo", "16 optimizer steps of 8 pairs", "evaluation after step 8, 20 pairs", "evaluation after step 16, 20 pairs")
 	if strings.ContainsAny(log+out, "\r\x1b") {
 		t.Errorf("control characters where there is no terminal:\n%q", log+out)
 	}

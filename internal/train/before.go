@@ -103,13 +103,12 @@ func (r *runner) answers(ctx context.Context) ([]string, error) {
 
 // measures are the rows of the table at the end, those of them that the loss has, with what each is in plain words.
 var measures = []struct{ name, what string }{
+	{"logps/accuracies", "share of pairs: the chosen answer is likelier than the rejected"},
+	{"rewards/accuracies", "share of pairs: the chosen answer has gained more than the rejected"},
+	{"rewards/margins", "nats times beta: how much more it has gained"},
+	{"logps/chosen", "nats: log-prob of the chosen answer"},
+	{"logps/rejected", "nats: log-prob of the rejected answer"},
 	{"loss", "what training lowers"},
-	{"logps/accuracies", "share of pairs whose chosen answer is likelier than the rejected one"},
-	{"rewards/accuracies", "share of pairs whose chosen answer has gained more than the rejected one"},
-	{"rewards/margins", "how much more, in nats times beta"},
-	{"logps/chosen", "log-prob of the chosen answer, in nats"},
-	{"logps/rejected", "log-prob of the rejected answer, in nats"},
-	{"mean_token_accuracy", "share of the chosen answer's tokens that the model would have said itself"},
 }
 
 // showChange prints what the run did to the policy: measures and answers before and after.
@@ -124,10 +123,11 @@ func (r *runner) showChange(w io.Writer) {
 			}
 			table = append(table, []string{m.name, fmt.Sprintf("%.3f", before), fmt.Sprintf("%.3f", after), m.what})
 		}
-		fmt.Fprintln(w)
-		report.Table(w, []string{fmt.Sprintf("%s held-out examples", report.Count(int64(len(r.in.Eval.Examples)))), "before", "after", ""}, table)
+		n := report.Count(int64(len(r.in.Eval.Examples)))
+		fmt.Fprintf(w, "\nOn %s held-out %s, before training and after:\n\n", n, plural(r.in.Eval))
+		report.Table(w, []string{"", "before", "after", "unit and meaning"}, table)
 		if ties, _ := r.before.metrics.Value("rewards/ties"); ties == 1 {
-			fmt.Fprintln(w, "(Rewards compare with the reference. The policy began as the reference, so before training every pair is a tie.)")
+			fmt.Fprintf(w, "\nA gain is measured against the reference. The policy began as the reference, so before training %s of %s pairs are tied.\n", n, n)
 		}
 	}
 	samples := r.samples()

@@ -114,7 +114,7 @@ func (in *Inputs) files(o *Options) []file {
 // logData says what was read.
 func (in *Inputs) logData(log *slog.Logger, o *Options) {
 	for _, d := range in.files(o) {
-		log.Info(fmt.Sprintf("%s: %s examples", d.path, report.Count(int64(len(d.set.Examples)))))
+		log.Info(fmt.Sprintf("%s: %s %s", d.path, report.Count(int64(len(d.set.Examples))), plural(d.set)))
 		for _, line := range d.set.Report.Lines() {
 			log.Info("  " + line)
 		}
@@ -122,6 +122,14 @@ func (in *Inputs) logData(log *slog.Logger, o *Options) {
 			log.Warn(d.path + ": " + w)
 		}
 	}
+}
+
+// plural is what a set has many of.
+func plural(set *data.Set) string {
+	if len(set.Examples) > 0 && len(set.Examples[0].Sequences) == 2 {
+		return "pairs"
+	}
+	return "examples"
 }
 
 // sets are the examples of training and evaluation; either may be empty.

@@ -288,14 +288,14 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 func (r *runner) announce(from *checkpoint.Checkpoint) {
 	s, o := r.in.Policy.Config.Spec, r.o
 	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
-	r.Log.Info(fmt.Sprintf("device %s, %d threads, %s", r.in.Device.Family(), r.in.Device.Threads(), o.Compute.Precision))
+	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, %d threads, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
 	info, _ := loss.Describe(o.Loss)
 	settings := ""
 	for _, h := range info.Hyperparameters {
 		settings += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
 	}
-	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d examples, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
 		if *o.GreaterIsBetter {
@@ -528,7 +528,7 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 	if r.step > 0 {
 		when = fmt.Sprintf("after step %d", r.step)
 	}
-	say("%s\n", summary(fmt.Sprintf("evaluation %s, %d examples", when, t.Examples()), t.Tally))
+	say("%s\n", summary(fmt.Sprintf("evaluation %s, %d %s", when, t.Examples(), plural(r.in.Eval)), t.Tally))
 	return r.metrics.Append(row)
 }
 
@@ -568,6 +568,6 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 		return err
 	}
 	r.showChange(r.Stdout)
-	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s\n", steps, report.Duration(took), r.o.OutputDir)
+	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s, with metrics.jsonl (every step) and dpotrain.yaml (repeats the run)\n", steps, report.Duration(took), r.o.OutputDir)
 	return nil
 }
