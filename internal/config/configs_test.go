@@ -84,7 +84,7 @@ func command(text string) []string {
 	var words []string
 	for line := range strings.Lines(text) {
 		line, ok := strings.CutPrefix(line, "#")
-		part := strings.Fields(line)
+		part := strings.Fields(strings.Replace(line, "go run ./cmd/dpotrain", "dpotrain", 1))
 		if !ok || len(words) == 0 && (len(part) == 0 || part[0] != "dpotrain") {
 			if !ok {
 				return words

@@ -458,8 +458,8 @@ func TestThreads(t *testing.T) {
 	o.RefCacheDir = filepath.Join(t.TempDir(), "cache") // pass one has threads, too
 	o.Compute.Threads = 2
 	two := mustRun(t, o)
-	contains(t, one.stderr, ", 1 threads,")
-	contains(t, two.stderr, ", 2 threads,")
+	contains(t, one.stderr, "threads: 1,")
+	contains(t, two.stderr, "threads: 2,")
 	sameBits(t, two, one)
 }
 
@@ -533,7 +533,7 @@ func TestMetrics(t *testing.T) {
 	if got, err := strconv.ParseFloat(lines[1][5], 64); err != nil || math.Abs(got-rates[5]["learning_rate"]) > 5e-3*got {
 		t.Errorf("console: learning_rate %s, want that of the step, %v", lines[1][5], rates[5]["learning_rate"])
 	}
-	contains(t, r.stderr, "evaluation after step 4, 6 examples", "evaluation after step 6, 6 examples")
+	contains(t, r.stderr, "evaluation after step 4, 6 pairs", "evaluation after step 6, 6 pairs")
 }
 
 func mean(x []float64) float64 {

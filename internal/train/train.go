@@ -288,7 +288,7 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 func (r *runner) announce(from *checkpoint.Checkpoint) {
 	s, o := r.in.Policy.Config.Spec, r.o
 	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
-	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, %d threads, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
+	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, threads: %d, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
 	info, _ := loss.Describe(o.Loss)
 	settings := ""
