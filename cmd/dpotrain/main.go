@@ -57,7 +57,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if !entered { // so it is cobra's word on flags and arguments
+	switch {
+	case errors.Is(err, context.Canceled) && !errors.Is(err, train.ErrInterrupted):
+		err = fmt.Errorf("interrupted: %w", err)
+	case !entered: // so it is cobra's word on flags and arguments
 		err = fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())
 	}
 	fmt.Fprintln(stderr, "dpotrain:", err)

@@ -267,8 +267,24 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s was left behind", e.Name())
 		}
 	}
-	if got := exitCode(context.Canceled, true); got != exitInterrupted {
-		t.Errorf("pass one that was stopped: exit code %d, want %d", got, exitInterrupted)
+}
+
+// TestInterrupted: a command whose context ends before it does says so.
+func TestInterrupted(t *testing.T) {
+	p := newPlace(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	held := testfiles.Path(t, "pairs_eval.jsonl")
+	for _, args := range [][]string{
+		{"eval", "--model", p.model, "--data", held, "--loss", "sft"},
+		{"precompute-ref", "--model", p.model, "--data", held, "--ref-cache-dir", p.cache},
+		p.train(t),
+	} {
+		var out, log bytes.Buffer
+		if code := execute(ctx, args, &out, &log); code != exitInterrupted || out.Len() > 0 {
+			t.Errorf("dpotrain %s: exit code %d, want %d; stdout: %s", args[0], code, exitInterrupted, out.String())
+		}
+		contains(t, oneLine(t, log.String()), "dpotrain: interrupted: ")
 	}
 }
 

@@ -130,6 +130,7 @@ func TestResumeRefuses(t *testing.T) {
 		{"other training data", func(t *testing.T, o *Options) { o.Data = head(t, o.Data, 57) }, []string{"data ", "pairs.jsonl", "changed"}},
 		{"other held-out data", func(t *testing.T, o *Options) { o.EvalData = head(t, o.EvalData, 19) }, []string{"eval_data ", "pairs_eval.jsonl", "changed"}},
 		{"held-out data gone", func(t *testing.T, o *Options) { o.EvalData = "" }, []string{"eval_data"}},
+		{"another reference", func(t *testing.T, o *Options) { o.RefModel = scaled(t, o.Model, 1.5) }, []string{"ref_model ", "scaled", "not the model that the run began with"}},
 		{"no checkpoint", func(t *testing.T, o *Options) { o.OutputDir = t.TempDir() }, []string{"no whole checkpoint"}},
 		{"no such folder", func(t *testing.T, o *Options) { o.ResumeFromCheckpoint = filepath.Join(o.OutputDir, "checkpoint-4") },
 			[]string{"checkpoint-4", "no such file"}},

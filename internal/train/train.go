@@ -319,6 +319,15 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 	if err != nil {
 		return err
 	}
+	if from != nil {
+		was, err := readRunInfo(from.Path())
+		if err != nil {
+			return err
+		}
+		if was.Reference != ref.Digest.String() {
+			return fmt.Errorf("resume: ref_model %s is not the model that the run began with; put that back, or start a new run in another output_dir", r.o.RefModel)
+		}
+	}
 	sums, done, err := PassOne(ctx, r.Request, ref, r.in.sets()...)
 	if err != nil {
 		return err
@@ -564,7 +573,7 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 	if err := checkpoint.WriteModel(r.o.OutputDir, weights, files); err != nil {
 		return err
 	}
-	if r.after.answers, err = r.answers(ctx); err != nil {
+	if r.after.answers, err = r.answers(ctx); err != nil && ctx.Err() == nil { // whoever is in a hurry need not see them
 		return err
 	}
 	r.showChange(r.Stdout)
