@@ -130,7 +130,7 @@ func TestOutput(t *testing.T) {
 func TestGraphErrors(t *testing.T) {
 	m := load(t, testfiles.Path(t, "models", "gpt2-untied"), newDevice(t, cpu.Best(), 2)) // 112 positions, 120 ids
 	fw, training := newGraph(t, m, model.GraphOptions{}), newGraph(t, m, model.GraphOptions{Training: true})
-	good := pack(smallPairs(120)...)
+	good := pack(smallPairs(120, nil)...)
 	want := slices.Clone(forward(t, fw, good).TokenLogps)
 	sequenceOf := func(n int, id int32) *compute.Batch {
 		ids := make([]int32, n)
@@ -187,7 +187,7 @@ func TestGraphErrors(t *testing.T) {
 
 // BenchmarkStep is forward and backward of three pairs, 324 rows and 120 scored ids, in a model of 119k parameters.
 func BenchmarkStep(b *testing.B) {
-	for threads := 1; threads <= 2; threads++ {
+	for _, threads := range []int{1, 2, 4} {
 		b.Run(fmt.Sprint(threads), func(b *testing.B) {
 			m := random(b, `{"model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2,
 				"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": true}`, newDevice(b, cpu.Best(), threads), 1)

@@ -168,6 +168,41 @@ func TestGemmBlocks(t *testing.T) {
 	}
 }
 
+// TestGemmElementsAreIndependent: an element's bits depend on its row of A and its column of B alone, whatever else is in the
+// product, also where a block of k ends inside.
+func TestGemmElementsAreIndependent(t *testing.T) {
+	p := newPools(t, 2)[1]
+	const m, n, k = 90, 70, blockK + 70
+	r := rand.New(rand.NewPCG(3, 4))
+	value := func() float32 { return float32(r.NormFloat64()) }
+	x, y := newOperand(k, max(m, k), 0, 0, value).from(), newOperand(k, max(n, k), 0, 0, value).from() // either way round
+	for lv := Generic; lv <= Best(); lv++ {
+		for _, f := range forms {
+			// at is where row i of A, or column j of B, begins.
+			lda, ldb := k, n
+			at, bt := func(i int) int { return i * k }, func(j int) int { return j }
+			switch f.form {
+			case tn:
+				lda, at = m, func(i int) int { return i }
+			case nt:
+				ldb, bt = k, func(j int) int { return j * k }
+			}
+			whole := make([]float32, m*n)
+			gemm(p, lv, f.form, m, n, k, x, lda, y, ldb, whole, n, false)
+			for _, part := range [][4]int{{0, 1, 0, 1}, {13, 14, 0, n}, {0, m, 33, 34}, {5, 47, 17, 50}, {1, m, 1, n}} {
+				rows, cols := part[1]-part[0], part[3]-part[2]
+				c := make([]float32, rows*cols)
+				gemm(p, lv, f.form, rows, cols, k, x[at(part[0]):], lda, y[bt(part[2]):], ldb, c, cols, false)
+				for i := range rows {
+					if !slices.Equal(c[i*cols:(i+1)*cols], whole[(part[0]+i)*n+part[2]:(part[0]+i)*n+part[3]]) {
+						t.Fatalf("%v %s: rows and columns %v alone: row %d has other bits", lv, f.name, part, i)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestGemmLevelsAgree: the vector levels sum in the same order with the same operations.
 func TestGemmLevelsAgree(t *testing.T) {
 	if Best() < AVX512 {

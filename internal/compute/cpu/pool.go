@@ -6,7 +6,9 @@ import (
 )
 
 // pool is a set of workers that share the pieces of one job after the other. The caller's goroutine is worker 0. Workers
-// spin for a while after a job, then park. A pool makes no garbage of its own: job and product are used again and again.
+// spin for a while after a job, then park. A worker that comes too late, because its processor has other things to do, finds
+// the job closed: the caller waits for those only that are at a piece. A pool makes no garbage of its own: job and product
+// are used again and again.
 type pool struct {
 	workers []*worker
 	job     job
@@ -22,9 +24,27 @@ type job struct {
 	f      func(piece, worker int)
 	pieces int64
 	next   atomic.Int64
-	left   atomic.Int64 // workers that have not ended yet
+	gate   atomic.Int64 // workers at this job besides the caller; closed added to it once nobody may come in
 	panic  atomic.Pointer[any]
 }
+
+// closed is far below minus the number of workers.
+const closed = -1 << 32
+
+// enter says whether a worker may take part; then it has to leave.
+func (j *job) enter() bool {
+	for {
+		n := j.gate.Load()
+		if n < 0 {
+			return false
+		}
+		if j.gate.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (j *job) leave() { j.gate.Add(-1) }
 
 // worker is a goroutine of the pool.
 type worker struct {
@@ -38,6 +58,7 @@ const spins = 20000
 
 func newPool(threads int) *pool {
 	p := &pool{gemm: make([]gemmScratch, threads)}
+	p.job.gate.Store(closed)
 	for i := 1; i < threads; i++ {
 		w := &worker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
@@ -76,8 +97,10 @@ func (p *pool) serve(w *worker, id int) {
 			return
 		}
 		w.seen = p.number.Load()
-		p.job.work(id)
-		p.job.left.Add(-1) // the last touch: the job may be another one from here on
+		if p.job.enter() { // the job that was seen, or one that came since
+			p.job.work(id)
+			p.job.leave()
+		}
 	}
 }
 
@@ -118,7 +141,7 @@ func (p *pool) run(pieces int, f func(piece, worker int)) {
 	j.f, j.pieces = f, int64(pieces)
 	j.next.Store(0)
 	j.panic.Store(nil)
-	j.left.Store(int64(len(p.workers)))
+	j.gate.Store(0)
 	p.number.Add(1)
 	for _, w := range p.workers {
 		if w.parked.CompareAndSwap(true, false) {
@@ -126,7 +149,8 @@ func (p *pool) run(pieces int, f func(piece, worker int)) {
 		}
 	}
 	j.work(0)
-	for n := 0; j.left.Load() > 0; n++ {
+	j.gate.Add(closed)
+	for n := 0; j.gate.Load() != closed; n++ {
 		if n%1024 == 1023 {
 			runtime.Gosched()
 		}

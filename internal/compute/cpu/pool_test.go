@@ -117,3 +117,15 @@ func TestPoolNested(t *testing.T) {
 		}
 	})
 }
+
+// TestPoolLateWorker: a worker that does not come is not waited for.
+func TestPoolLateWorker(t *testing.T) {
+	p := &pool{workers: []*worker{{wake: make(chan struct{}, 1)}}, gemm: make([]gemmScratch, 2)}
+	p.job.gate.Store(closed)
+	for pieces := range 20 {
+		checkJob(t, p, 2, pieces)
+	}
+	if p.job.enter() {
+		t.Error("the job can be entered after its end")
+	}
+}
