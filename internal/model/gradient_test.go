@@ -3,8 +3,8 @@ package model_test
 import (
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"dpotrain/internal/compute"
@@ -12,8 +12,8 @@ import (
 )
 
 // smallPairs have few ids, so that a float64 run takes a millisecond or two: one shares its prompt, the other, whose chosen completion
-// is a single id, only the first id of it.
-func smallPairs(vocab int) []example {
+// is a single id, only the first id of it. A window ends inside the first one's chosen completion.
+func smallPairs(vocab int, windows []int) []example {
 	r := rand.New(rand.NewPCG(8, 8))
 	ids := func(n int) []int32 {
 		v := make([]int32, n)
@@ -22,24 +22,27 @@ func smallPairs(vocab int) []example {
 		}
 		return v
 	}
-	a, b := ids(6), ids(4)
+	prompt := 6
+	for _, w := range windows {
+		prompt = max(prompt, w-3)
+	}
+	a, b := ids(prompt), ids(4)
 	return []example{
-		{{append(slices.Clone(a), ids(5)...), 6}, {append(slices.Clone(a), ids(2)...), 6}},
+		{{append(slices.Clone(a), ids(5)...), prompt}, {append(slices.Clone(a), ids(2)...), prompt}},
 		{{append(slices.Clone(b), ids(1)...), 4}, {append(slices.Clone(b[:1]), ids(4)...), 3}},
 	}
 }
 
-// TestWholeModelGradients holds the gradients of the DPO loss of whole models in float64 against central differences, and
-// those of the fast kernels against float64.
+// TestWholeModelGradients holds the gradients of the DPO loss of a whole model of every architecture in float64 against
+// central differences, and those of the fast kernels against float64.
 func TestWholeModelGradients(t *testing.T) {
-	for _, g := range goldenModels(t) {
-		if g.large || strings.HasSuffix(g.name, "old") { // another has the same numbers
-			continue
-		}
-		t.Run(g.name, func(t *testing.T) {
-			m := load(t, g.dir, float64Device)
-			es := smallPairs(m.Config.Spec.Vocab)
-			b := pack(es...)
+	dirs := ownModels(t)
+	without := model.Architectures()
+	for _, dir := range dirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			m := load(t, dir, float64Device)
+			without = slices.DeleteFunc(without, func(a string) bool { return a == m.Config.Spec.ModelType })
+			b := pack(smallPairs(m.Config.Spec.Vocab, m.Config.Spec.Windows)...)
 			fw := newGraph(t, m, model.GraphOptions{})
 			refs := slices.Clone(forward(t, fw, b).Logps)
 			const scale = 1.05 // of the policy's weights, which makes the margins differ from zero
@@ -55,7 +58,7 @@ func TestWholeModelGradients(t *testing.T) {
 
 			for _, lv := range levels() {
 				dev := newDevice(t, lv, 2)
-				m := load(t, g.dir, dev)
+				m := load(t, dir, dev)
 				scaleWeights(m, dev, scale)
 				share, tensor := farthest(d, trained(t, m, dev, b, refs, model.GraphOptions{Training: true}))
 				t.Logf("%v: gradients within %.2g of the l2 (%s)", lv, share, tensor)
@@ -64,6 +67,9 @@ func TestWholeModelGradients(t *testing.T) {
 				}
 			}
 		})
+	}
+	if len(without) > 0 {
+		t.Errorf("testdata/models has no model of %v", without)
 	}
 }
 
