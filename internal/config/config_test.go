@@ -750,7 +750,7 @@ func TestNearest(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"bata": "beta", "lerning_rate": "learning_rate", "max_lenght": "max_length", "output": "output_dir", "batch_size": "per_device_train_batch_size",
-		"MODEL_PATH": "model", "gradient_checkpointing": "", "bf16": "", "lora_r": "", "": "", "x": ""} {
+		"MODEL_PATH": "model", "torch_compile": "", "bf16": "", "lora_r": "", "": "", "x": ""} {
 		if got := suggest(Keys(), name); got != want {
 			t.Errorf("for %q: %q, want %q", name, got, want)
 		}

@@ -358,7 +358,7 @@ func (l *loader) trlRules(o *train.Options) {
 	}
 	var differ []string
 	for _, d := range trlDiffers {
-		if d.bites(l, o) {
+		if d.bites != nil && d.bites(l, o) {
 			differ = append(differ, fmt.Sprintf("%s is %s (TRL: %s)", d.what, d.ours, d.theirs))
 		}
 	}

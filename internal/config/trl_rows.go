@@ -49,6 +49,7 @@ var trlRows = []trlRow{
 	{key: "beta"},
 	{key: "label_smoothing", text: "of loss cdpo; TRL uses it for robust and exo_pair only"},
 	{key: "eval_on_start"},
+	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 
 	// Translated.
 	{key: "overwrite_output_dir", fate: translated, from: fromTransformers4, text: "`overwrite`"},
@@ -105,10 +106,9 @@ var trlRows = []trlRow{
 	{key: "label_smoothing_factor", fate: unused, text: "TRL's DPO does not use it either; for smoothed preferences there is loss cdpo"},
 
 	// Memory and speed.
-	{key: "gradient_checkpointing", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
-	{key: "gradient_checkpointing_kwargs", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
-	{key: "activation_checkpointing", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
-	{key: "activation_checkpointing_kwargs", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
+	{key: "gradient_checkpointing_kwargs", fate: unused, text: "a block is computed again as a whole, there is nothing to choose"},
+	{key: "activation_checkpointing", fate: unused, text: "`gradient_checkpointing` does the same; results are the same bits either way"},
+	{key: "activation_checkpointing_kwargs", fate: unused, text: "a block is computed again as a whole, there is nothing to choose"},
 	{key: "activation_offloading", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
 	{key: "auto_find_batch_size", fate: unused, text: "`micro_batch_tokens` bounds memory; the pairs of a step stay as many as given"},
 	{key: "per_device_eval_batch_size", fate: unused, text: "`micro_batch_tokens` bounds memory; results do not depend on the cut"},
@@ -300,6 +300,7 @@ var trlDiffers = []trlDiffer{
 		}},
 	{"eval_strategy", "steps, with one evaluation at the end", "no", "who gives eval_data wants to know",
 		func(l *loader, o *train.Options) bool { return o.EvalData != "" && !l.given("eval_strategy") }},
+	{"gradient_checkpointing", "false", "true", "a run that fits without is faster; results are the same bits", nil},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
 		func(l *loader, o *train.Options) bool { return o.Loss == "sft" }},
 }

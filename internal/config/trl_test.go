@@ -133,7 +133,7 @@ func TestTRLDefaults(t *testing.T) {
 			differ[key.name] = true
 		}
 	}
-	if want := map[string]bool{"eval_strategy": true, "eval_steps": true}; !maps.Equal(differ, want) {
+	if want := map[string]bool{"eval_strategy": true, "eval_steps": true, "gradient_checkpointing": true}; !maps.Equal(differ, want) {
 		t.Errorf("defaults that are not TRL's: %v, want %v; take TRL's, or add a row to trlDiffers and say it here", differ, want)
 	}
 	for _, name := range trlLosses {
@@ -158,7 +158,7 @@ func TestTRLAllDefaults(t *testing.T) {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 	want := input{}.mustLoad(t).Options
-	want.EvalStrategy = "no"
+	want.EvalStrategy, want.GradientCheckpointing = "no", true
 	if !reflect.DeepEqual(r.Options, want) {
 		t.Errorf("TRL's defaults are\n%+v\nours\n%+v", r.Options, want)
 	}
@@ -243,6 +243,8 @@ func TestTRLValues(t *testing.T) {
 		{file: "optim: adamw_torch_fused"},
 		{file: "optim: adamw_bnb_8bit", warning: "c.yaml:1: optim: adamw_bnb_8bit: AdamW keeps its moments in float32 here"},
 		{file: "optim: adafactor", problem: "optim: adafactor: there is AdamW only"},
+		{file: "gradient_checkpointing: true", set: map[string]string{"gradient_checkpointing": "true"}},
+		{file: "report_to: none\ngradient_checkpointing_kwargs: {use_reentrant: false}", set: map[string]string{"gradient_checkpointing": "false"}, note: "without effect here: report_to, gradient_checkpointing_kwargs"},
 		{file: "optim_args: betas=0.9", problem: "optim_args: AdamW has adam_beta1"},
 		{file: "neftune_noise_alpha: 5", problem: "neftune_noise_alpha: no noise"},
 

@@ -49,9 +49,9 @@ func literal(f reflect.Value) string {
 
 var plain = regexp.MustCompile(`^[\w./][\w./-]*$`)
 
-// free are the keys that may change between a run and its continuation. They say where things are, what is shown and
-// what is saved; what lies behind a path is compared by its content where it is read.
-var free = []string{"model", "ref_model", "data", "eval_data", "output_dir", "overwrite", "ref_cache_dir", "on_bad_row", "threads", "logging_steps", "eval_steps",
+// free are the keys that may change between a run and its continuation. They say where things are, what is shown, what is
+// saved and how the same bits are computed; what lies behind a path is compared by its content where it is read.
+var free = []string{"model", "ref_model", "data", "eval_data", "output_dir", "overwrite", "ref_cache_dir", "on_bad_row", "threads", "gradient_checkpointing", "logging_steps", "eval_steps",
 	"eval_on_start", "sample_prompts", "max_new_tokens", "save_strategy", "save_steps", "save_total_limit", "save_dtype", "resume_from_checkpoint"}
 
 // Differences are the settings that differ between two runs and alter results, a line each: "beta: was 0.1, now 0.2".

@@ -159,3 +159,18 @@ func TestResumeRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestGradientCheckpointing: a run that computes blocks again on the way back gives the same bits, also when it is switched on in the middle.
+func TestGradientCheckpointing(t *testing.T) {
+	o := resumable(t)
+	o.NumTrainEpochs = 0.8
+	want := mustRun(t, o)
+	o = elsewhere(t, o)
+	o.GradientCheckpointing = true
+	sameBits(t, mustRun(t, o), want)
+	o = elsewhere(t, o)
+	o.GradientCheckpointing = false
+	mustStop(t, o, 3)
+	o.ResumeFromCheckpoint, o.GradientCheckpointing = "latest", true
+	sameBits(t, mustRun(t, o), want)
+}

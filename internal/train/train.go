@@ -351,7 +351,7 @@ func (r *runner) build() (err error) {
 	s := &r.stepper
 	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
 	rows := largestMicroBatch(r.in.Train.Examples, s.budget)
-	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Rows: rows}); err != nil {
+	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Recompute: r.o.GradientCheckpointing, Rows: rows}); err != nil {
 		return err
 	}
 	if r.in.Eval != nil {
