@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"dpotrain/internal/config"
+	"dpotrain/internal/loss"
 	"dpotrain/internal/testfiles"
 )
 
@@ -338,6 +339,88 @@ func TestHelp(t *testing.T) {
 		flags = append(flags, "--"+k.Flag())
 	}
 	contains(t, out, flags...)
+}
+
+// TestHelpExamples: the command lines that the help shows are ones that the commands take.
+func TestHelpExamples(t *testing.T) {
+	n := 0
+	for _, c := range commands(newRootCommand()) {
+		for line := range strings.Lines(c.Example) {
+			args, ok := strings.CutPrefix(strings.TrimSpace(line), "dpotrain ")
+			if !ok {
+				t.Errorf("%s: an example that is no command line: %s", c.CommandPath(), line)
+				continue
+			}
+			n++
+			root := newRootCommand()
+			cmd, rest, err := root.Find(strings.Fields(args))
+			if err != nil || cmd.CommandPath() != c.CommandPath() {
+				t.Errorf("%s: an example of another command: %s (%v)", c.CommandPath(), line, err)
+				continue
+			}
+			if err := cmd.ParseFlags(rest); err != nil {
+				t.Errorf("%s%v", line, err)
+				continue
+			}
+			if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+				t.Errorf("%s%v", line, err)
+			}
+			if err := cmd.ValidateRequiredFlags(); err != nil {
+				t.Errorf("%s%v", line, err)
+			}
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d examples", n)
+	}
+}
+
+// TestCompletion: the last word says what the shell adds: 4 no files, 8 files of these kinds, 16 folders.
+func TestCompletion(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"train", "--loss", ""}, append(loss.Names(), ":4")},
+		{[]string{"eval", "--loss", "ip"}, append(loss.Names(), ":4")}, // the shell picks those that begin so
+		{[]string{"train", "--save-dtype="}, []string{"float32", "bfloat16", "float16", ":4"}},
+		{[]string{"train", "--model", ""}, []string{":16"}}, // folders
+		{[]string{"train", "--config", ""}, []string{"yaml", "yml", ":8"}},
+		{[]string{"train", "--beta", ""}, []string{":4"}},
+		{[]string{"cache", "ins"}, []string{"inspect\tList the cached reference models: fingerprint, sequences, model, precision, size", ":4"}},
+	} {
+		out, _ := dpotrain(t, append([]string{"__complete"}, tt.args...)...)
+		if got := strings.Split(strings.TrimSpace(out), "\n"); !slices.Equal(got, tt.want) {
+			t.Errorf("%q: %q, want %q", tt.args, got, tt.want)
+		}
+	}
+	out, _ := dpotrain(t, "completion", "bash")
+	contains(t, out, "__start_dpotrain")
+}
+
+// TestInit: what is wrong with a model to be made is said before anything is written.
+func TestInit(t *testing.T) {
+	p := newPlace(t)
+	config, tokenizer := testfiles.Path(t, "models", "llama", "config.json"), testfiles.Path(t, "tokenizer")
+	fresh := filepath.Join(p.dir, "fresh")
+	small := p.write(t, "small.json", strings.Replace(read(t, config), `"vocab_size": 320`, `"vocab_size": 300`, 1))
+	for _, tt := range []struct {
+		code                      int
+		config, tokenizer, output string
+		want                      []string
+	}{
+		{exitFailed, filepath.Join(p.dir, "none.json"), tokenizer, fresh, []string{"none.json", "no such file"}},
+		{exitFailed, p.write(t, "bad.json", "{"), tokenizer, fresh, []string{"bad.json"}},
+		{exitFailed, small, tokenizer, fresh, []string{"small.json: vocab_size 300 is too small for the 320 ids of the tokenizer in " + tokenizer}},
+		{exitFailed, config, p.dir, fresh, []string{p.dir, "tokenizer"}},
+		{exitUsage, config, tokenizer, p.dir, []string{p.dir + " is there already", "--output"}},
+	} {
+		_, log := exits(t, tt.code, "init", "--config", tt.config, "--tokenizer", tt.tokenizer, "--output", tt.output)
+		contains(t, oneLine(t, log), tt.want...)
+	}
+	if _, err := os.Stat(fresh); !os.IsNotExist(err) {
+		t.Errorf("%s was left behind: %v", fresh, err)
+	}
 }
 
 func TestVersion(t *testing.T) {

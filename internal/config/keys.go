@@ -44,6 +44,17 @@ func variable(name string) string { return variablePrefix + strings.ToUpper(name
 
 func dashes(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
+// Values are those that the key may have, where they are few words; nil elsewhere.
+func (k Key) Values() []string {
+	if k.Name == "loss" {
+		return loss.Names()
+	}
+	if words, ok := strings.CutPrefix(k.limits, "oneof="); ok {
+		return strings.Fields(words)
+	}
+	return nil
+}
+
 // Keys are all settings, in the order of train.Options.
 func Keys() []Key { return keysOf(reflect.TypeFor[train.Options](), nil) }
 

@@ -37,7 +37,7 @@ func Init(o InitOptions) (int, error) {
 		return 0, fmt.Errorf("%s: vocab_size %d is too small for the %d ids of the tokenizer in %s", o.Config, c.Spec.Vocab, n, o.Tokenizer)
 	}
 	if _, err := os.Stat(o.Output); err == nil {
-		return 0, fmt.Errorf("%s is there already; choose another --output", o.Output)
+		return 0, usage("%s is there already; choose another --output", o.Output)
 	}
 	dev, err := cpu.New(compute.Options{Threads: 1})
 	if err != nil {
