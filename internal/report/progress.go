@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,9 @@ import (
 const (
 	lineEvery  = 10 * time.Second       // between plain lines where there is no terminal
 	frameEvery = 100 * time.Millisecond // between frames of a bar
-	barWidth   = 10                     // columns between the bar's ends
+	wide       = 100                    // columns from which a terminal has room for a long bar
+	longBar    = 10                     // columns between the bar's ends
+	shortBar   = 4                      // likewise on other terminals
 	barRest    = 10                     // columns that a frame has besides text and bar: "  12% |", "|" and two blanks
 )
 
@@ -37,6 +40,7 @@ type Progress struct {
 	behind  int64 // done before this process began
 	detail  string
 	bar     *progressbar.ProgressBar // nil where there is no terminal
+	width   int                      // of the bar
 	columns func() int               // width of the terminal
 	now     func() time.Time
 	started time.Time
@@ -59,9 +63,13 @@ func newProgress(w io.Writer, what string, total int64, unit string, columns fun
 		p.shown = p.started
 		return p
 	}
+	p.width = longBar
+	if columns() < wide {
+		p.width = shortBar
+	}
 	// The bar's own count, rate and time left are off: its rate counts the steps before a resume as if they had taken no time,
 	// and it leaves the detail no room. Its throttle is off because it would drop the second of the two calls that a frame takes.
-	p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(barWidth), progressbar.OptionUseANSICodes(true),
+	p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(p.width), progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(0))
 	return p
 }
@@ -145,20 +153,23 @@ func (p *Progress) line(now time.Time) string {
 	return s
 }
 
-// status is the text before the bar: "training: 120/400 steps, 2.1/s, 1m20s left  loss 0.512". The detail comes last because
-// a narrow terminal cuts it off.
-func (p *Progress) status(now time.Time) string {
-	s := p.what + ": " + p.count()
-	if rate, left, ok := p.speed(now); ok {
-		s += ", " + rate
-		if left != "" {
-			s += ", " + left
+// status is the text before the bar: "training: 120/400 steps, 2.1/s, 1m20s left  loss 0.512". To have the detail within
+// so many columns it leaves out the rate, then the unit, then what is done; what is too long all the same is cut off.
+func (p *Progress) status(now time.Time, columns int) string {
+	rate, left, _ := p.speed(now)
+	count := p.count()
+	bare := strings.TrimSuffix(count, " "+p.unit)
+	var s string
+	for _, parts := range [][]string{{p.what + ": " + count, rate, left}, {p.what + ": " + count, left}, {p.what + ": " + bare, left}, {bare, left}} {
+		s = strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
+		if p.detail == "" {
+			break
+		}
+		if s += "  " + p.detail; columnsOf(s) <= columns {
+			break
 		}
 	}
-	if p.detail != "" {
-		s += "  " + p.detail
-	}
-	return s
+	return cut(s, columns)
 }
 
 // count is what is done of the total.
@@ -204,7 +215,7 @@ func remaining(d time.Duration) string {
 // erased. The bar's errors are dropped, since a bar that cannot be drawn is no reason to stop.
 func (p *Progress) draw(now time.Time) {
 	screen.drawn = p // a frame overwrites another bar's
-	p.bar.Describe(cut(p.status(now), p.columns()-barWidth-barRest-1))
+	p.bar.Describe(p.status(now, p.columns()-p.width-barRest-1))
 	_ = p.bar.Set64(p.done)
 }
 

@@ -227,13 +227,40 @@ func TestBarOfBytes(t *testing.T) {
 	s.check(t, "a quarter read,", "reading a.jsonl: 1.0 MiB of 4.0 MiB, 512.0 KiB/s, 6s left  25% |██        |")
 }
 
+// TestStatus: what is least worth knowing goes first where there is too little room.
+func TestStatus(t *testing.T) {
+	c := newClock()
+	p := newProgress(&terminal{columns: 80}, "training", 400, "steps", func() int { return 80 }, c.now)
+	c.wait(20 * time.Second)
+	p.done = 40
+	const detail = "loss 0.61 accuracy 0.94 margin 0.19 13k tokens/s" // 48 columns
+	for _, tt := range []struct {
+		columns      int
+		detail, want string
+	}{
+		{95, detail, "training: 40/400 steps, 2.0/s, 3m00s left  " + detail},
+		{91, detail, "training: 40/400 steps, 2.0/s, 3m00s left  " + detail},
+		{90, detail, "training: 40/400 steps, 3m00s left  " + detail},
+		{83, detail, "training: 40/400, 3m00s left  " + detail},
+		{77, detail, "40/400, 3m00s left  " + detail},
+		{68, detail, "40/400, 3m00s left  " + detail},
+		{67, detail, "40/400, 3m00s left  loss 0.61 accuracy 0.94 margin 0.19 13k tokens~"},
+		{30, "", "training: 40/400 steps, 2.0/s~"},
+	} {
+		p.detail = tt.detail
+		if got := p.status(c.now(), tt.columns); got != tt.want {
+			t.Errorf("%d columns: %q, want %q", tt.columns, got, tt.want)
+		}
+	}
+}
+
 // TestNarrow: no frame reaches the terminal's last column, where some terminals break the line, and each takes the place of
 // the one before it, on terminals that are made narrower on the way too.
 func TestNarrow(t *testing.T) {
 	s := &terminal{columns: 81}
 	c := newClock()
 	p := newProgress(s, "training 日本", 1000, "steps", s.width, c.now)
-	for ; s.columns > barWidth+barRest+2; s.columns-- {
+	for ; s.columns > shortBar+barRest+2; s.columns-- {
 		c.wait(time.Second)
 		p.Add(3, "loss 0.5123 accuracy 0.812 margin 1.234 35,100 tokens/s")
 		if len(s.lines) > 0 || len(s.wrapped) > 0 || len(s.line) >= s.columns {
@@ -252,14 +279,14 @@ func TestTwoBars(t *testing.T) {
 	outer.Set(1, "")
 	inner := newProgress(s, "evaluating", 10, "examples", s.width, c.now)
 	inner.Set(5, "")
-	s.check(t, "inner bar up,", "evaluating: 5/10 examples  50% |█████     |")
+	s.check(t, "inner bar up,", "evaluating: 5/10 examples  50% |██  |")
 	outer.Printf("message")
-	s.check(t, "after a message,", "message\nevaluating: 5/10 examples  50% |█████     |")
+	s.check(t, "after a message,", "message\nevaluating: 5/10 examples  50% |██  |")
 	inner.Done()
 	s.check(t, "inner bar done,", "message\n")
 	c.wait(time.Second)
 	outer.Set(2, "")
-	s.check(t, "outer bar up again,", "message\ntraining: 2/10 steps, 2.0/s, 4s left  20% |██        |")
+	s.check(t, "outer bar up again,", "message\ntraining: 2/10 steps, 2.0/s, 4s left  20% |    |")
 	outer.Done()
 	s.check(t, "at the end,", "message\n")
 }

@@ -101,11 +101,12 @@ func (r *runner) answers(ctx context.Context) ([]string, error) {
 	return texts, nil
 }
 
-// measures are the rows of the table at the end, those of them that the loss has, with what each is in plain words.
+// measures are the rows of the table at the end, those of them that the loss has, with what each is in plain words, short
+// enough for a terminal of 80 columns.
 var measures = []struct{ name, what string }{
-	{"logps/accuracies", "share of pairs: the chosen answer is likelier than the rejected"},
-	{"rewards/accuracies", "share of pairs: the chosen answer has gained more than the rejected"},
-	{"rewards/margins", "nats times beta: how much more it has gained"},
+	{"logps/accuracies", "share: chosen likelier than rejected"},
+	{"rewards/accuracies", "share: chosen gained more than rejected"},
+	{"rewards/margins", "nats times beta: how much more"},
 	{"logps/chosen", "nats: log-prob of the chosen answer"},
 	{"logps/rejected", "nats: log-prob of the rejected answer"},
 	{"loss", "what training lowers"},
@@ -127,7 +128,7 @@ func (r *runner) showChange(w io.Writer) {
 		fmt.Fprintf(w, "\nOn %s held-out %s, before training and after:\n\n", n, plural(r.in.Eval))
 		report.Table(w, []string{"", "before", "after", "unit and meaning"}, table)
 		if ties, _ := r.before.metrics.Value("rewards/ties"); ties == 1 {
-			fmt.Fprintf(w, "\nA gain is measured against the reference. The policy began as the reference, so before training %s of %s pairs are tied.\n", n, n)
+			fmt.Fprintf(w, "\nGained: compared with the reference. The policy began as the reference, so before\ntraining %s of %s pairs are tied.\n", n, n)
 		}
 	}
 	samples := r.samples()

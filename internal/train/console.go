@@ -36,19 +36,39 @@ func (v *interval) add(s step) {
 	v.rate = s.rate
 }
 
-// detail is the text beside the progress bar.
+// detail is the text beside the progress bar. It has fewer digits than the console line, for want of room.
 func (v *interval) detail() string {
 	if v.steps == 0 {
 		return ""
 	}
-	return strings.Join(v.words(), " ")
+	s := fmt.Sprintf("loss %.2f", v.tally.Loss())
+	if a, ok := v.tally.Accuracy(); ok {
+		m, _ := v.tally.Margin()
+		s += fmt.Sprintf(" accuracy %.2f margin %.2f", a, m)
+	}
+	switch speed := v.speed(); {
+	case speed >= 10000:
+		s += fmt.Sprintf(" %.0fk tokens/s", speed/1000)
+	case speed > 0:
+		s += fmt.Sprintf(" %.0f tokens/s", speed)
+	}
+	return s
+}
+
+// speed is tokens a second, 0 while that cannot be told.
+func (v *interval) speed() float64 {
+	s := time.Since(v.started).Seconds()
+	if s <= 0 {
+		return 0
+	}
+	return float64(v.tally.Tokens()) / s
 }
 
 // words are loss, accuracy, margin and speed.
 func (v *interval) words() []string {
 	w := tallyWords(v.tally)
-	if s := time.Since(v.started).Seconds(); s > 0 {
-		w = append(w, report.Count(int64(float64(v.tally.Tokens())/s))+" tokens/s")
+	if speed := v.speed(); speed > 0 {
+		w = append(w, report.Count(int64(speed))+" tokens/s")
 	}
 	return w
 }

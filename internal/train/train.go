@@ -577,6 +577,6 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 		return err
 	}
 	r.showChange(r.Stdout)
-	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s, with metrics.jsonl (every step) and dpotrain.yaml (repeats the run)\n", steps, report.Duration(took), r.o.OutputDir)
+	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s\n", steps, report.Duration(took), r.o.OutputDir)
 	return nil
 }
