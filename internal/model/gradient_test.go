@@ -80,8 +80,15 @@ func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, r
 	d.Zero(m.G)
 	forwardBackward(t, g, b, dpo(refs))
 	all := map[string][]float64{}
+	var squares float64
 	for _, p := range m.Params {
 		all[p.Name] = slices.Clone(numbersOf(m, d, m.G, p))
+		for _, v := range all[p.Name] {
+			squares += v * v
+		}
+	}
+	if got, want := m.GradNorm(), math.Sqrt(squares); !(math.Abs(got-want) <= 1e-9*want) {
+		t.Errorf("GradNorm is %.12g, want %.12g", got, want)
 	}
 	return all
 }

@@ -339,6 +339,7 @@ func Run(t *testing.T, d compute.Device) {
 	t.Run("LogProbs", func(t *testing.T) { logProbsCompare(t, d) })
 	t.Run("AdamW", func(t *testing.T) { adamWCompare(t, d) })
 	t.Run("SumSquares", func(t *testing.T) { sumSquaresCompare(t, d) })
+	t.Run("Memory", func(t *testing.T) { memory(t, d) })
 	t.Run("RowsAreIndependent", func(t *testing.T) { rowsAreIndependent(t, d) })
 }
 
@@ -429,6 +430,42 @@ func sumSquaresCompare(t *testing.T, d compute.Device) {
 	host[n/2] = float32(math.NaN())
 	if got := sum(d); got-got == 0 {
 		t.Errorf("with a NaN among the numbers: %g, want something not finite", got)
+	}
+}
+
+// memory: what is allocated is zero, Upload and Download reach what they are asked for and nothing else, Zero clears all.
+func memory(t *testing.T, d compute.Device) {
+	for _, n := range []int{0, 1, 1000, 1<<14 - 1, 1 << 14, 3<<14 + 5} {
+		host, want := make([]float32, n), make([]float32, n)
+		check := func(what string, b compute.Buffer) {
+			t.Helper()
+			if b.Len() != n {
+				t.Fatalf("%d numbers: the buffer has %d", n, b.Len())
+			}
+			d.Download(host, b, 0)
+			for i, v := range host {
+				if v != want[i] {
+					t.Fatalf("%d numbers, %s: number %d is %v, want %v", n, what, i, v, want[i])
+				}
+			}
+		}
+		b := d.Alloc(n)
+		check("after Alloc", b)
+		from, to := n/3, n-n/4
+		part := random(rand.New(rand.NewPCG(uint64(n), 6)), to-from)
+		copy(want[from:], part)
+		d.Upload(b, from, part)
+		check("after Upload", b)
+		back := make([]float32, to-from)
+		d.Download(back, b, from)
+		for i, v := range back {
+			if v != part[i] {
+				t.Fatalf("%d numbers: number %d comes back as %v, want %v", n, from+i, v, part[i])
+			}
+		}
+		d.Zero(b)
+		clear(want)
+		check("after Zero", b)
 	}
 }
 
