@@ -153,14 +153,14 @@ func TestEvalReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	full()
-	contains(t, partial("--ref-cache-dir", empty), "log-probs of 40 sequences", empty, "ref_model "+p.model+" is not the model any more", "--ref", "precompute-ref")
+	contains(t, partial("--ref-cache-dir", empty), "20 of 20 rows have no log-probs in", empty, "ref_model "+p.model+" is not the model any more", "--ref", "precompute-ref")
 
 	// No folder.
 	if err := os.RemoveAll(p.model); err != nil {
 		t.Fatal(err)
 	}
 	full()
-	contains(t, partial("--ref-cache-dir", some), "log-probs of 10 sequences", some, p.model, "--ref", "precompute-ref")
+	contains(t, partial("--ref-cache-dir", some), "5 of 20 rows have no log-probs in", some, p.model, "--ref", "precompute-ref")
 
 	// The folder elsewhere.
 	moved := testfiles.Path(t, "models", "llama")
@@ -175,5 +175,5 @@ func TestEvalReference(t *testing.T) {
 	out, _ = dpotrain(t, "eval", "--json", "--model", alone, "--data", held, "--ref-cache-dir", p.cache, "--loss", "dpo")
 	sameNumbers(t, numbers(t, out), want)
 	_, log := exits(t, exitFailed, "eval", "--model", alone, "--data", held, "--ref-cache-dir", empty, "--loss", "dpo")
-	contains(t, oneLine(t, log), "log-probs of 40 sequences", alone+" does not say where", "--ref", "precompute-ref")
+	contains(t, oneLine(t, log), "20 of 20 rows have no log-probs in", alone+" does not say where", "--ref", "precompute-ref")
 }

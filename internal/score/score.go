@@ -19,21 +19,20 @@ import (
 // its sequences.
 type Logps []float64
 
-// Stats say what pass one did.
+// Stats say what pass one did, or where it failed, what there was to do.
 type Stats struct {
-	Computed, Reused           int // sequences that are different from each other
-	ComputedPairs, ReusedPairs int // examples; one with a sequence to compute counts as computed
-	Tokens                     int64
-	Duration                   time.Duration
+	Computed, Reused           int           // sequences that are different from each other
+	ComputedPairs, ReusedPairs int           // examples; one with a sequence to compute counts as computed
+	Tokens                     int64         // rows computed
+	Duration                   time.Duration // that computing took
 }
 
 // Options of pass one.
 type Options struct {
-	MicroBatchTokens int                          // rows computed together
-	Waiting          func()                       // called once if another process is writing the cache
-	Started          func(sequences int)          // called once before the first is computed, if any is
-	Progress         func(sequences, tokens int)  // called after every micro-batch with what it added
-	Graph            func() (*model.Graph, error) // a forward-only graph of the reference, asked for when something is missing
+	MicroBatchTokens int                         // rows computed together
+	Waiting          func()                      // called once if another process is writing the cache
+	Started          func(sequences int)         // called once before the first is computed, if any is
+	Progress         func(sequences, tokens int) // called after every micro-batch with what it added
 }
 
 // syncEvery is the time after which computed log-probs are made safe on disk.
@@ -52,13 +51,19 @@ func Keys(examples ...[]data.Example) []refcache.Key {
 	return keys
 }
 
-// Fill computes what the cache, opened with the examples' Keys, lacks. When ctx ends it stops after the micro-batch at
+// fill computes what the cache, opened with the examples' Keys, lacks. When ctx ends it stops after the micro-batch at
 // hand; what was computed stays in the cache.
-func Fill(ctx context.Context, c *refcache.Cache, examples []data.Example, o Options) (st Stats, err error) {
-	start := time.Now()
-	defer func() { st.Duration = time.Since(start) }()
-	if len(c.Missing()) == 0 {
-		return count(examples, nil), nil
+func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data.Example, o Options) (st Stats, err error) {
+	wanted := Keys(examples)
+	missing := missingKeys(c, wanted)
+	st = count(examples, missing)
+	if len(missing) == 0 {
+		return st, nil
+	}
+	// The model comes first: where there is none, no file is made.
+	m, err := ref.Load()
+	if err != nil {
+		return st, fmt.Errorf("%d of %d rows have no log-probs in %s: %w", st.ComputedPairs, len(examples), c.Path(), err)
 	}
 	w, err := c.Lock(ctx, o.Waiting)
 	if err != nil {
@@ -69,19 +74,16 @@ func Fill(ctx context.Context, c *refcache.Cache, examples []data.Example, o Opt
 			err = cerr
 		}
 	}()
-	wanted := Keys(examples)
-	missing := map[refcache.Key]bool{}
-	for _, i := range c.Missing() {
-		missing[wanted[i]] = true
-	}
+	missing = missingKeys(c, wanted) // another process may have computed them by now
 	st = count(examples, missing)
 	if len(missing) == 0 {
 		return st, nil
 	}
-	graph, err := o.Graph()
+	graph, err := m.NewGraph(model.GraphOptions{Rows: o.MicroBatchTokens})
 	if err != nil {
 		return st, err
 	}
+	defer graph.Close()
 	todo := incomplete(examples, missing)
 	rows := make([]int, len(todo))
 	for i, e := range todo {
@@ -91,7 +93,8 @@ func Fill(ctx context.Context, c *refcache.Cache, examples []data.Example, o Opt
 		o.Started(len(missing))
 	}
 	f := filler{writer: w, missing: missing}
-	synced := time.Now()
+	start := time.Now()
+	synced := start
 	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return st, fmt.Errorf("pass one stopped; what was computed is in %s: %w", c.Path(), err)
@@ -111,7 +114,17 @@ func Fill(ctx context.Context, c *refcache.Cache, examples []data.Example, o Opt
 			o.Progress(done, tokens)
 		}
 	}
-	return st, w.Sync()
+	st.Duration = time.Since(start)
+	return st, nil
+}
+
+// missingKeys are those of the wanted keys, with which the cache was opened, that have no log-probs.
+func missingKeys(c *refcache.Cache, wanted []refcache.Key) map[refcache.Key]bool {
+	missing := map[refcache.Key]bool{}
+	for _, i := range c.Missing() {
+		missing[wanted[i]] = true
+	}
+	return missing
 }
 
 // count says how many sequences and examples are to compute when those of the given keys are missing.
@@ -226,7 +239,8 @@ type Reference struct {
 }
 
 // Bring is pass one: it opens the reference's cache in dir, computes what is missing of the sets of examples and returns
-// the log-probs of each set. path is the cache file.
+// the log-probs of each set. path is the cache file. When ctx ends it stops; what was computed stays in the cache. While
+// another process computes for the same cache it waits.
 func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
 	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
 	c, err := refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...))
@@ -234,21 +248,7 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 		return nil, "", st, err
 	}
 	defer c.Close()
-	var graph *model.Graph
-	defer func() {
-		if graph != nil {
-			graph.Close()
-		}
-	}()
-	o.Graph = func() (*model.Graph, error) {
-		m, err := ref.Load()
-		if err != nil {
-			return nil, fmt.Errorf("the log-probs of %d sequences are not in %s: %w", len(c.Missing()), c.Path(), err)
-		}
-		graph, err = m.NewGraph(model.GraphOptions{Rows: o.MicroBatchTokens})
-		return graph, err
-	}
-	st, err = Fill(ctx, c, slices.Concat(sets...), o)
+	st, err = fill(ctx, c, ref, slices.Concat(sets...), o)
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
