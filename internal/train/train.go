@@ -3,7 +3,7 @@
 // Run takes Options and leaves a Hugging Face folder, the resolved config, metrics and checkpoints in output_dir. A run
 // is a function of its Options and inputs: repeated, or interrupted and resumed, it gives the same bits.
 //
-// The way of one step: order.go's examples -> micro-batches (package plan) -> graph (package model) -> loss (package
+// The way of one step: examples in the order of data.Order -> micro-batches (package plan) -> graph (package model) -> loss (package
 // loss) -> gradients -> clipping and AdamW (optimizer.go) at the rate of schedule.go.
 package train
 
