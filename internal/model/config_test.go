@@ -67,79 +67,82 @@ func TestConfigErrors(t *testing.T) {
 		name    string
 		base    fields
 		changes fields
-		err     string // all of it; empty for none
+		err     string // all lines, without the path in front; empty for none
 	}{
 		{"fine", smallLlama, fields{}, ""},
-		{"no model_type", smallLlama, fields{"model_type": absent}, `config.json: model_type: "" is not supported; there are gpt2, `},
-		{"model_type of another kind", smallLlama, fields{"model_type": "t5"}, `config.json: model_type: "t5" is not supported; there are gpt2, `},
+		{"no model_type", smallLlama, fields{"model_type": absent}, `model_type: "" is not supported; there are gpt2, `},
+		{"model_type of another kind", smallLlama, fields{"model_type": "t5"}, `model_type: "t5" is not supported; there are gpt2, `},
 
-		{"missing", smallLlama, fields{"hidden_size": absent}, "config.json: hidden_size: missing; want a whole number"},
-		{"null", smallLlama, fields{"vocab_size": nil}, "config.json: vocab_size: missing; want a whole number"},
-		{"a fraction", smallLlama, fields{"num_hidden_layers": 2.5}, "config.json: num_hidden_layers: 2.5; want a whole number"},
-		{"a string", smallLlama, fields{"num_hidden_layers": "2"}, `config.json: num_hidden_layers: "2"; want a whole number`},
-		{"not a number", smallLlama, fields{"rms_norm_eps": "small"}, `config.json: rms_norm_eps: "small"; want a number`},
-		{"not a bool", smallLlama, fields{"tie_word_embeddings": 1}, "config.json: tie_word_embeddings: 1; want true or false"},
-		{"not a string", smallLlama, fields{"hidden_act": 3}, "config.json: hidden_act: 3; want a string"},
-		{"another activation", smallLlama, fields{"hidden_act": "relu"}, `config.json: hidden_act: "relu" is not implemented; there is silu, swish`},
-		{"another activation", gpt2Small, fields{"activation_function": "relu"}, `config.json: activation_function: "relu" is not implemented; there is gelu, gelu_python, gelu_new, `},
+		{"missing", smallLlama, fields{"hidden_size": absent}, "hidden_size: missing; want a whole number"},
+		{"null", smallLlama, fields{"vocab_size": nil}, "vocab_size: missing; want a whole number"},
+		{"a fraction", smallLlama, fields{"num_hidden_layers": 2.5}, "num_hidden_layers: 2.5; want a whole number"},
+		{"a string", smallLlama, fields{"num_hidden_layers": "2"}, `num_hidden_layers: "2"; want a whole number`},
+		{"not a number", smallLlama, fields{"rms_norm_eps": "small"}, `rms_norm_eps: "small"; want a number`},
+		{"not a bool", smallLlama, fields{"tie_word_embeddings": 1}, "tie_word_embeddings: 1; want true or false"},
+		{"not a string", smallLlama, fields{"hidden_act": 3}, "hidden_act: 3; want a string"},
+		{"another activation", smallLlama, fields{"hidden_act": "relu"}, `hidden_act: "relu" is not implemented; there is silu, swish`},
+		{"another activation", gpt2Small, fields{"activation_function": "relu"}, `activation_function: "relu" is not implemented; there is gelu, gelu_python, gelu_new, `},
 
-		{"zero heads", smallLlama, fields{"num_attention_heads": 0, "num_key_value_heads": 0}, "config.json: attention heads: 0 is out of range"},
-		{"zero heads", gpt2Small, fields{"n_head": 0}, "config.json: attention heads: 0 is out of range"},
-		{"zero kv heads", smallLlama, fields{"num_key_value_heads": 0}, "config.json: key-value heads: 0 is out of range"},
-		{"negative", smallLlama, fields{"num_attention_heads": -4}, "config.json: attention heads: -4 is out of range"},
-		{"heads do not divide", smallLlama, fields{"num_attention_heads": 5}, "config.json: hidden_size: 24 is not a multiple of num_attention_heads 5, and there is no head_dim"},
+		{"zero heads", smallLlama, fields{"num_attention_heads": 0, "num_key_value_heads": 0}, "attention heads: 0 is out of range"},
+		{"zero heads", gpt2Small, fields{"n_head": 0}, "attention heads: 0 is out of range"},
+		{"zero kv heads", smallLlama, fields{"num_key_value_heads": 0}, "key-value heads: 0 is out of range"},
+		{"negative", smallLlama, fields{"num_attention_heads": -4}, "attention heads: -4 is out of range"},
+		{"heads do not divide", smallLlama, fields{"num_attention_heads": 5}, "hidden_size: 24 is not a multiple of num_attention_heads 5, and there is no head_dim"},
 		{"heads do not divide, with a head_dim", smallLlama, fields{"num_attention_heads": 5, "head_dim": 6}, ""},
-		{"heads do not divide", gpt2Small, fields{"n_head": 7}, "config.json: n_embd: 768 is not a multiple of n_head 7"},
-		{"kv heads do not divide", smallLlama, fields{"num_key_value_heads": 3}, "config.json: num_attention_heads 4 is not a multiple of num_key_value_heads 3"},
-		{"odd head_dim", smallLlama, fields{"head_dim": 5}, "config.json: rotary positions are to turn 5 numbers of a head that has 5; they turn an even count, at least 2"},
+		{"heads do not divide", gpt2Small, fields{"n_head": 7}, "n_embd: 768 is not a multiple of n_head 7"},
+		{"kv heads do not divide", smallLlama, fields{"num_key_value_heads": 3}, "num_attention_heads 4 is not a multiple of num_key_value_heads 3"},
+		{"odd head_dim", smallLlama, fields{"head_dim": 5}, "rotary positions are to turn 5 numbers of a head that has 5; they turn an even count, at least 2"},
 		{"odd heads with learned positions", gpt2Small, fields{"n_embd": 20, "n_head": 4}, ""},
-		{"no vocabulary", smallLlama, fields{"vocab_size": 0}, "config.json: vocabulary: 0 is out of range"},
-		{"too wide", smallLlama, fields{"intermediate_size": 1 << 30}, "config.json: intermediate size: 1073741824 is out of range"},
-		{"no positions", gpt2Small, fields{"n_positions": 0}, "config.json: positions: 0 is out of range"},
-		{"too many layers", smallLlama, fields{"num_hidden_layers": 5000}, "config.json: layers: 5000 is out of range"},
-		{"too large", smallLlama, fields{"vocab_size": 1 << 22, "hidden_size": 1 << 22}, "config.json: 1.76e+14 parameters; there may be 1.37e+11; look at the sizes"},
-		{"heads too large", smallLlama, fields{"num_attention_heads": 1 << 22, "head_dim": 1 << 22}, "config.json: 3.38e+15 parameters; there may be 1.37e+11; look at the sizes"},
-		{"epsilon of 0", smallLlama, fields{"rms_norm_eps": 0}, "config.json: norm epsilon 0 is out of range; want > 0"},
+		{"no vocabulary", smallLlama, fields{"vocab_size": 0}, "vocabulary: 0 is out of range"},
+		{"too wide", smallLlama, fields{"intermediate_size": 1 << 30}, "intermediate size: 1073741824 is out of range"},
+		{"no positions", gpt2Small, fields{"n_positions": 0}, "positions: 0 is out of range"},
+		{"too many layers", smallLlama, fields{"num_hidden_layers": 5000}, "layers: 5000 is out of range"},
+		{"too large", smallLlama, fields{"vocab_size": 1 << 22, "hidden_size": 1 << 22}, "1.76e+14 parameters; there may be 1.37e+11; look at the sizes"},
+		{"heads too large", smallLlama, fields{"num_attention_heads": 1 << 22, "head_dim": 1 << 22}, "3.38e+15 parameters; there may be 1.37e+11; look at the sizes"},
+		{"epsilon of 0", smallLlama, fields{"rms_norm_eps": 0}, "norm epsilon 0 is out of range; want > 0"},
 
 		{"neutral", smallLlama, fields{"pretraining_tp": 1.0, "rope_interleaved": false, "is_decoder": false, "pruned_heads": fields{}, "quantization_config": nil}, ""},
-		{"not neutral", smallLlama, fields{"pretraining_tp": 2}, "config.json: pretraining_tp: 2 is not implemented; only 1 is"},
-		{"not neutral", smallLlama, fields{"rope_interleaved": true}, "config.json: rope_interleaved: true is not implemented; only false is"},
-		{"not neutral", smallLlama, fields{"pruned_heads": fields{"0": []int{1}}}, `config.json: pruned_heads: {"0":[1]} is not implemented; only {} is`},
-		{"not neutral", smallLlama, fields{"quantization_config": fields{"bits": 4}}, `config.json: quantization_config: {"bits":4} is not implemented; only null is`},
-		{"not neutral", gpt2Small, fields{"scale_attn_weights": false}, "config.json: scale_attn_weights: false is not implemented; only true is"},
-		{"not neutral", gpt2Small, fields{"scale_attn_by_inverse_layer_idx": true}, "config.json: scale_attn_by_inverse_layer_idx: true is not implemented; only false is"},
-		{"not neutral", gpt2Small, fields{"add_cross_attention": true}, "config.json: add_cross_attention: true is not implemented; only false is"},
+		{"not neutral", smallLlama, fields{"pretraining_tp": 2}, "pretraining_tp: 2 is not implemented; only 1 is"},
+		{"not neutral", smallLlama, fields{"rope_interleaved": true}, "rope_interleaved: true is not implemented; only false is"},
+		{"not neutral", smallLlama, fields{"pruned_heads": fields{"0": []int{1}}}, `pruned_heads: {"0":[1]} is not implemented; only {} is`},
+		{"not neutral", smallLlama, fields{"quantization_config": fields{"bits": 4}}, `quantization_config: {"bits":4} is not implemented; only null is`},
+		{"not neutral", gpt2Small, fields{"scale_attn_weights": false}, "scale_attn_weights: false is not implemented; only true is"},
+		{"not neutral", gpt2Small, fields{"scale_attn_by_inverse_layer_idx": true}, "scale_attn_by_inverse_layer_idx: true is not implemented; only false is"},
+		{"not neutral", gpt2Small, fields{"add_cross_attention": true}, "add_cross_attention: true is not implemented; only false is"},
 
-		{"unknown and risky", smallLlama, fields{"attn_logit_softcapping": 50.0}, "config.json: attn_logit_softcapping: unknown key, and its name says that it changes what the model computes; " +
+		{"unknown and risky", smallLlama, fields{"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: unknown key, and its name says that it changes what the model computes; " +
 			"this architecture is not implemented with it"},
-		{"unknown and risky", qwen25, fields{"qk_norm": true}, "config.json: qk_norm: unknown key, and its name says that it changes what the model computes; " +
+		{"unknown and risky", qwen25, fields{"qk_norm": true}, "qk_norm: unknown key, and its name says that it changes what the model computes; " +
 			"this architecture is not implemented with it"},
 		{"unknown, risky and null", smallLlama, fields{"attn_logit_softcapping": nil}, ""},
 
 		{"linear", smallLlama, linear(nil), ""},
-		{"linear without factor", smallLlama, linear(fields{"factor": nil}), "config.json: rope_scaling: factor: missing; want a number"},
-		{"linear with factor below 1", smallLlama, linear(fields{"factor": 0.5}), "config.json: rope_scaling: factor: want a number of at least 1"},
-		{"linear with keys of another type", smallLlama, linear(fields{"beta_fast": 32, "attention_factor": nil}), "config.json: rope_scaling: beta_fast: not implemented for rope_type linear"},
+		{"linear without factor", smallLlama, linear(fields{"factor": nil}), "rope_scaling: factor: missing; want a number"},
+		{"linear with factor below 1", smallLlama, linear(fields{"factor": 0.5}), "rope_scaling: factor: want a number of at least 1"},
+		{"linear with keys of another type", smallLlama, linear(fields{"beta_fast": 32, "attention_factor": nil}), "rope_scaling: beta_fast: not implemented for rope_type linear"},
 		{"llama3", smallLlama, llama3(nil), ""},
-		{"llama3 without a key", smallLlama, llama3(fields{"original_max_position_embeddings": nil}), "config.json: rope_parameters: original_max_position_embeddings: missing; want a number"},
+		{"llama3 without a key", smallLlama, llama3(fields{"original_max_position_embeddings": nil}), "rope_parameters: original_max_position_embeddings: missing; want a number"},
 		{"llama3 with equal factors", smallLlama, llama3(fields{"high_freq_factor": 1}),
-			"config.json: rope_parameters: high_freq_factor: want more than low_freq_factor, and original_max_position_embeddings above 0"},
-		{"yarn", smallLlama, fields{"rope_scaling": fields{"rope_type": "yarn", "factor": 2, "beta_fast": 32}}, `config.json: rope_scaling: rope_type: "yarn" is not implemented; there are default, linear, llama3`},
+			"rope_parameters: high_freq_factor: want more than low_freq_factor, and original_max_position_embeddings above 0"},
+		{"yarn", smallLlama, fields{"rope_scaling": fields{"rope_type": "yarn", "factor": 2, "beta_fast": 32}}, `rope_scaling: rope_type: "yarn" is not implemented; there are default, linear, llama3`},
 		{"rope_type goes before type", smallLlama, fields{"rope_scaling": fields{"rope_type": "dynamic", "type": "linear", "factor": 2}},
-			`config.json: rope_scaling: rope_type: "dynamic" is not implemented; there are default, linear, llama3`},
-		{"rope of another form", smallLlama, fields{"rope_scaling": "linear"}, "config.json: rope_scaling: want an object"},
-		{"theta 0", smallLlama, fields{"rope_theta": 0}, "config.json: rope_theta: want a number of at least 1"},
-		{"theta below 1", smallLlama, fields{"rope_parameters": fields{"rope_theta": 0.5, "rope_type": "default"}}, "config.json: rope_theta: want a number of at least 1"},
+			`rope_scaling: rope_type: "dynamic" is not implemented; there are default, linear, llama3`},
+		{"rope of another form", smallLlama, fields{"rope_scaling": "linear"}, "rope_scaling: want an object"},
+		{"theta 0", smallLlama, fields{"rope_theta": 0}, "rope_theta: want a number of at least 1"},
+		{"theta below 1", smallLlama, fields{"rope_parameters": fields{"rope_theta": 0.5, "rope_type": "default"}}, "rope_theta: want a number of at least 1"},
 
 		{"all at once", smallLlama, fields{"hidden_size": absent, "hidden_act": "relu", "rope_theta": 0, "pretraining_tp": 3},
-			"config.json: pretraining_tp: 3 is not implemented; only 1 is\nconfig.json: hidden_size: missing; want a whole number\n" +
-				"config.json: rope_theta: want a number of at least 1\nconfig.json: hidden_act: \"relu\" is not implemented; there is silu, swish"},
+			"pretraining_tp: 3 is not implemented; only 1 is\nhidden_size: missing; want a whole number\n" +
+				"rope_theta: want a number of at least 1\nhidden_act: \"relu\" is not implemented; there is silu, swish"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := parse(tt.base.with(tt.changes))
 			got := ""
 			if err != nil {
-				got = err.Error()
+				got = strings.ReplaceAll("\n"+err.Error(), "\nconfig.json: ", "\n")[1:]
+				if strings.Count("\n"+err.Error(), "\nconfig.json: ") != strings.Count(got, "\n")+1 {
+					t.Errorf("%v: a line does not begin with the path: %q", tt.changes, err)
+				}
 			}
 			if strings.HasSuffix(tt.err, ", ") && strings.HasPrefix(got, tt.err) {
 				return // a list that grows with the architectures

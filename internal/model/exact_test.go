@@ -96,8 +96,8 @@ func random(t testing.TB, config string, d compute.Device, seed uint64) *model.M
 }
 
 // randomPairs have prompts shorter than, as long as and longer than an attention tile of 64 keys, and completions from one
-// id up, some across the border of a tile, or of the windows of the models here: 20 and 70 keys. One pair's completions begin alike, one's prompts differ from the fourth id on,
-// as they do after truncation, and one's from the first.
+// id up, some across the border of a tile, or of the windows of the models here: 20 and 70 keys. One pair's completions
+// begin alike, one's prompts differ from the fourth id on, as they do after truncation, and one's from the first.
 func randomPairs(vocab int, seed uint64) []example {
 	r := rand.New(rand.NewPCG(seed, 2))
 	ids := func(n int) []int32 {
@@ -162,7 +162,8 @@ func mixes(pairs []example) []mix {
 		others = append(others, example{e[0], partner})
 	}
 	odd := []example{pairs[6], {pairs[0][1]}, pairs[2], {pairs[6][0]}, {pairs[3][1]}, pairs[5], {pairs[4][0]}, pairs[1]}
-	all := []mix{{"pairs", pairs}, {"reversed", reversed}, {"chosen and rejected swapped", swapped}, {"alone, in one batch", alone(pairs...)}, {"other partners", others}, {"odd", odd}}
+	all := []mix{{"pairs", pairs}, {"reversed", reversed}, {"chosen and rejected swapped", swapped}, {"alone, in one batch", alone(pairs...)},
+		{"other partners", others}, {"odd", odd}}
 	for i, e := range pairs {
 		all = append(all, mix{fmt.Sprintf("pair %d", i), []example{e}})
 	}

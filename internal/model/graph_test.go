@@ -110,7 +110,8 @@ func TestOutput(t *testing.T) {
 		m := load(t, dir, newDevice(t, lv, 2))
 		out := forward(t, newGraph(t, m, model.GraphOptions{}), b)
 		if len(out.Logps) != b.Sequences || len(out.TokenLogps) != len(b.Targets) || len(out.Entropy) != len(b.Targets) || len(out.Best) != len(b.Targets) {
-			t.Fatalf("%v: %d, %d, %d, %d numbers for %d sequences and %d targets", lv, len(out.Logps), len(out.TokenLogps), len(out.Entropy), len(out.Best), b.Sequences, len(b.Targets))
+			t.Fatalf("%v: %d, %d, %d, %d numbers for %d sequences and %d targets", lv,
+				len(out.Logps), len(out.TokenLogps), len(out.Entropy), len(out.Best), b.Sequences, len(b.Targets))
 		}
 		for i, logps := range bySequence(b, out.TokenLogps) {
 			if got := out.Logps[i]; got != sumOf(logps) || !(math.Abs(got-want.Logps[i]) <= 1e-5*float64(len(logps))) {

@@ -126,7 +126,8 @@ func TestLoadErrors(t *testing.T) {
 			f.tensors["ln_f.bias"] = tensor(t, "ln_f.bias", make([]float32, 32), 32)
 		}, []string{"ln_f.bias: not a tensor of model_type gpt2 with this config.json"}},
 		{"a layer too many in config.json", "gpt2-untied", func(_ *testing.T, f folder) { f.config["n_layer"] = 3 }, []string{
-			"transformer.h.2.attn.c_attn.bias: missing, want shape [108] from config.json", "transformer.h.2.attn.c_attn.weight: missing, want shape [36 108] from config.json",
+			"transformer.h.2.attn.c_attn.bias: missing, want shape [108] from config.json",
+			"transformer.h.2.attn.c_attn.weight: missing, want shape [36 108] from config.json",
 			"transformer.h.2.attn.c_proj.bias: missing, want shape [36] from config.json", "transformer.h.2.attn.c_proj.weight: missing, want shape [36 36] from config.json",
 			"transformer.h.2.ln_1.bias: missing, want shape [36] from config.json", "transformer.h.2.ln_1.weight: missing, want shape [36] from config.json",
 			"transformer.h.2.ln_2.bias: missing, want shape [36] from config.json", "transformer.h.2.ln_2.weight: missing, want shape [36] from config.json",
@@ -284,6 +285,8 @@ func TestDigest(t *testing.T) {
 	f.set(t, b, x)
 	distinct("two tensors changed places", load(t, f.write(t), float64Device).Digest())
 
+	llama3 := fields{"rope_theta": 10000.0, "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+		"original_max_position_embeddings": 32}
 	for _, changes := range []fields{
 		{"model_type": "mistral", "sliding_window": nil},
 		{"model_type": "mistral", "sliding_window": 7},
@@ -294,10 +297,10 @@ func TestDigest(t *testing.T) {
 		{"rope_parameters": fields{"rope_theta": 10001.0, "rope_type": "default"}},
 		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "linear", "factor": 2.0}},
 		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "linear", "factor": 4.0}},
-		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}},
-		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 2.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}},
-		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 5.0, "original_max_position_embeddings": 32}},
-		{"rope_parameters": fields{"rope_theta": 10000.0, "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}},
+		{"rope_parameters": llama3},
+		{"rope_parameters": llama3.with(fields{"low_freq_factor": 2.0})},
+		{"rope_parameters": llama3.with(fields{"high_freq_factor": 5.0})},
+		{"rope_parameters": llama3.with(fields{"original_max_position_embeddings": 64})},
 	} {
 		f := folderOf(t, "llama")
 		f.config = f.config.with(changes)
