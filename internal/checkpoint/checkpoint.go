@@ -44,7 +44,7 @@ type State struct {
 type Contents struct {
 	Weights []safetensors.Tensor // in save_dtype
 	Master  []safetensors.Tensor // the same in float32; empty if Weights are
-	Moments []safetensors.Tensor // of the optimizer, in float32
+	Moments []safetensors.Tensor // of the optimizer
 	Files   map[string][]byte    // config.json, tokenizer.json ...: plain names
 	State   State
 }

@@ -12,7 +12,7 @@
 //	    config.json, tokenizer.json ...  with the weights, a folder that any Hugging Face program loads
 //	    dpotrain/
 //	      state.json                     type State, with its version
-//	      optimizer.safetensors          F32: exp_avg.NAME and exp_avg_sq.NAME of each weight
+//	      optimizer.safetensors          F32, or BF16 with optim: adamw_bf16: exp_avg.NAME and exp_avg_sq.NAME of each weight
 //	      master.safetensors             F32: the weights in full, only if save_dtype is another
 //	      manifest.json                  version, step, and name, size and SHA-256 of every file above, by name
 //	  model.safetensors, config.json ... the final model (WriteModel)

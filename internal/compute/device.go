@@ -90,6 +90,9 @@ type Device interface {
 
 	// Alloc gives n zeroed numbers.
 	Alloc(n int) Buffer
+	// AllocBF16 gives n zeroed numbers of bf16 for AdamW's moments; of the other operations Upload, which rounds to the nearest, and
+	// Download alone know them.
+	AllocBF16(n int) Buffer
 	// Upload copies src to dst from number off on; Download copies from there.
 	Upload(dst Buffer, off int, src []float32)
 	Download(dst []float32, src Buffer, off int)
@@ -149,6 +152,7 @@ type Device interface {
 
 	// SumSquares is the sum of the squares of numbers [from, to) of b. It is not finite when one of them is not.
 	SumSquares(b Buffer, from, to int) float64
-	// AdamW updates numbers [from, to) of w with gradient g and moments m and v, as torch.optim.AdamW does.
+	// AdamW updates numbers [from, to) of w with gradient g and moments m and v, as torch.optim.AdamW does. Moments of AllocBF16 are
+	// rounded up or down at random, so that on average they are exact; what is random is a function of step and place in w alone.
 	AdamW(w, g, m, v Buffer, from, to int, c AdamW)
 }

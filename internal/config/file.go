@@ -123,6 +123,9 @@ func (l *loader) value(k Key, row *trlRow, n *yaml.Node, place string) {
 			if text != "" {
 				l.text(File, k, text, place)
 			}
+			if why := row.near[text]; why != "" {
+				l.warn(place, "%s is %s here: %s", plainText(n), text, why)
+			}
 			return
 		}
 	}

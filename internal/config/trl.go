@@ -34,6 +34,7 @@ type trlRow struct {
 
 	idle  []string                      // refused: the values that ask for nothing, as plainText writes them
 	means map[string]string             // same: our value for a value of TRL's, as plainText writes it; empty: as if not given
+	near  map[string]string             // same: of those our values that are not quite what TRL's say, what a warning says
 	read  func(l *loader, g foreignKey) // translated: reads the value, and is nil for an alias; unused: says more
 }
 
@@ -256,17 +257,6 @@ func readScheduleKwargs(l *loader, g foreignKey) {
 		default:
 			l.problem(e.place, "no schedule has such a setting here; drop it, or choose another lr_scheduler_type")
 		}
-	}
-}
-
-// readOptim reads the optimizer.
-func readOptim(l *loader, g foreignKey) {
-	switch v := plainText(g.node); v {
-	case "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_apex_fused", "adamw_anyprecision", "adamw_hf", "paged_adamw", "paged_adamw_32bit":
-	case "adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit", "adamw_torch_4bit", "paged_adamw_8bit":
-		l.warn(g.place, "%s: AdamW keeps its moments in float32 here, which is more exact and takes 8 bytes a parameter", v)
-	default:
-		l.problem(g.place, "%s: there is AdamW only; drop the line, and choose learning_rate for AdamW", show(v))
 	}
 }
 

@@ -29,6 +29,9 @@ var trlRows = []trlRow{
 	{key: "warmup_steps"},
 	{key: "warmup_ratio", from: fromTransformers5, means: map[string]string{"null": "0"}},
 	{key: "weight_decay"},
+	{key: "optim", means: optims, near: map[string]string{
+		"adamw_bf16": "moments of 8 bits are not here; with 16 bits they take 4 bytes a parameter, where adamw takes 8",
+	}, text: "there is AdamW only, with torch's formulas; any other optimizer is an error"},
 	{key: "adam_beta1"},
 	{key: "adam_beta2"},
 	{key: "adam_epsilon"},
@@ -65,7 +68,6 @@ var trlRows = []trlRow{
 	{key: "model_init_kwargs", fate: translated, text: "dtype as above; attn_implementation and the like have no effect; others are refused", read: readModelKwargs},
 	{key: "lr_scheduler_kwargs", fate: translated, text: "`min_lr`, `min_lr_rate`, `timescale` are keys of their own; num_cycles: 0.5 says nothing; others are refused",
 		read: readScheduleKwargs},
-	{key: "optim", fate: translated, text: "every AdamW is torch's AdamW in float32 here; another optimizer is refused", read: readOptim},
 	{key: "data_seed", fate: translated, text: "`seed`", read: readDataSeed},
 	{key: "train_sampling_strategy", fate: translated, text: "sequential is `shuffle: false`; by length is random here", read: readSampling},
 	{key: "group_by_length", fate: translated, from: fromTransformers5, text: "random order, with a warning", read: readSampling},
@@ -284,6 +286,11 @@ var trlRows = []trlRow{
 	{key: "tools", fate: refused, from: fromTRL0, idle: []string{"null", "[]"}, text: "tools are not rendered; drop the line"},
 	{key: "chat_template", fate: refused, from: fromHandbook, idle: []string{"null"}, text: "the template is the model folder's; put it there as chat_template.jinja, and drop the line"},
 }
+
+// optims are transformers' names of AdamW.
+var optims = map[string]string{"adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_torch_xla": "adamw", "adamw_torch_npu_fused": "adamw", "adamw_apex_fused": "adamw",
+	"adamw_anyprecision": "adamw", "adamw_hf": "adamw", "paged_adamw": "adamw", "paged_adamw_32bit": "adamw",
+	"adamw_8bit": "adamw_bf16", "adamw_bnb_8bit": "adamw_bf16", "adamw_torch_8bit": "adamw_bf16", "adamw_torch_4bit": "adamw_bf16", "paged_adamw_8bit": "adamw_bf16"}
 
 // trlDiffer is something in which a run here is not TRL's though its config says the same.
 type trlDiffer struct {

@@ -96,7 +96,7 @@ func TestTRLTable(t *testing.T) {
 		case ours && k.Alias == row.key && row.fate != translated, !ours && row.fate == translated && row.read == nil:
 			t.Errorf("%s: an alias, and only an alias, is translated without a function", row.key)
 		}
-		if row.fate != same && row.text == "" || row.fate != refused && row.idle != nil || row.fate != same && row.means != nil || row.fate == refused && row.read != nil {
+		if row.fate != same && row.text == "" || row.fate != refused && row.idle != nil || row.fate != same && (row.means != nil || row.near != nil) || row.fate == refused && row.read != nil {
 			t.Errorf("%+v: does not go together", row)
 		}
 	}
@@ -240,9 +240,11 @@ func TestTRLValues(t *testing.T) {
 		{file: "lr_scheduler_kwargs: {min_lr: [1]}", problem: "lr_scheduler_kwargs: min_lr: "},
 		{file: "lr_scheduler_kwargs: {}"},
 		{file: "lr_scheduler_type: polynomial", problem: "lr_scheduler_type: polynomial; want linear, "},
-		{file: "optim: adamw_torch_fused"},
-		{file: "optim: adamw_bnb_8bit", warning: "c.yaml:1: optim: adamw_bnb_8bit: AdamW keeps its moments in float32 here"},
-		{file: "optim: adafactor", problem: "optim: adafactor: there is AdamW only"},
+		{file: "optim: adamw_torch_fused", set: map[string]string{"optim": "adamw"}},
+		{file: "optim: adamw_hf", set: map[string]string{"optim": "adamw"}},
+		{file: "optim: adamw_bf16", set: map[string]string{"optim": "adamw_bf16"}},
+		{file: "optim: adamw_bnb_8bit", set: map[string]string{"optim": "adamw_bf16"}, warning: "c.yaml:1: optim: adamw_bnb_8bit is adamw_bf16 here: moments of 8 bits are not here"},
+		{file: "optim: adafactor", problem: "optim: adafactor; want adamw or adamw_bf16"},
 		{file: "gradient_checkpointing: true", set: map[string]string{"gradient_checkpointing": "true"}},
 		{file: "report_to: none\ngradient_checkpointing_kwargs: {use_reentrant: false}", set: map[string]string{"gradient_checkpointing": "false"}, note: "without effect here: report_to, gradient_checkpointing_kwargs"},
 		{file: "optim_args: betas=0.9", problem: "optim_args: AdamW has adam_beta1"},
@@ -619,12 +621,20 @@ func docTables(t *testing.T) string {
 			}
 			text := row.text
 			if row.means != nil {
-				var list []string
+				values := map[string][]string{}
 				for _, v := range slices.Sorted(maps.Keys(row.means)) {
-					if to := row.means[v]; to == "" {
-						list = append(list, "`"+v+"` is as if not given")
+					values[row.means[v]] = append(values[row.means[v]], "`"+v+"`")
+				}
+				var list []string
+				for _, to := range slices.Sorted(maps.Keys(values)) {
+					theirs, is := strings.Join(values[to], ", "), " is "
+					if len(values[to]) > 1 {
+						is = " are "
+					}
+					if to == "" {
+						list = append(list, theirs+is+"as if not given")
 					} else {
-						list = append(list, "`"+v+"` is `"+to+"`")
+						list = append(list, theirs+is+"`"+to+"`")
 					}
 				}
 				text = strings.TrimPrefix(text+"; "+strings.Join(list, ", "), "; ")

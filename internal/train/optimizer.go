@@ -9,19 +9,30 @@ import (
 	"dpotrain/internal/safetensors"
 )
 
-// optimizer is AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) as torch.optim.AdamW computes it, with moments in
-// float32.
+// optimizer is AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) as torch.optim.AdamW computes it.
+//
+// Its moments are float32 or, with optim: adamw_bf16, bf16 rounded stochastically, which takes half the memory. Rounded to the nearest
+// the second moment would stand still: a step moves it by a part in a thousand (1 - adam_beta2), and neighbours in bf16 are a part in
+// 128 to 256 apart. Carrying along what rounding cut off (Kahan's compensation) would be more exact, and take as much memory as float32
+// does. What is random is a function of the step and the element, so that a run, resumed or not, gives the same bits with any number of
+// threads.
 type optimizer struct {
-	model *model.Model
-	dev   compute.Device
-	m, v  compute.Buffer // first and second moments, laid out like the model's W
-	c     compute.AdamW
-	decay float64
+	model  *model.Model
+	dev    compute.Device
+	m, v   compute.Buffer    // first and second moments, laid out like the model's W
+	format safetensors.Dtype // that holds them exactly
+	c      compute.AdamW
+	decay  float64
 }
 
 func newOptimizer(m *model.Model, dev compute.Device, o *Options) *optimizer {
-	return &optimizer{model: m, dev: dev, m: dev.Alloc(m.Len()), v: dev.Alloc(m.Len()), decay: o.WeightDecay,
-		c: compute.AdamW{Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Epsilon: o.AdamEpsilon}}
+	a := &optimizer{model: m, dev: dev, format: safetensors.F32, decay: o.WeightDecay, c: compute.AdamW{Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Epsilon: o.AdamEpsilon}}
+	alloc := dev.Alloc
+	if o.Optim == "adamw_bf16" {
+		alloc, a.format = dev.AllocBF16, safetensors.BF16
+	}
+	a.m, a.v = alloc(m.Len()), alloc(m.Len())
+	return a
 }
 
 // update takes one step, the first being 1, with gradients multiplied by gradScale.
@@ -50,7 +61,7 @@ func (a *optimizer) tensors() ([]safetensors.Tensor, error) {
 			prefix string
 			buf    compute.Buffer
 		}{{firstMoment, a.m}, {secondMoment, a.v}} {
-			t, err := safetensors.Encode(x.prefix+p.Name, p.Shape, a.model.Values(x.buf, p), "F32")
+			t, err := safetensors.Encode(x.prefix+p.Name, p.Shape, a.model.Values(x.buf, p), a.format)
 			if err != nil {
 				return nil, err
 			}

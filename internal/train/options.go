@@ -36,6 +36,7 @@ type Options struct {
 	Timescale       int      `mapstructure:"timescale" default:"0" validate:"gte=0" help:"steps of the fall of inverse_sqrt: rate = peak * sqrt(timescale / (step - warm-up + timescale)); 0 = the steps of warm-up, 10000 without one"`
 	WarmupRatio     float64  `mapstructure:"warmup_ratio" default:"0" validate:"gte=0,lte=1" help:"share of all steps in which the rate rises from 0; warmup_steps goes first"`
 	WarmupSteps     float64  `mapstructure:"warmup_steps" default:"0" validate:"gte=0" help:"steps in which the rate rises from 0; below 1: a share of all steps"`
+	Optim           string   `mapstructure:"optim" default:"adamw" validate:"oneof=adamw adamw_bf16" help:"optimizer: adamw (moments in float32, 8 bytes a parameter) or adamw_bf16 (moments in bf16 with stochastic rounding, 4 bytes a parameter)"`
 	WeightDecay     float64  `mapstructure:"weight_decay" default:"0" validate:"gte=0" help:"AdamW's decoupled decay; biases and norm weights are left out"`
 	AdamBeta1       float64  `mapstructure:"adam_beta1" default:"0.9" validate:"gte=0,lt=1" help:"AdamW's decay of the first moment"`
 	AdamBeta2       float64  `mapstructure:"adam_beta2" default:"0.999" validate:"gte=0,lt=1" help:"AdamW's decay of the second moment"`

@@ -64,11 +64,19 @@ func (d *Device) Alloc(n int) compute.Buffer { return make(buffer[float32], n) }
 
 // Upload implements compute.Device.
 func (d *Device) Upload(dst compute.Buffer, off int, src []float32) {
+	if m, ok := dst.(moments); ok {
+		m.upload(off, src)
+		return
+	}
 	copy(numbers[float32](dst)[off:off+len(src)], src)
 }
 
 // Download implements compute.Device.
 func (d *Device) Download(dst []float32, src compute.Buffer, off int) {
+	if m, ok := src.(moments); ok {
+		m.download(dst, off)
+		return
+	}
 	copy(dst, numbers[float32](src)[off:off+len(dst)])
 }
 

@@ -29,7 +29,17 @@ func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
 // AdamW implements compute.Device.
 func (d *Device) AdamW(w, g, m, v compute.Buffer, from, to int, c compute.AdamW) {
 	k := coefficients(c)
-	ws, gs, ms, vs := numbers[float32](w), numbers[float32](g), numbers[float32](m), numbers[float32](v)
+	ws, gs := numbers[float32](w), numbers[float32](g)
+	if m, ok := m.(moments); ok {
+		v, key := v.(moments), keyOf(c.Step)
+		d.pool.run((to-from+chunk-1)/chunk, func(i, _ int) {
+			a := from + i*chunk
+			b := min(to, a+chunk)
+			adamWMoments(d.level, ws[a:b], gs[a:b], m[a:b], v[a:b], uint32(a), key, k)
+		})
+		return
+	}
+	ms, vs := numbers[float32](m), numbers[float32](v)
 	d.pool.run((to-from+chunk-1)/chunk, func(i, _ int) {
 		a := from + i*chunk
 		b := min(to, a+chunk)

@@ -25,6 +25,10 @@ func (Reference[T]) Numbers(b compute.Buffer) []T { return numbers[T](b) }
 
 // Upload implements compute.Device.
 func (Reference[T]) Upload(dst compute.Buffer, off int, src []float32) {
+	if m, ok := dst.(moments); ok {
+		m.upload(off, src)
+		return
+	}
 	for i, v := range src {
 		numbers[T](dst)[off+i] = T(v)
 	}
@@ -32,6 +36,10 @@ func (Reference[T]) Upload(dst compute.Buffer, off int, src []float32) {
 
 // Download implements compute.Device.
 func (Reference[T]) Download(dst []float32, src compute.Buffer, off int) {
+	if m, ok := src.(moments); ok {
+		m.download(dst, off)
+		return
+	}
 	for i := range dst {
 		dst[i] = float32(numbers[T](src)[off+i])
 	}
@@ -246,5 +254,9 @@ func (Reference[T]) SumSquares(b compute.Buffer, from, to int) float64 {
 
 // AdamW implements compute.Device.
 func (Reference[T]) AdamW(w, g, m, v compute.Buffer, from, to int, c compute.AdamW) {
+	if m, ok := m.(moments); ok {
+		adamWMomentsRef(numbers[T](w)[from:to], numbers[T](g)[from:to], m[from:to], v.(moments)[from:to], uint32(from), keyOf(c.Step), coefficients(c))
+		return
+	}
 	adamWRef(numbers[T](w)[from:to], numbers[T](g)[from:to], numbers[T](m)[from:to], numbers[T](v)[from:to], coefficients(c))
 }
