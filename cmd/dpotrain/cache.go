@@ -19,6 +19,7 @@ func newCacheCommand() *cobra.Command {
 // cacheDir is the flag of commands that read the cache.
 func cacheDir(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "ref-cache-dir", "ref_cache", "folder of the reference log-probs")
+	completeWith(cmd, "ref-cache-dir", cobra.ShellCompDirectiveFilterDirs)
 }
 
 // noCache says that there is nothing in a cache folder.

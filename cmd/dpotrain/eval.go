@@ -62,6 +62,7 @@ an error says how many rows are missing.`,
 	cmd.Flags().StringVar(&e.Ref, "ref", "", "folder of the reference model")
 	cmd.Flags().BoolVar(&e.JSON, "json", false, "print one JSON object instead of a table")
 	cmd.Flags().StringVar(&e.PerPair, "per-pair", "", "`file` for a line of JSON for each pair")
+	completeWith(cmd, "ref", cobra.ShellCompDirectiveFilterDirs)
 	return cmd
 }
 

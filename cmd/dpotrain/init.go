@@ -36,5 +36,8 @@ weights: normal with the config's initializer_range, norms 1, biases 0. The same
 			panic(err) // the flag is defined above
 		}
 	}
+	completeWith(cmd, "config", cobra.ShellCompDirectiveFilterFileExt, "json")
+	completeWith(cmd, "tokenizer", cobra.ShellCompDirectiveFilterDirs)
+	completeWith(cmd, "output", cobra.ShellCompDirectiveFilterDirs)
 	return cmd
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"dpotrain/internal/config"
-	"dpotrain/internal/loss"
 	"dpotrain/internal/testfiles"
 )
 
@@ -373,29 +372,6 @@ func TestHelpExamples(t *testing.T) {
 	if n < 6 {
 		t.Errorf("only %d examples", n)
 	}
-}
-
-// TestCompletion: the last word says what the shell adds: 4 no files, 8 files of these kinds, 16 folders.
-func TestCompletion(t *testing.T) {
-	for _, tt := range []struct {
-		args []string
-		want []string
-	}{
-		{[]string{"train", "--loss", ""}, append(loss.Names(), ":4")},
-		{[]string{"eval", "--loss", "ip"}, append(loss.Names(), ":4")}, // the shell picks those that begin so
-		{[]string{"train", "--save-dtype="}, []string{"float32", "bfloat16", "float16", ":4"}},
-		{[]string{"train", "--model", ""}, []string{":16"}}, // folders
-		{[]string{"train", "--config", ""}, []string{"yaml", "yml", ":8"}},
-		{[]string{"train", "--beta", ""}, []string{":4"}},
-		{[]string{"cache", "ins"}, []string{"inspect\tList the cached reference models: fingerprint, sequences, model, precision, size", ":4"}},
-	} {
-		out, _ := dpotrain(t, append([]string{"__complete"}, tt.args...)...)
-		if got := strings.Split(strings.TrimSpace(out), "\n"); !slices.Equal(got, tt.want) {
-			t.Errorf("%q: %q, want %q", tt.args, got, tt.want)
-		}
-	}
-	out, _ := dpotrain(t, "completion", "bash")
-	contains(t, out, "__start_dpotrain")
 }
 
 // TestInit: what is wrong with a model to be made is said before anything is written.

@@ -33,7 +33,8 @@ with --resume).`,
 	}
 	holdsCommands(root)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newInitCommand(), newCacheCommand(), newVersionCommand())
+	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newInitCommand(), newCacheCommand(), newCompletionCommand(), newVersionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true // ours has examples
 	return root
 }
 
@@ -78,25 +79,8 @@ type settings struct {
 func (s *settings) addFlags(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().StringVar(&s.file, "config", "", "YAML file of settings")
 	config.AddFlags(cmd.Flags(), keys...)
-	complete(cmd, "config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
-	for _, k := range config.Keys() {
-		switch values := k.Values(); {
-		case cmd.Flags().Lookup(k.Flag()) == nil: // not of this command
-		case values != nil:
-			complete(cmd, k.Flag(), cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-		case k.Path == "dir":
-			complete(cmd, k.Flag(), cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs))
-		case k.Path == "":
-			complete(cmd, k.Flag(), cobra.NoFileCompletions)
-		}
-	}
-}
-
-// complete says how a shell completes the value of a flag.
-func complete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // the flag is defined by the caller
-	}
+	completeWith(cmd, "config", cobra.ShellCompDirectiveFilterFileExt, "yaml", "yml")
+	completeKeys(cmd)
 }
 
 // load resolves the settings, says what is odd about them, and checks that the named keys have a value.

@@ -56,5 +56,6 @@ on; a second one ends at once.`,
 	s.addFlags(cmd)
 	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder; overwrite does nothing then")
 	cmd.Flags().Lookup("resume").NoOptDefVal = latest
+	completeWith(cmd, "resume", cobra.ShellCompDirectiveFilterDirs)
 	return cmd
 }

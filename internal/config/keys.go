@@ -13,6 +13,7 @@ import (
 	"github.com/go-playground/validator/v10"
 	"github.com/spf13/pflag"
 
+	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
@@ -35,6 +36,45 @@ type Key struct {
 // Flag is the key's flag, without the dashes in front.
 func (k Key) Flag() string { return dashes(k.Name) }
 
+// Flags are Flag and that of the alias, if there is one.
+func (k Key) Flags() []string {
+	if k.Alias == "" {
+		return []string{k.Flag()}
+	}
+	return []string{k.Flag(), dashes(k.Alias)}
+}
+
+// Value is one that a key can have.
+type Value struct {
+	Value string
+	Help  string // may be empty
+}
+
+// Values are all that a key can have, where they are a fixed set; nil otherwise.
+func (k Key) Values() []Value {
+	var values []Value
+	switch {
+	case k.Name == "loss":
+		for _, name := range loss.Names() {
+			info, _ := loss.Describe(name)
+			values = append(values, Value{name, info.Summary})
+		}
+	case k.Name == "metric_for_best_model":
+		for _, m := range eval.MetricsOf(loss.Needs{Reference: true, Rejected: true}) {
+			values = append(values, Value{"eval_" + m.Name, m.Unit})
+		}
+	case k.Kind == reflect.Bool:
+		values = []Value{{Value: "true"}, {Value: "false"}}
+	default:
+		if _, allowed, ok := strings.Cut(k.limits, "oneof="); ok {
+			for _, v := range strings.Fields(allowed) {
+				values = append(values, Value{Value: v})
+			}
+		}
+	}
+	return values
+}
+
 // Variable is the key's environment variable.
 func (k Key) Variable() string { return variable(k.Name) }
 
@@ -43,17 +83,6 @@ const variablePrefix = "DPOTRAIN_"
 func variable(name string) string { return variablePrefix + strings.ToUpper(name) }
 
 func dashes(name string) string { return strings.ReplaceAll(name, "_", "-") }
-
-// Values are those that the key may have, where they are few words; nil elsewhere.
-func (k Key) Values() []string {
-	if k.Name == "loss" {
-		return loss.Names()
-	}
-	if words, ok := strings.CutPrefix(k.limits, "oneof="); ok {
-		return strings.Fields(words)
-	}
-	return nil
-}
 
 // Keys are all settings, in the order of train.Options.
 func Keys() []Key { return keysOf(reflect.TypeFor[train.Options](), nil) }

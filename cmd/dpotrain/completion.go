@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/config"
+)
+
+// shells are those that dpotrain completion writes scripts for.
+var shells = map[string]func(root *cobra.Command, w io.Writer) error{
+	"bash":       func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+	"zsh":        func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) },
+	"fish":       func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
+	"powershell": func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) },
+}
+
+func newCompletionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Write the script that lets a shell complete commands, flags and their values",
+		Long: `Write a script for a shell, which then completes commands, flags and values with the Tab key: losses with what they
+are, files and folders where a flag wants one, and the values of all flags that have a fixed set of them.`,
+		Example: `  dpotrain completion bash > ~/.local/share/bash-completion/completions/dpotrain
+  dpotrain completion zsh > "${fpath[1]}/_dpotrain"
+  dpotrain completion fish > ~/.config/fish/completions/dpotrain.fish
+  dpotrain completion powershell | Out-String | Invoke-Expression`,
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 || shells[args[0]] == nil {
+				return fmt.Errorf("completion: want one of bash, zsh, fish and powershell")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return shells[args[0]](cmd.Root(), cmd.OutOrStdout()) },
+	}
+}
+
+// completeKeys lets a shell complete the values of the keys' flags that a command has.
+func completeKeys(cmd *cobra.Command) {
+	for _, k := range config.Keys() {
+		for _, name := range k.Flags() {
+			if cmd.Flags().Lookup(name) == nil {
+				continue
+			}
+			switch {
+			case k.Path == "dir":
+				completeWith(cmd, name, cobra.ShellCompDirectiveFilterDirs)
+			case k.Path == "file":
+				completeWith(cmd, name, cobra.ShellCompDirectiveFilterFileExt, "jsonl", "json")
+			default:
+				var values []cobra.Completion
+				for _, v := range k.Values() {
+					values = append(values, cobra.CompletionWithDesc(v.Value, v.Help))
+				}
+				completeWith(cmd, name, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder, values...)
+			}
+		}
+	}
+}
+
+// completeWith lets a shell complete the value of a flag with what is given, which for a directive of files is their
+// extensions.
+func completeWith(cmd *cobra.Command, flag string, directive cobra.ShellCompDirective, values ...cobra.Completion) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if directive&cobra.ShellCompDirectiveFilterFileExt != 0 {
+			return values, directive
+		}
+		return slices.DeleteFunc(slices.Clone(values), func(v cobra.Completion) bool { return !strings.HasPrefix(v, begun) }), directive
+	})
+	if err != nil {
+		panic(err) // there is no such flag, or it has values already
+	}
+}
