@@ -112,7 +112,7 @@ func TestEvalForeign(t *testing.T) {
 	_, log = exits(t, exitFailed, append(args, "--loss", "dpo")...)
 	contains(t, oneLine(t, log), p.model, "no such file", "--ref")
 	out, _ := dpotrain(t, append(args, "--loss", "dpo", "--ref", p.model, "--json")...)
-	if m := numbers(t, out); m["rewards/margins"] != 0 || m["rewards/ties"] != 1 || m["loss"]-0.6931471805599453 > 1e-15 || m["loss"]-0.6931471805599453 < -1e-15 {
+	if m := numbers(t, out); m["rewards/margins"] != 0 || m["rewards/ties"] != 1 || m["rewards/accuracies_high"] != 0 || m["loss"]-0.6931471805599453 > 1e-15 || m["loss"]-0.6931471805599453 < -1e-15 {
 		t.Errorf("a model against itself: %v", m)
 	}
 	out, _ = dpotrain(t, append(args, "--loss", "sft", "--json")...) // needs no reference

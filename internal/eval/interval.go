@@ -9,13 +9,14 @@ type Interval struct {
 }
 
 // Intervals are those of the metrics that are shares of the examples. Ties count for no side: they are not among the hits.
+// Where all are ties the rewards say nothing, and have no interval.
 func (t *Tally) Intervals() []Interval {
 	var list []Interval
 	add := func(metric string, hits int) {
 		low, high := wilson(hits, t.examples)
 		list = append(list, Interval{metric, low, high})
 	}
-	if t.hasRewards() {
+	if t.hasRewards() && !t.AllTied() {
 		add("rewards/accuracies", t.wins)
 	}
 	if t.loss.Needs().Rejected {

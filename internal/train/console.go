@@ -101,7 +101,7 @@ func tallyWords(t *eval.Tally) []string {
 // summary is one line about an evaluation.
 func summary(what string, t *eval.Tally) string {
 	words := tallyWords(t)
-	if in := t.Intervals(); len(in) > 0 && in[0].Metric == "rewards/accuracies" && !t.AllTied() {
+	if in := t.Intervals(); len(in) > 0 && in[0].Metric == "rewards/accuracies" {
 		words[1] += fmt.Sprintf(" (95 %%: %.3f to %.3f)", in[0].Low, in[0].High)
 	}
 	return what + ": " + strings.Join(words, "  ")
