@@ -82,41 +82,28 @@ func (c *cosine) compare(t *testing.T, name string, agree int) {
 	// TRL means entropy and mean_token_accuracy over tokens in a micro-batch, then over micro-batches, and counts epochs in
 	// micro-batches; here they are over the tokens of the step, and epochs are counted in pairs.
 	notOurs := []string{"entropy", "mean_token_accuracy", "epoch", "eval_entropy", "eval_mean_token_accuracy"}
-	near := func(metric string, w float64) float64 {
-		switch strings.TrimPrefix(metric, "eval_") {
-		case "step", "num_tokens":
-			return 0
-		case "learning_rate":
-			return 1e-12 * w
-		case "grad_norm":
-			return 1e-5 * w
-		case "logps/chosen", "logps/rejected":
-			return 1e-4
-		case "rewards/accuracies":
-			return 1e-7 // TRL's are float32
+	limit := func(step int) func(metric string, w float64) float64 {
+		return func(metric string, w float64) float64 {
+			near, apart := 1e-5, 0.1
+			switch strings.TrimPrefix(metric, "eval_") {
+			case "step", "num_tokens":
+				return 0
+			case "learning_rate":
+				return 1e-12 * w
+			case "loss":
+				apart = 0.01
+			case "grad_norm":
+				near, apart = 1e-5*w, 0.1*w
+			case "logps/chosen", "logps/rejected":
+				near, apart = 1e-4, 1
+			case "rewards/accuracies":
+				near = 1e-7 // TRL's are float32
+			}
+			if step <= agree {
+				return near
+			}
+			return apart
 		}
-		return 1e-5
-	}
-	apart := func(metric string, w float64) float64 {
-		switch strings.TrimPrefix(metric, "eval_") {
-		case "step", "num_tokens", "learning_rate":
-			return near(metric, w)
-		case "grad_norm":
-			return 0.1 * w
-		case "logps/chosen", "logps/rejected":
-			return 1
-		case "rewards/accuracies":
-			return 0.1
-		case "loss":
-			return 0.01
-		}
-		return 0.1
-	}
-	limit := func(step int) func(string, float64) float64 {
-		if step <= agree {
-			return near
-		}
-		return apart
 	}
 
 	steps := r.steps(t)
