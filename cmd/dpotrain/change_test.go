@@ -54,3 +54,16 @@ func TestChange(t *testing.T) {
 		t.Errorf("without eval_on_start and sample_prompts:\n%s", plain)
 	}
 }
+
+// TestChangeLearnedPositions: answers end where the model has no more positions, and a loss without pairs shows its own.
+func TestChangeLearnedPositions(t *testing.T) {
+	p := newPlace(t)
+	out, _ := dpotrain(t, "train", "--model", testfiles.Path(t, "models", "gpt2"), "--data", testfiles.Path(t, "pairs.jsonl"), "--eval-data", testfiles.Path(t, "pairs_eval.jsonl"),
+		"--output-dir", p.run, "--loss", "sft", "--max-steps", "2", "--eval-on-start", "--sample-prompts", "1", "--max-new-tokens", "1000")
+	contains(t, out, "On 20 held-out examples", "\nloss ", "    before  ", "    after   ")
+	for _, no := range []string{"rewards", "logps", "tied"} {
+		if strings.Contains(out, no) {
+			t.Errorf("loss sft knows no %s:\n%s", no, out)
+		}
+	}
+}

@@ -120,6 +120,39 @@ func TestLoadManyLines(t *testing.T) {
 	}
 }
 
+// TestPrompts: the first examples' prompts are kept to be shown, in their order, as text or as the last message.
+func TestPrompts(t *testing.T) {
+	const same = `{"prompt":"p0","chosen":"c","rejected":"c"}` // dropped
+	set, err := loadPairs(write(t, same+"\n"+numbered(1)+"\n"+numbered(2)+"\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"p1", "p2"}; !slices.Equal(set.Prompts, want) {
+		t.Errorf("prompts %q, want %q", set.Prompts, want)
+	}
+	rows := `{"prompt":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}
+{"chosen":[{"role":"user","content":"implicit"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"implicit"},{"role":"assistant","content":"r"}]}
+`
+	set, err = Load(write(t, rows), Pairs, whole, template(t, plainTemplate), Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"q", "implicit"}; !slices.Equal(set.Prompts, want) {
+		t.Errorf("prompts of chats %q, want %q", set.Prompts, want)
+	}
+	var many strings.Builder
+	for n := range PromptsKept + 50 {
+		many.WriteString(numbered(n) + "\n")
+	}
+	set, err = loadPairs(write(t, many.String()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(set.Prompts); n != PromptsKept || set.Prompts[n-1] != fmt.Sprintf("p%d", n-1) || len(set.Examples) != n+50 {
+		t.Errorf("%d prompts of %d examples, the last %q; want %d", n, len(set.Examples), set.Prompts[n-1], PromptsKept)
+	}
+}
+
 func TestReadLine(t *testing.T) {
 	in := bufio.NewReaderSize(strings.NewReader("12345678901234567890\n1234567890123456789012\n"), 16)
 	if line, err := readLine(in, 21); err != nil || string(line) != "12345678901234567890\n" {
