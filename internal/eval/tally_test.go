@@ -1,0 +1,193 @@
+package eval
+
+import (
+	"math"
+	"reflect"
+	"testing"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/report"
+	"dpotrain/internal/score"
+)
+
+// Three pairs under dpo with beta 0.1, worked by hand. h is the margin before beta, the loss softplus(-0.1 h).
+//
+//	policy   reference  rewards     h   loss
+//	-10 -12  -11 -11     0.1 -0.1   2   0.598139   a win; chosen is the likelier one
+//	-20  -5  -21  -6     0.1  0.1   0   0.693147   a tie
+//	-30 -25  -28 -28    -0.2  0.3  -5   0.974077   a loss
+var (
+	outcomes = []Outcome{
+		{Logps: [2]float64{-10, -12}, Tokens: [2]int{2, 2}, Length: 10, Entropy: 6, Correct: 1},
+		{Logps: [2]float64{-20, -5}, Tokens: [2]int{3, 1}, Length: 20, Entropy: 12, Correct: 2},
+		{Logps: [2]float64{-30, -25}, Tokens: [2]int{5, 7}, Length: 30, Entropy: 22, Correct: 3},
+	}
+	references = []score.Logps{{-11, -11}, {-21, -6}, {-28, -28}}
+)
+
+// add counts outcomes as a training step or an evaluation does.
+func add(t *Tally, l loss.Loss, outcomes []Outcome, refs []score.Logps) {
+	var (
+		b loss.Batch
+		r loss.Result
+	)
+	LossBatch(&b, l, outcomes, refs)
+	l.Compute(b, &r)
+	t.Add(outcomes, &b, &r)
+}
+
+// want is a metric with the number worked out by hand to six digits.
+type want struct {
+	name  string
+	value float64
+}
+
+func checkRow(t *testing.T, what string, got report.Row, wanted []want) {
+	t.Helper()
+	if len(got) != len(wanted) {
+		t.Errorf("%s: %s, want %v", what, got.JSON(), wanted)
+		return
+	}
+	for i, w := range wanted {
+		v, ok := got.Value(w.name)
+		if got[i].Name != w.name || !ok || !(math.Abs(v-w.value) <= 1e-6) {
+			t.Errorf("%s: metric %d is %s %v, want %s %v", what, i, got[i].Name, v, w.name, w.value)
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	l := newLoss(t, "dpo")
+	all := []want{
+		{"loss", 0.755121},                     // (0.598139 + 0.693147 + 0.974077) / 3
+		{"eval_rewards/chosen", 0},             // (0.1 + 0.1 - 0.2) / 3
+		{"eval_rewards/rejected", 0.1},         // (-0.1 + 0.1 + 0.3) / 3
+		{"eval_rewards/accuracies", 1.0 / 3},   // the win alone: a tie is none
+		{"eval_rewards/ties", 1.0 / 3},         //
+		{"eval_rewards/margins", -0.1},         // (0.2 + 0 - 0.5) / 3
+		{"eval_logps/chosen", -20},             // sums over tokens, the mean over pairs
+		{"eval_logps/rejected", -14},           //
+		{"eval_logps/accuracies", 1.0 / 3},     // of the policy alone
+		{"eval_entropy", 2},                    // 40 nats over 4 + 4 + 12 tokens of both sides
+		{"eval_mean_token_accuracy", 6.0 / 10}, // 6 of 2 + 3 + 5 chosen tokens; the mean of the pairs' shares is 0.589
+	}
+	tally := NewTally(l)
+	add(tally, l, outcomes, references)
+	row := func(t *Tally) report.Row { return t.Metrics(report.Row{report.Float("loss", t.Loss())}, "eval_") }
+	checkRow(t, "at once", row(tally), all)
+	if tally.Examples() != 3 || tally.Tokens() != 60 || tally.AllTied() {
+		t.Errorf("%d examples, %d tokens, all tied %v; want 3, 60, false", tally.Examples(), tally.Tokens(), tally.AllTied())
+	}
+	accuracy, ok := tally.Accuracy()
+	margin, ok2 := tally.Margin()
+	if !ok || !ok2 || accuracy != 1.0/3 || math.Abs(margin+0.1) > 1e-12 {
+		t.Errorf("accuracy %v %v, margin %v %v", accuracy, ok, margin, ok2)
+	}
+
+	// In parts of 2 and 1: every pair weighs the same, whatever part it was in.
+	parts := NewTally(l)
+	add(parts, l, outcomes[:2], references[:2])
+	add(parts, l, outcomes[2:], references[2:])
+	checkRow(t, "in parts", row(parts), all)
+	merged := NewTally(l)
+	for i := range outcomes {
+		one := NewTally(l)
+		add(one, l, outcomes[i:i+1], references[i:i+1])
+		merged.Merge(one)
+	}
+	checkRow(t, "merged", row(merged), all)
+	if merged.Examples() != 3 || merged.Tokens() != 60 {
+		t.Errorf("merged: %d examples, %d tokens", merged.Examples(), merged.Tokens())
+	}
+
+	// Reset forgets them.
+	parts.Reset()
+	add(parts, l, outcomes[1:2], references[1:2])
+	if loss := parts.Loss(); loss != math.Ln2 || parts.Examples() != 1 || !parts.AllTied() {
+		t.Errorf("after Reset: loss %v, %d examples, all tied %v", loss, parts.Examples(), parts.AllTied())
+	}
+}
+
+// TestTallyIPO: the rewards are beta times the log-ratios of sums, whatever the loss takes. beta is 0.1, the target
+// 1/(2 beta) = 5; the first pair's means are (-10+11)/2 and (-12+11)/2, h = 1: (1-5)^2 = 16.
+func TestTallyIPO(t *testing.T) {
+	l := newLoss(t, "ipo")
+	tally := NewTally(l)
+	add(tally, l, outcomes[:1], references[:1])
+	checkRow(t, "ipo", tally.Metrics(report.Row{report.Float("loss", tally.Loss())}, ""), []want{
+		{"loss", 16}, {"rewards/chosen", 0.1}, {"rewards/rejected", -0.1}, {"rewards/accuracies", 1}, {"rewards/ties", 0}, {"rewards/margins", 0.2},
+		{"logps/chosen", -10}, {"logps/rejected", -12}, {"logps/accuracies", 1}, {"entropy", 1.5}, {"mean_token_accuracy", 0.5},
+	})
+}
+
+// TestTallySFT: single completions have no rewards and no second side. The loss is minus the per-token mean: 10/2, 20/4.
+func TestTallySFT(t *testing.T) {
+	l := newLoss(t, "sft")
+	tally := NewTally(l)
+	add(tally, l, []Outcome{
+		{Logps: [2]float64{-10}, Tokens: [2]int{2}, Length: 5, Entropy: 3, Correct: 0},
+		{Logps: [2]float64{-20}, Tokens: [2]int{4}, Length: 7, Entropy: 6, Correct: 3},
+	}, nil)
+	checkRow(t, "sft", tally.Metrics(report.Row{report.Float("loss", tally.Loss())}, ""), []want{{"loss", 5}, {"entropy", 1.5}, {"mean_token_accuracy", 0.5}})
+	if _, ok := tally.Accuracy(); ok || tally.AllTied() {
+		t.Error("it has an accuracy")
+	}
+	if _, ok := tally.Margin(); ok {
+		t.Error("it has a margin")
+	}
+	if tally.Tokens() != 12 {
+		t.Errorf("%d tokens, want 12", tally.Tokens())
+	}
+}
+
+// TestLossBatch fills a batch twice: what was in it is gone.
+func TestLossBatch(t *testing.T) {
+	var b loss.Batch
+	LossBatch(&b, newLoss(t, "dpo"), outcomes, references)
+	LossBatch(&b, newLoss(t, "dpo"), outcomes[1:], references[1:])
+	if want := (loss.Batch{
+		ChosenLogps: []float64{-20, -30}, RejectedLogps: []float64{-5, -25}, RefChosenLogps: []float64{-21, -28}, RefRejectedLogps: []float64{-6, -28},
+		ChosenTokens: []int{3, 5}, RejectedTokens: []int{1, 7},
+	}); !reflect.DeepEqual(b, want) {
+		t.Errorf("got %+v, want %+v", b, want)
+	}
+	LossBatch(&b, newLoss(t, "sft"), outcomes[:1], nil)
+	if len(b.ChosenLogps) != 1 || len(b.RejectedLogps)+len(b.RejectedTokens)+len(b.RefChosenLogps)+len(b.RefRejectedLogps) != 0 {
+		t.Errorf("for sft: %+v", b)
+	}
+}
+
+// TestOutcomes gives the numbers of a batch back to its examples. A pair and two single completions are packed: sequences
+// 0 and 1, 2, 3.
+func TestOutcomes(t *testing.T) {
+	examples := []*data.Example{
+		{Sequences: []data.Sequence{{IDs: []int32{10, 11, 20, 21}, First: 2}, {IDs: []int32{10, 11, 30}, First: 2}}},
+		{Sequences: []data.Sequence{{IDs: []int32{12, 22}, First: 1}}},
+		{Sequences: []data.Sequence{{IDs: []int32{13, 14, 23, 24, 25}, First: 2}}},
+	}
+	var b compute.Batch
+	data.Packer{}.Pack(&b, examples)
+	// Targets, sorted by row: 20 (0), 30 (1), 21 (0); 22 (2); 23, 24, 25 (3).
+	out := &model.Output{
+		Logps:   []float64{-1, -2, -3, -4},
+		Entropy: []float64{1, 10, 100, 5, 0.5, 0.25, 0.125},
+		Best:    []int32{20, 30, 99, 22, 23, 0, 25}, // 21 and 24 are missed; 30 is of the rejected side and does not count
+	}
+	var o Outcomes
+	for range 2 { // the second time with what the first left
+		o.Start(examples)
+		o.SetLogps(out.Logps)
+		o.SetStatistics(&b, out)
+		want := []Outcome{
+			{Logps: [2]float64{-1, -2}, Tokens: [2]int{2, 1}, Length: 4 + 3, Entropy: 111, Correct: 1},
+			{Logps: [2]float64{-3, 0}, Tokens: [2]int{1, 0}, Length: 2, Entropy: 5, Correct: 1},
+			{Logps: [2]float64{-4, 0}, Tokens: [2]int{3, 0}, Length: 5, Entropy: 0.875, Correct: 2},
+		}
+		if !reflect.DeepEqual(o.List, want) {
+			t.Errorf("got  %+v\nwant %+v", o.List, want)
+		}
+	}
+}
