@@ -23,11 +23,11 @@ func (m Metric) Of(n loss.Needs) bool {
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
 var metrics = []Metric{
 	{Name: "loss", Better: -1},
-	{Name: "rewards/chosen", Unit: completion, Better: 1, rewards: true},
-	{Name: "rewards/rejected", Unit: completion, Better: -1, rewards: true},
+	{Name: "rewards/chosen", Unit: reward, Better: 1, rewards: true},
+	{Name: "rewards/rejected", Unit: reward, Better: -1, rewards: true},
 	{Name: "rewards/accuracies", Unit: share, Better: 1, rewards: true},
 	{Name: "rewards/ties", Unit: share, Better: -1, rewards: true},
-	{Name: "rewards/margins", Unit: completion, Better: 1, rewards: true},
+	{Name: "rewards/margins", Unit: reward, Better: 1, rewards: true},
 	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true},
 	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true},
 	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},
@@ -37,6 +37,7 @@ var metrics = []Metric{
 
 const (
 	completion = "nats a completion"
+	reward     = "nats times beta"
 	share      = "share"
 )
 

@@ -25,17 +25,14 @@ func (o *Options) BestMetric() string {
 	return strings.TrimPrefix(o.MetricForBestModel, "eval_")
 }
 
-// completeBest says what follows from BestMetric.
-func (o *Options) completeBest() {
-	m, ok := eval.Find(o.BestMetric())
-	if !ok {
-		return
+// higherIsBetter is the direction of BestMetric. It is not written into the resolved config where nobody gave it: there it
+// would outlive the metric that it belongs to.
+func (o *Options) higherIsBetter() bool {
+	if o.GreaterIsBetter != nil {
+		return *o.GreaterIsBetter
 	}
-	o.MetricForBestModel = m.Name
-	if o.GreaterIsBetter == nil {
-		higher := m.Better > 0
-		o.GreaterIsBetter = &higher
-	}
+	m, _ := eval.Find(o.BestMetric())
+	return m.Better > 0
 }
 
 // bestValue is the metric of the best checkpoint in findings.
@@ -46,7 +43,7 @@ func (r *runner) bestValue(f findings) float64 {
 
 // better says that one value of the metric is better than another. NaN is neither better nor worse than any.
 func (r *runner) better(a, b float64) bool {
-	if *r.o.GreaterIsBetter {
+	if r.o.higherIsBetter() {
 		return a > b
 	}
 	return a < b

@@ -74,6 +74,11 @@ func TestBest(t *testing.T) {
 		if !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "; its weights are the tuned model") {
 			t.Errorf("%s: stderr lacks %q:\n%s", name, want, r.stderr)
 		}
+		// A direction that nobody gave is not in the resolved config, where it would be taken for another metric's too.
+		resolved, err := os.ReadFile(filepath.Join(o.OutputDir, ConfigFile))
+		if err != nil || strings.Contains(string(resolved), "GreaterIsBetter:<nil>") != (o.GreaterIsBetter == nil) {
+			t.Errorf("%s: greater_is_better is not as it was given (%v):\n%s", name, err, resolved)
+		}
 		saved, err := checkpoint.List(o.OutputDir)
 		if err != nil {
 			t.Fatal(err)

@@ -157,7 +157,7 @@ func (o *Options) complete() error {
 	if o.RefModel == "" {
 		o.RefModel = o.Model
 	}
-	o.completeBest()
+	o.MetricForBestModel = o.BestMetric()
 	level, err := cpu.ParseLevel(o.Compute.CPU)
 	if err != nil {
 		return &UsageError{err}
@@ -298,7 +298,7 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
-		if *o.GreaterIsBetter {
+		if o.higherIsBetter() {
 			direction = "higher"
 		}
 		r.Log.Info(fmt.Sprintf("best checkpoint by eval_%s, %s is better: each checkpoint is evaluated, and each evaluation that is the best so far is saved", name, direction))
