@@ -27,12 +27,12 @@ func TestChange(t *testing.T) {
 	if !ok || !strings.Contains(last, run) {
 		t.Fatalf("stdout does not end with steps, time and output_dir:\n%s", out)
 	}
-	for _, want := range []string{"On 20 held-out pairs", "before", "after", "\nrewards/accuracies     0.000  ", "\nlogps/accuracies ", "20 of 20 pairs are tied", "\n  The red cat took a lamp to the river.\n    before  ", "\n    after   "} {
+	for _, want := range []string{"On 20 held-out pairs", "before", "after", "\nrewards/accuracies     0.000  ", "\nlogps/accuracies ", "20 of 20 pairs are tied", "\n  The red cat took a lamp to the river.\n    chosen    ", "\n    rejected  ", "\n    before    ", "\n    after     "} {
 		if !strings.Contains(change, want) {
 			t.Errorf("want %q in\n%s", want, change)
 		}
 	}
-	if n := strings.Count(change, "\n    before  "); n != 2 {
+	if n := strings.Count(change, "\n    before    "); n != 2 {
 		t.Errorf("%d answers from before, want 2:\n%s", n, change)
 	}
 	metrics, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
@@ -60,7 +60,7 @@ func TestChangeLearnedPositions(t *testing.T) {
 	p := newPlace(t)
 	out, _ := dpotrain(t, "train", "--model", testfiles.Path(t, "models", "gpt2"), "--data", testfiles.Path(t, "pairs.jsonl"), "--eval-data", testfiles.Path(t, "pairs_eval.jsonl"),
 		"--output-dir", p.run, "--loss", "sft", "--max-steps", "2", "--eval-on-start", "--sample-prompts", "1", "--max-new-tokens", "1000")
-	contains(t, out, "On 20 held-out examples", "\nloss ", "    before  ", "    after   ")
+	contains(t, out, "On 20 held-out examples", "\nloss ", "    wanted    ", "    before    ", "    after     ")
 	for _, no := range []string{"rewards", "logps", "tied"} {
 		if strings.Contains(out, no) {
 			t.Errorf("loss sft knows no %s:\n%s", no, out)

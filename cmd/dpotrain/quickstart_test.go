@@ -205,7 +205,7 @@ func TestQuickStart(t *testing.T) {
 	}
 	// What is printed is what these models say.
 	for i := range 3 {
-		for _, want := range []string{"  " + heldOut[i].asked() + "\n", "before  " + was[i], "after   " + is[i]} {
+		for _, want := range []string{"  " + heldOut[i].asked() + "\n", "chosen    " + heldOut[i].Chosen[0].Content, "rejected  " + heldOut[i].Rejected[0].Content, "before    " + was[i], "after     " + is[i]} {
 			if !strings.Contains(out, want) {
 				t.Errorf("want %q in\n%s", want, out)
 			}

@@ -47,8 +47,9 @@ func (f *findings) UnmarshalJSON(text []byte) error {
 
 // sample is a held-out prompt that the policy answers.
 type sample struct {
-	text string // to be shown
-	ids  []int32
+	text    string   // to be shown
+	answers []string // chosen and rejected of its pair, or the completion
+	ids     []int32
 }
 
 // samples are the first held-out prompts that differ, as many as sample_prompts says.
@@ -58,8 +59,8 @@ func (r *runner) samples() []sample {
 		return nil
 	}
 	for i, text := range r.in.Eval.Prompts {
-		s := r.in.Eval.Examples[i].Sequences[0]
-		ids := s.IDs[:s.First]
+		sequences := r.in.Eval.Examples[i].Sequences
+		ids := sequences[0].IDs[:sequences[0].First]
 		if len(list) == r.o.SamplePrompts {
 			break
 		}
@@ -69,7 +70,11 @@ func (r *runner) samples() []sample {
 		if text == "" { // a message of other things than text, or no prompt at all
 			text = r.in.Reader.Decode(ids)
 		}
-		list = append(list, sample{text, ids})
+		one := sample{text: text, ids: ids}
+		for _, s := range sequences {
+			one.answers = append(one.answers, r.in.Reader.Decode(s.IDs[s.First:]))
+		}
+		list = append(list, one)
 	}
 	return list
 }
@@ -136,15 +141,22 @@ func (r *runner) showChange(w io.Writer) {
 		return
 	}
 	const columns = 500
-	fmt.Fprintf(w, "\nWhat the model says to held-out prompts:\n")
+	fmt.Fprintf(w, "\nHeld-out prompts, how the data answers them, and what the model says:\n")
 	for i, s := range samples {
 		fmt.Fprintf(w, "\n  %s\n", report.Line(s.text, columns))
+		names := []string{"chosen", "rejected"}
+		if len(s.answers) == 1 {
+			names = []string{"wanted"}
+		}
+		for k, name := range names {
+			fmt.Fprintf(w, "    %-9s %s\n", name, report.Line(s.answers[k], columns))
+		}
 		for _, side := range []struct {
 			when    string
 			answers []string
 		}{{"before", r.before.answers}, {"after", r.after.answers}} {
 			if i < len(side.answers) {
-				fmt.Fprintf(w, "    %-7s %s\n", side.when, report.Line(side.answers[i], columns))
+				fmt.Fprintf(w, "    %-9s %s\n", side.when, report.Line(side.answers[i], columns))
 			}
 		}
 	}
