@@ -159,16 +159,15 @@ func (m *maker) makeAll(lines []line) {
 // add takes lines into the set in order. With skip a bad row is counted, else it is an error, with those after it.
 func (s *Set) add(lines []line, path string, skip bool) error {
 	r := &s.Report
-	var bad []string
+	var bad problems
 	for _, l := range lines {
 		r.Rows++
 		if l.err != nil {
-			text := fmt.Sprintf("%s:%d: %v", path, l.number, l.err)
 			if r.skipped.n == 0 {
 				r.firstBad = l.err
 			}
 			r.skipped.add(l.number)
-			bad = append(bad, text)
+			bad.add(fmt.Sprintf("%s:%d", path, l.number), l.err.Error())
 			continue
 		}
 		if l.made.across {
@@ -192,13 +191,46 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 		s.Examples = append(s.Examples, l.made.example)
 		r.Kept++
 	}
-	if len(bad) == 0 || skip {
+	if skip {
 		return nil
 	}
-	more := ""
-	if len(bad) > errorsShown {
-		more = fmt.Sprintf("\nand %d more", len(bad)-errorsShown)
-		bad = bad[:errorsShown]
+	return bad.err()
+}
+
+// problem is what is wrong with a row, and the number of others that have the same.
+type problem struct {
+	place, text string
+	more        int
+}
+
+// problems are those of many rows: what is wrong with all of a file is said once.
+type problems []problem
+
+func (p *problems) add(place, text string) {
+	for i := range *p {
+		if (*p)[i].text == text {
+			(*p)[i].more++
+			return
+		}
 	}
-	return fmt.Errorf("%s%s\n(on_bad_row: skip leaves such rows out and counts them)", strings.Join(bad, "\n"), more)
+	*p = append(*p, problem{place: place, text: text})
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, k := range p[:min(len(p), errorsShown)] {
+		fmt.Fprintf(&b, "%s: %s", k.place, k.text)
+		if k.more > 0 {
+			fmt.Fprintf(&b, " (and in %d of the lines after it)", k.more)
+		}
+		b.WriteByte('\n')
+	}
+	if len(p) > errorsShown {
+		fmt.Fprintf(&b, "and %d more problems\n", len(p)-errorsShown)
+	}
+	b.WriteString("(on_bad_row: skip leaves such rows out and counts them)")
+	return errors.New(b.String())
 }

@@ -165,6 +165,13 @@ func TestReadLine(t *testing.T) {
 
 // TestLoadErrors are the errors of whole files, word for word; PATH stands for the file.
 func TestLoadErrors(t *testing.T) {
+	manyBad, manyErrors := "", "" // twelve rows with a problem each, of which ten are told
+	for i := 1; i <= 12; i++ {
+		manyBad += fmt.Sprintf(`{"prompt":%d}`+"\n", i)
+		if i <= errorsShown {
+			manyErrors += fmt.Sprintf("PATH:%d: prompt: %d: want text or a list of messages\n", i, i)
+		}
+	}
 	for _, c := range []struct{ name, content, want string }{
 		{"empty", "", "PATH: no rows; want one JSON object a line"},
 		{"blank lines", " \n\n\t\r\n", "PATH: no rows; want one JSON object a line"},
@@ -173,15 +180,12 @@ func TestLoadErrors(t *testing.T) {
 		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them\n" +
 			"PATH:2: more after the object: \",\"; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
 		{"an object over several lines", "{\n\"chosen\":\"c\"\n}\n", "PATH:1: not JSON: the object does not end on this line; want one whole object a line\n" +
-			"PATH:2: not a JSON object; want one object a line\nPATH:3: not a JSON object; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
+			"PATH:2: not a JSON object; want one object a line (and in 1 of the lines after it)\n(on_bad_row: skip leaves such rows out and counts them)"},
 		{"the last line is cut off", numbered(1) + "\n" + numbered(2)[:20], "PATH:2: not JSON: the object does not end on this line; want one whole object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
 		{"blank lines before a bad one", "\n\n" + numbered(1) + "\n\n{\"chosen\":\"c\"}", "PATH:5: rejected: missing (there are chosen); a pair has prompt, chosen and rejected\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"many bad rows", strings.Repeat("x\n", 12), strings.TrimSuffix(func() (s string) {
-			for i := 1; i <= 10; i++ {
-				s += fmt.Sprintf("PATH:%d: not a JSON object; want one object a line\n", i)
-			}
-			return s
-		}(), "\n") + "\nand 2 more\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"the same in many rows", numbered(1) + "\n" + strings.Repeat("x\n", 12), "PATH:2: not a JSON object; want one object a line (and in 11 of the lines after it)\n" +
+			"(on_bad_row: skip leaves such rows out and counts them)"},
+		{"many bad rows", manyBad, manyErrors + "and 2 more problems\n(on_bad_row: skip leaves such rows out and counts them)"},
 		{"gzip", "\x1f\x8b\x08\x00", "PATH: compressed with gzip; unpack it first (gunzip)"},
 		{"zstd", "\x28\xb5\x2f\xfd", "PATH: compressed with zstd; unpack it first (unzstd)"},
 		{"zip", "PK\x03\x04", "PATH: a zip archive; unpack it first (unzip)"},
