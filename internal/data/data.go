@@ -59,6 +59,7 @@ type Set struct {
 // Encoder is the tokenizer, as far as rows need it.
 type Encoder interface {
 	Encode(text string, addSpecial bool) (tokenizer.Encoding, error)
+	BOS() (tokenizer.Special, bool)
 	EOS() (tokenizer.Special, bool)
 	AppendsEOS() bool // Encode with addSpecial puts EOS behind the text
 }

@@ -25,6 +25,7 @@ type made struct {
 	drop      dropReason // not kept: why
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion
+	twoBOS    bool       // a text begins with BOS, and the tokenizer puts another in front
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -158,6 +159,9 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 	e, err := m.encode(whole, !c.isChat())
 	if err != nil {
 		return s, err
+	}
+	if bos, ok := m.encoder.BOS(); ok && !c.isChat() && len(e.IDs) > 1 && e.IDs[0] == bos.ID && e.IDs[1] == bos.ID {
+		out.twoBOS = true
 	}
 	s = Sequence{IDs: e.IDs, First: len(p.ids)}
 	if len(p.ids) > len(e.IDs) || !slices.Equal(p.ids, e.IDs[:len(p.ids)]) {

@@ -15,7 +15,7 @@ import (
 type letters struct {
 	pieces     []string
 	atEnd      string // one more, which is taken at the end of a text alone
-	bos        bool   // a BOS id in front
+	bos        bool   // there is a BOS token, written <s>, and one in front
 	eos        bool   // there is an EOS token, written </s>
 	appendsEOS bool   // an EOS id behind
 }
@@ -28,6 +28,10 @@ const (
 
 func (l letters) EOS() (tokenizer.Special, bool) {
 	return tokenizer.Special{ID: eosID, Text: "</s>"}, l.eos
+}
+
+func (l letters) BOS() (tokenizer.Special, bool) {
+	return tokenizer.Special{ID: bosID, Text: "<s>"}, l.bos
 }
 
 func (l letters) AppendsEOS() bool { return l.appendsEOS }
@@ -43,6 +47,9 @@ func (l letters) Encode(text string, addSpecial bool) (e tokenizer.Encoding, err
 		id, n := int32(text[i]), 1
 		if l.eos && strings.HasPrefix(text[i:], "</s>") {
 			id, n = eosID, len("</s>")
+		}
+		if l.bos && strings.HasPrefix(text[i:], "<s>") {
+			id, n = bosID, len("<s>")
 		}
 		for k, p := range l.pieces {
 			if n == 1 && strings.HasPrefix(text[i:], p) {

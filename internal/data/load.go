@@ -175,6 +175,9 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 		} else if l.made.other {
 			r.other.add(l.number)
 		}
+		if l.made.twoBOS {
+			r.twoBOS.add(l.number)
+		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)
 		if l.made.drop != kept {

@@ -311,6 +311,8 @@ func TestReport(t *testing.T) {
 		{"bad rows", []string{bad, good, "x", same, good}, Options{OnBadRow: "skip"},
 			[]string{"dropped because chosen and rejected are the same: 1 (line 4)", "bad rows skipped: 2 (lines 1, 3), the first because of: prompt: 1: want text or a list of messages"},
 			[]string{"3 of 5 rows (60 %) are left out; look at the bad rows"}},
+		{"BOS in the text", []string{good, `{"prompt":"<s>p","chosen":"c","rejected":"r"}`, `{"prompt":"p<s>","chosen":"c","rejected":"r"}`}, Options{}, nil,
+			[]string{"the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: 1 (line 2); take it out of the text"}},
 		{"a token across the border", []string{across, good, across}, Options{},
 			[]string{"prompt and completion share a token, which is scored: 2 (lines 1, 3)"}, nil},
 		{"other tokens without a completion", []string{good, lines, across}, Options{},

@@ -70,6 +70,7 @@ type Report struct {
 	dropped   [dropReasons]tally
 	across    tally // rows in which a token across the border is scored
 	other     tally // rows in which the prompt alone has other tokens, and none is across
+	twoBOS    tally // rows whose text begins with BOS, besides the tokenizer's
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
@@ -135,6 +136,9 @@ func (r *Report) Warnings() []string {
 	var s []string
 	if n := r.Dropped() + r.Skipped(); 5*n > r.Rows {
 		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, r.lookAt()))
+	}
+	if r.twoBOS.n > 0 {
+		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", &r.twoBOS))
 	}
 	if r.NoEOS {
 		s = append(s, "the tokenizer has no end-of-text token: completions end without one, and the model does not learn to stop")
