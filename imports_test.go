@@ -65,7 +65,8 @@ var doors = map[string]string{
 	"gorgonia.org/tensor":   "model",
 	"github.com/chewxy/hm":  "model",
 
-	"golang.org/x/sys/cpu": "compute/cpu",
+	"golang.org/x/sys/cpu":  "compute/cpu",
+	"golang.org/x/sys/unix": "compute/cpu",
 
 	"github.com/dlclark/regexp2": "tokenizer",
 	"golang.org/x/text":          "tokenizer",

@@ -98,7 +98,7 @@ func keyTile(x compute.Heads, kvHead int, seg compute.Segment, first, n, d int, 
 // a row may see only some; the others become -Inf.
 func (a *attentionScratch) scores(lv Level, b block, firstRowPosition, first, n, d int, shape compute.AttentionShape, keys []float32, ldk int) {
 	rows := b.to - b.from
-	gemmSerial(&a.gemm, lv, nt, rows, n, d, a.q, d, keys, ldk, a.s, tile, false)
+	gemmSerial(&a.gemm, kernels{Level: lv}, nt, rows, n, d, a.q, d, keys, ldk, a.s, tile, false)
 	for i := range rows {
 		lo, hi := visible(firstRowPosition+i, shape.Window)
 		lo, hi = min(max(lo-first, 0), n), max(min(hi-first, n), 0)
@@ -185,7 +185,7 @@ func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, l
 				*l += expSum(d.level, s, s, top)
 				*m = top
 			}
-			gemmSerial(&a.gemm, d.level, nn, b.to-b.from, n, keys, a.s, tile, vt, ldv,
+			gemmSerial(&a.gemm, kernels{Level: d.level}, nn, b.to-b.from, n, keys, a.s, tile, vt, ldv,
 				b0[float32](o.Buf, o.Off+b.from*o.Stride+h*o.HeadStride), o.Stride, true)
 		}
 	}
@@ -270,7 +270,7 @@ func (d *Device) attentionBlockBackward(a *attentionScratch, b block, h int, dq,
 		kt, ldk := keyTile(k, b.kvHead, b.seg, first, keys, n, a.k)
 		vt, ldv := keyTile(v, b.kvHead, b.seg, first, keys, n, a.v)
 		a.scores(d.level, b, p0, first, keys, n, shape, kt, ldk)
-		gemmSerial(&a.gemm, d.level, nt, rows, keys, n, dOut, do.Stride, vt, ldv, a.ds, tile, false)
+		gemmSerial(&a.gemm, kernels{Level: d.level}, nt, rows, keys, n, dOut, do.Stride, vt, ldv, a.ds, tile, false)
 		for i := range rows {
 			s, ds, delta := a.s[i*tile:i*tile+keys], a.ds[i*tile:i*tile+keys], a.delta[i]
 			expScale(d.level, s, s, row[float32](lse, b.from+i)[h], 1)
@@ -278,7 +278,7 @@ func (d *Device) attentionBlockBackward(a *attentionScratch, b block, h int, dq,
 				ds[j] = p * (ds[j] - delta)
 			}
 		}
-		gemmSerial(&a.gemm, d.level, nn, rows, n, keys, a.ds, tile, kt, ldk, dQuery, dq.Stride, true)
+		gemmSerial(&a.gemm, kernels{Level: d.level}, nn, rows, n, keys, a.ds, tile, kt, ldk, dQuery, dq.Stride, true)
 		d.addToKeys(a, dk, b, first, keys, n, rows, a.ds, a.q, n, a.dk)
 		d.addToKeys(a, dv, b, first, keys, n, rows, a.s, dOut, do.Stride, a.dv)
 	}
@@ -295,10 +295,10 @@ func (d *Device) attentionBlockBackward(a *attentionScratch, b block, h int, dq,
 func (d *Device) addToKeys(a *attentionScratch, dx compute.Heads, b block, first, keys, n, rows int, weights, x []float32, ldx int, room []float32) {
 	r0, r1 := key(b.seg, first), key(b.seg, first+keys-1)
 	if r1-r0 == keys-1 {
-		gemmSerial(&a.gemm, d.level, tn, keys, n, rows, weights, tile, x, ldx, b0[float32](dx.Buf, dx.Off+r0*dx.Stride+b.kvHead*dx.HeadStride), dx.Stride, true)
+		gemmSerial(&a.gemm, kernels{Level: d.level}, tn, keys, n, rows, weights, tile, x, ldx, b0[float32](dx.Buf, dx.Off+r0*dx.Stride+b.kvHead*dx.HeadStride), dx.Stride, true)
 		return
 	}
-	gemmSerial(&a.gemm, d.level, tn, keys, n, rows, weights, tile, x, ldx, room, n, false)
+	gemmSerial(&a.gemm, kernels{Level: d.level}, tn, keys, n, rows, weights, tile, x, ldx, room, n, false)
 	for j := range keys {
 		addRef(head[float32](dx, key(b.seg, first+j), b.kvHead, n), room[j*n:(j+1)*n])
 	}

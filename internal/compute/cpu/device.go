@@ -17,6 +17,7 @@ import (
 // Device computes in float32 with the kernels of one level.
 type Device struct {
 	level    Level
+	linear   kernels // of matrix products
 	threads  int
 	pool     *pool
 	scratch  []workerScratch
@@ -31,8 +32,13 @@ type workerScratch struct {
 	row       []float32 // [V]
 }
 
-// New opens the CPU. threads 0 means as many as the Go runtime may use. It fails when the CPU lacks the level asked for.
+// New opens the CPU. threads 0 means as many as the Go runtime may use. It fails when the CPU lacks the level or the precision asked
+// for.
 func New(o compute.Options) (*Device, error) {
+	o, err := Resolve(o)
+	if err != nil {
+		return nil, err
+	}
 	lv, err := ParseLevel(o.CPU)
 	if err != nil {
 		return nil, err
@@ -41,7 +47,7 @@ func New(o compute.Options) (*Device, error) {
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	return &Device{level: lv, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
+	return &Device{level: lv, linear: kernels{lv, o.Precision == bf16}, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
 }
 
 // Family implements compute.Device. Other processors than x86-64 have families of their own, as cpu-generic-arm64: Go fuses
@@ -60,7 +66,7 @@ func (d *Device) Threads() int { return d.threads }
 func (d *Device) Close() { d.pool.close() }
 
 // Alloc implements compute.Device.
-func (d *Device) Alloc(n int) compute.Buffer { return make(buffer[float32], n) }
+func (d *Device) Alloc(n int) compute.Buffer { return buffer[float32](newFloats(n)) }
 
 // Upload implements compute.Device.
 func (d *Device) Upload(dst compute.Buffer, off int, src []float32) {
@@ -89,7 +95,7 @@ func (d *Device) Zero(b compute.Buffer) {
 // MatMul implements compute.Device.
 func (d *Device) MatMul(f compute.Form, dst, a, b compute.Mat, accumulate bool) {
 	m, n, k := matMulSizes(f, dst, a, b)
-	gemm(d.pool, d.level, form(f), m, n, k, from[float32](a), a.Stride, from[float32](b), b.Stride, from[float32](dst), dst.Stride, accumulate)
+	gemm(d.pool, d.linear, form(f), m, n, k, from[float32](a), a.Stride, from[float32](b), b.Stride, from[float32](dst), dst.Stride, accumulate)
 }
 
 // matMulSizes gives m, n and k, and panics when the operands do not fit.

@@ -1,5 +1,7 @@
 package cpu
 
+import "math"
+
 // form says how the operands of a product lie in memory: see compute.Form.
 type form int
 
@@ -9,13 +11,20 @@ const (
 	tn             // C[m,n] = A[k,m]^T B[k,n]
 )
 
-// Blocking, after Goto and van de Geijn 2008. A block of B, blockK x blockN, is packed into panels of panel columns and
-// shared by all workers; each worker packs blocks of A of up to blockM rows. blockK fits a panel of B into half of a
-// 32 KiB level-1 cache, blockM x blockK into half of a 1 MiB level-2 cache.
+// kernels says what a product is computed with: the level, and whether operands are rounded to bf16 while they are packed.
+// Sums are float32 either way.
+type kernels struct {
+	Level
+	bf16 bool
+}
+
+// Blocking, after Goto and van de Geijn 2008. A block of B, blockK x blockN, is packed into panels of panel columns, then blocks of A
+// of up to blockTiles tiles one after the other. Tuned on Zen 5 over the shapes of BenchmarkProducts: a whole k of 576 in one block
+// saves a pass over C, which is worth more than a panel of B that fits the level-1 cache.
 const (
-	blockK = 384
-	blockM = 336
-	blockN = 3072
+	blockK     = 576
+	blockTiles = 12
+	blockN     = 3072
 )
 
 // smallProduct is the number of multiplications below which a product is not worth waking workers for.
@@ -32,14 +41,14 @@ func tileOf(lv Level) (rows, panel int) {
 	return 2, 4
 }
 
-// gemmScratch is one worker's packed block of A and a tile for the edge of C. The owner of the product has b too.
+// gemmScratch is one worker's packed blocks of A and B and a tile for the edge of C.
 type gemmScratch struct {
 	a, b, edge []float32
 }
 
-// product is one call of gemm.
+// product is one call of gemm, or the part of it that one worker computes by itself.
 type product struct {
-	lv         Level
+	kernels
 	form       form
 	m, n, k    int
 	a, b, c    []float32
@@ -47,12 +56,13 @@ type product struct {
 	ldc        int
 	accumulate bool
 
-	rows, panel int // of a tile
-	jc, nc      int // columns [jc, jc+nc) of the block of B
-	pc, kc      int // of k
-	stepK       int // length of a block of k; the last may be shorter. It depends on k alone
-	blockRows   int // rows of a block of A
-	packed      []float32
+	panel     int // columns of a tile
+	tiles     int // of m: their rows differ by one at most
+	jc, nc    int // columns [jc, jc+nc) of the block of B
+	pc, kc    int // of k
+	depth     int // rows of a packed block: kc, half of it for pairs of bf16
+	packed    []float32
+	panelSize int // numbers of a packed panel of B
 }
 
 // gemm writes (or adds, with accumulate) the product of a and b to c, on all workers.
@@ -60,53 +70,78 @@ type product struct {
 // Every element of c is the sum over k in order, with fused multiply-adds but for the Generic level, in blocks of k whose
 // borders depend on k alone; the blocks' sums are added in order. So an element's bits depend on its row of A and its
 // column of B only: not on the number of threads, nor on what else is in the product; and AVX2 and AVX512 agree.
-func gemm(p *pool, lv Level, f form, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
-	if len(p.workers) == 0 || m*n*k < smallProduct {
-		gemmSerial(&p.gemm[0], lv, f, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
+//
+// C is cut into a grid of parts that workers compute independently. Each packs what it reads of A and B for itself: measured on two
+// cores this is 4 % faster than sharing packed panels, which have to cross from one core's cache to the other's.
+func gemm(p *pool, kn kernels, f form, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+	workers := len(p.workers) + 1
+	if workers == 1 || m*n*k < smallProduct {
+		gemmSerial(&p.gemm[0], kn, f, m, n, k, a, lda, b, ldb, c, ldc, accumulate)
 		return
 	}
-	g := &p.product
-	*g = product{lv: lv, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
-	if !g.start() {
-		return
-	}
-	// Two blocks of rows for each worker, so that one which is late does not keep the others waiting for long.
-	pieces := 2 * (len(p.workers) + 1)
-	g.blockRows = min(blockM, max(g.rows, roundUp((m+pieces-1)/pieces, g.rows)))
-	for more := true; more; more = g.next() {
-		g.packed = growFloats(&p.gemm[0].b, g.panels()*g.panel*g.kc+slack)
-		p.run(g.panels(), func(j, _ int) { g.packB(j) })
-		p.run(g.rowBlocks(), func(i, worker int) { g.rowBlock(&p.gemm[worker], i) })
-	}
+	whole := &p.product
+	*whole = product{kernels: kn, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
+	rows, columns := grid(kn.Level, m, n, workers)
+	p.run(rows*columns, func(i, worker int) {
+		part := whole.part(i/columns, rows, i%columns, columns)
+		part.run(&p.gemm[worker])
+	})
 }
 
 // gemmSerial is gemm on the calling goroutine.
-func gemmSerial(sc *gemmScratch, lv Level, f form, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
-	g := product{lv: lv, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
-	g.serial(sc)
+func gemmSerial(sc *gemmScratch, kn kernels, f form, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+	g := product{kernels: kn, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
+	g.run(sc)
 }
 
-func (g *product) serial(sc *gemmScratch) {
-	if !g.start() {
-		return
-	}
-	g.blockRows = blockM
-	for more := true; more; more = g.next() {
-		g.packed = growFloats(&sc.b, g.panels()*g.panel*g.kc+slack)
-		for j := range g.panels() {
-			g.packB(j)
+// packCost is the time to pack a number, in multiply-adds of the micro kernel. From Zen 5; results do not depend on it.
+const packCost = 16
+
+// grid says into how many rows and columns of parts C is cut: those for which the workers are estimated to be done first, at the time
+// it takes to pack and compute the parts, of which some worker ends late by a tenth of one.
+func grid(lv Level, m, n, workers int) (rows, columns int) {
+	height, width := tileOf(lv)
+	tiles, panels := (m+height-1)/height, (n+width-1)/width
+	best := math.Inf(1)
+	for r := 1; r <= min(tiles, 4*workers); r++ {
+		for rounds := 1; rounds <= 4; rounds++ {
+			c := min(panels, max(1, rounds*workers/r))
+			partRows, partColumns := float64(height*((tiles+r-1)/r)), float64(width*((panels+c-1)/c))
+			part := partRows*partColumns + packCost*(partRows+partColumns)
+			if t := part * (float64((r*c+workers-1)/workers) + 0.1); t < best {
+				best, rows, columns = t, r, c
+			}
 		}
-		for i := range g.rowBlocks() {
-			g.rowBlock(sc, i)
-		}
 	}
+	return rows, columns
 }
 
-// start goes to the first block and says whether there is one.
-func (g *product) start() bool {
-	g.rows, g.panel = tileOf(g.lv)
+// part is the part of the product at row i of rows and column j of columns of the grid: whole tiles and panels.
+func (g *product) part(i, rows, j, columns int) product {
+	height, width := tileOf(g.Level)
+	tiles, panels := (g.m+height-1)/height, (g.n+width-1)/width
+	top, bottom := min(g.m, i*tiles/rows*height), min(g.m, (i+1)*tiles/rows*height)
+	left, right := min(g.n, j*panels/columns*width), min(g.n, (j+1)*panels/columns*width)
+	p := *g
+	p.m, p.n = bottom-top, right-left
+	p.c = g.c[top*g.ldc+left:]
+	if g.form == tn {
+		p.a = g.a[top:]
+	} else {
+		p.a = g.a[top*g.lda:]
+	}
+	if g.form == nt {
+		p.b = g.b[left*g.ldb:]
+	} else {
+		p.b = g.b[left:]
+	}
+	return p
+}
+
+// run computes the product on the calling goroutine.
+func (g *product) run(sc *gemmScratch) {
 	if g.m <= 0 || g.n <= 0 {
-		return false
+		return
 	}
 	if g.k <= 0 {
 		if !g.accumulate {
@@ -114,27 +149,45 @@ func (g *product) start() bool {
 				clear(g.c[i*g.ldc : i*g.ldc+g.n])
 			}
 		}
-		return false
+		return
 	}
-	blocks := (g.k + blockK - 1) / blockK
-	g.stepK = roundUp((g.k+blocks-1)/blocks, 32)
-	g.kc, g.nc = min(g.stepK, g.k), min(blockN, g.n)
-	return true
+	height, width := tileOf(g.Level)
+	g.panel, g.tiles = width, (g.m+height-1)/height
+	stepK := g.stepK()
+	for g.jc = 0; g.jc < g.n; g.jc += blockN {
+		g.nc = min(blockN, g.n-g.jc)
+		for g.pc = 0; g.pc < g.k; g.pc += stepK {
+			g.kc = min(stepK, g.k-g.pc)
+			g.depth = g.kc
+			if g.bf16 {
+				g.depth = (g.kc + 1) / 2
+			}
+			g.panelSize = g.panel * g.depth
+			g.packed = growFloats(&sc.b, g.panels()*g.panelSize+slack)
+			for j := range g.panels() {
+				g.packB(j)
+			}
+			for from := 0; from < g.tiles; from += blockTiles {
+				g.rowBlock(sc, from, min(g.tiles, from+blockTiles))
+			}
+		}
+	}
 }
 
-// next moves on along k, then along n, and says whether there is a block left.
-func (g *product) next() bool {
-	g.pc += g.stepK
-	if g.pc >= g.k {
-		g.pc = 0
-		g.jc += blockN
+// stepK is the length of a block of k; the last may be shorter. It depends on k alone.
+func (g *product) stepK() int {
+	limit := blockK
+	if g.bf16 {
+		limit *= 2
 	}
-	g.kc, g.nc = min(g.stepK, g.k-g.pc), min(blockN, g.n-g.jc)
-	return g.jc < g.n
+	parts := (g.k + limit - 1) / limit
+	return roundUp((g.k+parts-1)/parts, 32)
 }
 
-func (g *product) panels() int    { return (g.nc + g.panel - 1) / g.panel }
-func (g *product) rowBlocks() int { return (g.m + g.blockRows - 1) / g.blockRows }
+func (g *product) panels() int { return (g.nc + g.panel - 1) / g.panel }
+
+// tileStart is the first row of a tile.
+func (g *product) tileStart(t int) int { return t*(g.m/g.tiles) + min(t, g.m%g.tiles) }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
@@ -144,41 +197,25 @@ const slack = 64
 // growFloats gives n numbers of memory that is kept.
 func growFloats(s *[]float32, n int) []float32 {
 	if len(*s) < n {
-		*s = make([]float32, n)
+		*s = newFloats(n)
 	}
 	return (*s)[:n]
 }
 
-// packB packs panel j of the block of B, columns past the edge as zeros.
+// packB packs panel j of the block of B, columns past the edge as anything.
 func (g *product) packB(j int) {
 	first := j * g.panel
-	width := min(g.panel, g.nc-first)
-	dst := g.packed[j*g.panel*g.kc:]
-	if width < g.panel {
-		clear(dst[:g.panel*g.kc])
-	}
-	pack(g.lv, dst, g.panel, g.b, g.ldb, g.form == nt, g.jc+first, width, g.n, g.pc, g.kc)
+	g.pack(g.packed[j*g.panelSize:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n)
 }
 
-// rowBlock computes block i of the rows of C: it packs the rows of A, cut evenly into tiles, and runs them over all
-// panels.
-func (g *product) rowBlock(sc *gemmScratch, i int) {
-	first := i * g.blockRows
-	m := min(g.blockRows, g.m-first)
-	tiles := (m + g.rows - 1) / g.rows
-	a := growFloats(&sc.a, m*g.kc+slack)
+// rowBlock computes tiles [from, to) of the rows of C: it packs the rows of A, tile by tile, and runs them over all panels.
+func (g *product) rowBlock(sc *gemmScratch, from, to int) {
+	first := g.tileStart(from)
+	a := growFloats(&sc.a, (g.tileStart(to)-first)*g.depth+slack)
 	edge := growFloats(&sc.edge, 14*32)
-	each, more := m/tiles, m%tiles
-	height := func(t int) int {
-		if t < more {
-			return each + 1
-		}
-		return each
-	}
-	for t, at := 0, 0; t < tiles; t++ {
-		r := height(t)
-		pack(g.lv, a[at*g.kc:], r, g.a, g.lda, g.form != tn, first+at, r, g.m, g.pc, g.kc)
-		at += r
+	for t := from; t < to; t++ {
+		at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
+		g.pack(a[(at-first)*g.depth:], rows, g.a, g.lda, g.form != tn, at, rows, g.m)
 	}
 	add := 0
 	if g.accumulate || g.pc > 0 {
@@ -186,24 +223,23 @@ func (g *product) rowBlock(sc *gemmScratch, i int) {
 	}
 	for j := range g.panels() {
 		width := min(g.panel, g.nc-j*g.panel)
-		b := g.packed[j*g.panel*g.kc:]
-		for t, at := 0, 0; t < tiles; t++ {
-			r := height(t)
-			c := g.c[(first+at)*g.ldc+g.jc+j*g.panel:]
-			if width == g.panel {
-				micro(g.lv, r, g.kc, a[at*g.kc:], b, c, g.ldc, add)
-			} else {
-				micro(g.lv, r, g.kc, a[at*g.kc:], b, edge, g.panel, 0)
-				for x := range r {
-					row, part := c[x*g.ldc:x*g.ldc+width], edge[x*g.panel:x*g.panel+width]
-					if add == 0 {
-						copy(row, part)
-					} else {
-						addRef(row, part)
-					}
+		b := g.packed[j*g.panelSize:]
+		for t := from; t < to; t++ {
+			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
+			tile, c := a[(at-first)*g.depth:], g.c[at*g.ldc+g.jc+j*g.panel:]
+			if width == g.panel || g.Level == AVX512 {
+				g.micro(rows, tile, b, c, g.ldc, width, add)
+				continue
+			}
+			g.micro(rows, tile, b, edge, g.panel, g.panel, 0)
+			for x := range rows {
+				row, part := c[x*g.ldc:x*g.ldc+width], edge[x*g.panel:x*g.panel+width]
+				if add == 0 {
+					copy(row, part)
+				} else {
+					addRef(row, part)
 				}
 			}
-			at += r
 		}
 	}
 }
@@ -256,7 +292,7 @@ func micro2x4(k int, a, b, c []float32, ldc int, accumulate int) {
 }
 
 // packRef packs lanes [0, width) of s for k in [k0, k0+kc) as dst[k][stride]. With contiguous a lane is a row of s,
-// s[(l0+lane)*ld + k]; else a column, s[k*ld + l0+lane].
+// s[(l0+lane)*ld + k0]; else a column, s[k*ld + l0+lane].
 func packRef(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, k0, kc int) {
 	if contiguous {
 		for l := range width {

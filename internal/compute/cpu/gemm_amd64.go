@@ -7,46 +7,70 @@ import "unsafe"
 const haveAssembly = true
 
 // microKernel is the type of the generated kernels; see microRef.
-type microKernel = func(k int, a, b, c *float32, ldc int, accumulate int)
+type microKernel = func(k int, a, b, c *float32, ldc int, n int, accumulate int)
 
 var (
 	microKernels512 = [15]microKernel{nil, microAVX512x1, microAVX512x2, microAVX512x3, microAVX512x4, microAVX512x5, microAVX512x6, microAVX512x7,
 		microAVX512x8, microAVX512x9, microAVX512x10, microAVX512x11, microAVX512x12, microAVX512x13, microAVX512x14}
+	microKernelsBF16 = [15]microKernel{nil, microBF16x1, microBF16x2, microBF16x3, microBF16x4, microBF16x5, microBF16x6, microBF16x7,
+		microBF16x8, microBF16x9, microBF16x10, microBF16x11, microBF16x12, microBF16x13, microBF16x14}
 	microKernels2 = [7]microKernel{nil, microAVX2x1, microAVX2x2, microAVX2x3, microAVX2x4, microAVX2x5, microAVX2x6}
 )
 
-// micro is microRef by the kernels of a level, whose panels are those of tileOf.
-func micro(lv Level, rows, k int, a, b, c []float32, ldc int, accumulate int) {
-	_, panel := tileOf(lv)
-	_, _, _ = a[rows*k-1], b[panel*k-1], c[(rows-1)*ldc+panel-1]
-	switch lv {
-	case AVX512:
-		microKernels512[rows](k, &a[0], &b[0], &c[0], 4*ldc, accumulate)
-	case AVX2:
-		microKernels2[rows](k, &a[0], &b[0], &c[0], 4*ldc, accumulate)
+// micro computes the first n columns of a tile by the kernels of the level, whose panels are those of tileOf; below AVX512 n is
+// all of them.
+func (g *product) micro(rows int, a, b, c []float32, ldc, n, accumulate int) {
+	_, _, _ = a[rows*g.depth-1], b[g.panelSize-1], c[(rows-1)*ldc+n-1]
+	switch {
+	case g.bf16:
+		microKernelsBF16[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
+	case g.Level == AVX512:
+		microKernels512[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
+	case g.Level == AVX2:
+		microKernels2[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
+	case rows == 2:
+		micro2x4(g.depth, a, b, c, ldc, accumulate)
 	default:
-		if rows == 2 {
-			micro2x4(k, a, b, c, ldc, accumulate)
-			return
-		}
-		microRef(rows, panel, k, a, b, c, ldc, accumulate)
+		microRef(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
 	}
 }
 
-// pack is packRef by the kernels of a level. They read and write whole vectors: lanes up to total, the number there are in s,
-// may be read though they are not asked for, and what is written past the width of a row lies where the next row comes.
-func pack(lv Level, dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k0, kc int) {
-	vector := packLanes[lv]
-	if vector == 0 {
-		packRef(dst, stride, s, ld, contiguous, l0, width, k0, kc)
+// pack is packRef for the block's k by the kernels of the level; s has total lanes. They write whole vectors: what goes past the width of a row
+// lies where the next row comes, or behind the last.
+func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total int) {
+	switch {
+	case g.Level == AVX2:
+		pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc, g.kc)
+		return
+	case g.Level != AVX512:
+		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc, g.kc)
+		return
+	case !contiguous:
+		_, _ = s[(g.pc+g.kc-1)*ld+l0+width-1], dst[(g.depth-1)*stride+roundUp(width, 16)-1]
+		columns := packColumnsAVX512
+		if g.bf16 {
+			columns = packColumnsBF16
+		}
+		columns(width, g.kc, &s[g.pc*ld+l0], 4*ld, &dst[0], 4*stride)
 		return
 	}
-	for l := 0; l < width; l += vector {
-		w := min(vector, width-l)
+	_, _ = s[(l0+width-1)*ld+g.pc+g.kc-1], dst[(g.depth-1)*stride+roundUp(width, 16)-1]
+	rows := packRowsAVX512
+	if g.bf16 {
+		rows = packRowsBF16
+	}
+	for l := 0; l < width; l += 16 {
+		rows(min(16, width-l), g.kc, &s[(l0+l)*ld+g.pc], 4*ld, &dst[l], 4*stride)
+	}
+}
+
+// pack8 is packRef, 8 lanes at a time.
+func pack8(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k0, kc int) {
+	for l := 0; l < width; l += 8 {
+		w, done := min(8, width-l), 0
 		// A vector that sticks out of this row's lanes must be the last, so that the next row overwrites what it leaves.
-		done := 0
-		if l0+l+vector <= total && (w == vector || l+w == width && width == stride) {
-			done = packVectors(lv, dst[l:], stride, s, ld, contiguous, l0+l, k0, kc)
+		if l0+l+8 <= total && (w == 8 || l+w == width && width == stride) {
+			done = packVectors8(dst[l:], stride, s, ld, contiguous, l0+l, k0, kc)
 		}
 		if done < kc {
 			packRef(dst[done*stride+l:], stride, s, ld, contiguous, l0+l, w, k0+done, kc-done)
@@ -54,42 +78,41 @@ func pack(lv Level, dst []float32, stride int, s []float32, ld int, contiguous b
 	}
 }
 
-// packLanes is the number of lanes that a level packs at once.
-var packLanes = [3]int{Generic: 0, AVX2: 8, AVX512: 16}
-
-// packVectors packs one vector of lanes for as many k as make whole blocks, and returns their number.
-func packVectors(lv Level, dst []float32, stride int, s []float32, ld int, contiguous bool, l0, k0, kc int) int {
-	vector := packLanes[lv]
+// packVectors8 packs 8 lanes for as many k as make whole squares, and returns their number.
+func packVectors8(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, k0, kc int) int {
 	if !contiguous {
-		_, _ = s[(k0+kc-1)*ld+l0+vector-1], dst[(kc-1)*stride+vector-1]
-		if lv == AVX512 {
-			copy16(kc, &s[k0*ld+l0], 4*ld, &dst[0], 4*stride)
-			return kc
-		}
 		for k := range kc {
 			*(*[8]float32)(dst[k*stride:]) = *(*[8]float32)(s[(k0+k)*ld+l0:])
 		}
 		return kc
 	}
 	done := kc / 8 * 8
-	if done == 0 {
-		return 0
-	}
-	_, _ = s[(l0+vector-1)*ld+k0+done-1], dst[(done-1)*stride+vector-1]
-	if lv == AVX2 {
+	if done > 0 {
+		_, _ = s[(l0+7)*ld+k0+done-1], dst[(done-1)*stride+7]
 		transpose8(done/8, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
-		return done
-	}
-	at := done / 16 * 16
-	if at > 0 {
-		transpose16(at/16, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
-	}
-	if at < done { // the upper half first: what it writes past the row is overwritten by the lower half of the next
-		for half := 8; half >= 0; half -= 8 {
-			transpose8(1, &s[(l0+half)*ld+k0+at], 4*ld, &dst[at*stride+half], 4*stride)
-		}
 	}
 	return done
+}
+
+// peakKernel is the loop that Peak runs, and the floating-point operations of a round; nil if there is none.
+func peakKernel(bf16 bool) (rounds func(n int), perRound int) {
+	// Numbers near 1 of which no sum overflows in the rounds of a call.
+	var x [512]float32
+	for i := range x {
+		x[i] = 1 - float32(i)/1024
+	}
+	const accumulators512, accumulators2 = 4 * 28, 4 * 12
+	switch best := Best(); {
+	case bf16 && !HasBF16():
+		return nil, 0
+	case bf16:
+		return func(n int) { peakBF16(n, &x[0]) }, accumulators512 * 64
+	case best == AVX512:
+		return func(n int) { peakAVX512(n, &x[0]) }, accumulators512 * 32
+	case best == AVX2:
+		return func(n int) { peakAVX2(n, &x[0]) }, accumulators2 * 16
+	}
+	return nil, 0
 }
 
 // first is a pointer to the first number, or nil.

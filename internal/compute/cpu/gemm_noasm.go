@@ -4,14 +4,16 @@ package cpu
 
 const haveAssembly = false
 
-func micro(_ Level, rows, k int, a, b, c []float32, ldc int, accumulate int) {
+func (g *product) micro(rows int, a, b, c []float32, ldc, _, accumulate int) {
 	if rows == 2 {
-		micro2x4(k, a, b, c, ldc, accumulate)
+		micro2x4(g.depth, a, b, c, ldc, accumulate)
 		return
 	}
-	microRef(rows, 4, k, a, b, c, ldc, accumulate)
+	microRef(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
 }
 
-func pack(_ Level, dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, _, k0, kc int) {
-	packRef(dst, stride, s, ld, contiguous, l0, width, k0, kc)
+func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, _ int) {
+	packRef(dst, stride, s, ld, contiguous, l0, width, g.pc, g.kc)
 }
+
+func peakKernel(bool) (rounds func(n int), perRound int) { return nil, 0 }

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -43,6 +42,33 @@ func (o *operand) from() []float32 {
 
 func (o *operand) at(i, j int) float64 { return float64(o.whole[margin+i*o.ld+j]) }
 
+// operand is the element as a product with these kernels reads it.
+func (kn kernels) operand(o *operand, i, j int) float64 {
+	if kn.bf16 {
+		return float64(roundBF16(float32(o.at(i, j))))
+	}
+	return o.at(i, j)
+}
+
+func (kn kernels) String() string {
+	if kn.bf16 {
+		return "bf16"
+	}
+	return kn.Level.String()
+}
+
+// allKernels are those that this machine has.
+func allKernels() []kernels {
+	var all []kernels
+	for lv := Generic; lv <= Best(); lv++ {
+		all = append(all, kernels{Level: lv})
+	}
+	if HasBF16() {
+		all = append(all, kernels{AVX512, true})
+	}
+	return all
+}
+
 // survives says that every guard is still there.
 func (o *operand) survives(fill float32) bool {
 	for i, v := range o.whole {
@@ -61,36 +87,37 @@ var forms = []struct {
 }{{nn, "NN"}, {nt, "NT"}, {tn, "TN"}}
 
 // testProduct holds one product, in every form, written and added, against float64. A float32 sum of k random terms errs by
-// about 1e-7 of the sum of their absolute values; four times that is allowed. Whatever the number of threads it is
-// the same bits.
-func testProduct(t *testing.T, pools []*pool, lv Level, m, n, k, gap int) {
+// about 1e-7 of the sum of their absolute values; four times that is allowed. With bf16 the operands are rounded before. Whatever the
+// number of threads it is the same bits.
+func testProduct(t *testing.T, pools []*pool, kn kernels, m, n, k, gap int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(uint64(m*10000+n), uint64(k)))
 	value := func() float32 { return float32(r.NormFloat64()) }
 	nan := float32(math.NaN()) // between the rows of a and b: a number read there and used would show
 	for _, f := range forms {
 		a, b := newOperand(m, k, gap, nan, value), newOperand(k, n, gap, nan, value)
-		ata, atb := a.at, b.at
+		ata := func(i, l int) float64 { return kn.operand(a, i, l) }
+		atb := func(l, j int) float64 { return kn.operand(b, l, j) }
 		switch f.form {
 		case tn:
 			a = newOperand(k, m, gap, nan, value)
-			ata = func(i, l int) float64 { return a.at(l, i) }
+			ata = func(i, l int) float64 { return kn.operand(a, l, i) }
 		case nt:
 			b = newOperand(n, k, gap, nan, value)
-			atb = func(l, j int) float64 { return b.at(j, l) }
+			atb = func(l, j int) float64 { return kn.operand(b, j, l) }
 		}
 		before := newOperand(m, n, gap, guard, value)
 		for _, accumulate := range []bool{false, true} {
 			var first []float32
 			for _, p := range pools {
 				c := &operand{whole: slices.Clone(before.whole), rows: m, cols: n, ld: before.ld}
-				gemm(p, lv, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, c.from(), c.ld, accumulate)
+				gemm(p, kn, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, c.from(), c.ld, accumulate)
 				if !c.survives(guard) {
-					t.Fatalf("%v %s %dx%dx%d gap %d: memory around the result was written to", lv, f.name, m, n, k, gap)
+					t.Fatalf("%v %s %dx%dx%d gap %d: memory around the result was written to", kn, f.name, m, n, k, gap)
 				}
 				if first != nil {
 					if !slices.Equal(first, c.whole) {
-						t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: other bits with %d threads", lv, f.name, m, n, k, gap, accumulate, len(p.workers)+1)
+						t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: other bits with %d threads", kn, f.name, m, n, k, gap, accumulate, len(p.workers)+1)
 					}
 					continue
 				}
@@ -107,7 +134,7 @@ func testProduct(t *testing.T, pools []*pool, lv Level, m, n, k, gap int) {
 							terms += math.Abs(x)
 						}
 						if got := c.at(i, j); !(math.Abs(got-want) <= 4e-7*terms) {
-							t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: element %d,%d is %v, want %v", lv, f.name, m, n, k, gap, accumulate, i, j, got, want)
+							t.Fatalf("%v %s %dx%dx%d gap %d, accumulate %v: element %d,%d is %v, want %v", kn, f.name, m, n, k, gap, accumulate, i, j, got, want)
 						}
 					}
 				}
@@ -133,13 +160,13 @@ func around(unit int) []int { return []int{0, 1, unit - 1, unit, unit + 1, 2*uni
 // TestGemmTiles crosses all sizes at the edges of a tile.
 func TestGemmTiles(t *testing.T) {
 	pools := newPools(t, 3)
-	for lv := Generic; lv <= Best(); lv++ {
-		t.Run(lv.String(), func(t *testing.T) {
-			rows, panel := tileOf(lv)
+	for _, kn := range allKernels() {
+		t.Run(kn.String(), func(t *testing.T) {
+			rows, panel := tileOf(kn.Level)
 			for _, m := range around(rows) {
 				for _, n := range around(panel) {
 					for _, k := range []int{0, 1, 7, 8, 9, 15, 16, 17, 40} {
-						testProduct(t, pools, lv, m, n, k, (m+n+k)%4)
+						testProduct(t, pools, kn, m, n, k, (m+n+k)%4)
 					}
 				}
 			}
@@ -151,17 +178,19 @@ func TestGemmTiles(t *testing.T) {
 // among workers, one of each has a block more.
 func TestGemmBlocks(t *testing.T) {
 	pools := newPools(t, 3)
-	for lv := Generic; lv <= Best(); lv++ {
-		t.Run(lv.String(), func(t *testing.T) {
+	for _, kn := range allKernels() {
+		t.Run(kn.String(), func(t *testing.T) {
+			height, _ := tileOf(kn.Level)
+			blockM := blockTiles * height
 			for _, s := range [][3]int{
 				{blockM - 1, 33, 35}, {blockM, 33, 35}, {blockM + 1, 33, 35}, {2*blockM + 1, 17, 24},
 				{15, blockN - 1, 7}, {15, blockN, 7}, {15, blockN + 1, 7},
 				{31, 47, blockK - 1}, {31, 47, blockK}, {31, 47, blockK + 1}, {13, 35, 2*blockK + 1},
 				{64, 64, 63}, {64, 64, 64}, {101, 67, blockK + 77},
 			} {
-				testProduct(t, pools, lv, s[0], s[1], s[2], 3)
+				testProduct(t, pools, kn, s[0], s[1], s[2], 3)
 				if s[0]*s[1]*s[2] >= smallProduct {
-					testProduct(t, pools[:2], lv, s[0], s[1], s[2], 0)
+					testProduct(t, pools[:2], kn, s[0], s[1], s[2], 0)
 				}
 			}
 		})
@@ -176,7 +205,7 @@ func TestGemmElementsAreIndependent(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	value := func() float32 { return float32(r.NormFloat64()) }
 	x, y := newOperand(k, max(m, k), 0, 0, value).from(), newOperand(k, max(n, k), 0, 0, value).from() // either way round
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, kn := range allKernels() {
 		for _, f := range forms {
 			// at is where row i of A, or column j of B, begins.
 			lda, ldb := k, n
@@ -188,14 +217,14 @@ func TestGemmElementsAreIndependent(t *testing.T) {
 				ldb, bt = k, func(j int) int { return j * k }
 			}
 			whole := make([]float32, m*n)
-			gemm(p, lv, f.form, m, n, k, x, lda, y, ldb, whole, n, false)
+			gemm(p, kn, f.form, m, n, k, x, lda, y, ldb, whole, n, false)
 			for _, part := range [][4]int{{0, 1, 0, 1}, {13, 14, 0, n}, {0, m, 33, 34}, {5, 47, 17, 50}, {1, m, 1, n}} {
 				rows, cols := part[1]-part[0], part[3]-part[2]
 				c := make([]float32, rows*cols)
-				gemm(p, lv, f.form, rows, cols, k, x[at(part[0]):], lda, y[bt(part[2]):], ldb, c, cols, false)
+				gemm(p, kn, f.form, rows, cols, k, x[at(part[0]):], lda, y[bt(part[2]):], ldb, c, cols, false)
 				for i := range rows {
 					if !slices.Equal(c[i*cols:(i+1)*cols], whole[(part[0]+i)*n+part[2]:(part[0]+i)*n+part[3]]) {
-						t.Fatalf("%v %s: rows and columns %v alone: row %d has other bits", lv, f.name, part, i)
+						t.Fatalf("%v %s: rows and columns %v alone: row %d has other bits", kn, f.name, part, i)
 					}
 				}
 			}
@@ -217,42 +246,10 @@ func TestGemmLevelsAgree(t *testing.T) {
 		var out [2][]float32
 		for i, lv := range []Level{AVX2, AVX512} {
 			out[i] = make([]float32, m*n)
-			gemm(p, lv, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, out[i], n, false)
+			gemm(p, kernels{Level: lv}, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, out[i], n, false)
 		}
 		if !slices.Equal(out[0], out[1]) {
 			t.Errorf("%s: avx2 and avx512 give different bits", f.name)
-		}
-	}
-}
-
-// BenchmarkGemm has the sizes of a 135M model's step with 512 rows: a linear layer forward and its weight's gradient, and one of
-// attention's small products.
-func BenchmarkGemm(b *testing.B) {
-	for _, s := range []struct {
-		form
-		name    string
-		m, n, k int
-	}{{nt, "NT", 512, 576, 576}, {nt, "NT", 512, 1536, 576}, {tn, "TN", 1536, 576, 512}, {nn, "NN", 64, 64, 64}} {
-		for lv := Generic; lv <= Best(); lv++ {
-			for threads := 1; threads <= 2; threads++ {
-				b.Run(fmt.Sprintf("%s/%dx%dx%d/%v/%d", s.name, s.m, s.n, s.k, lv, threads), func(b *testing.B) {
-					p := newPool(threads)
-					defer p.close()
-					x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
-					lda, ldb := s.k, s.n
-					if s.form == tn {
-						lda = s.m
-					}
-					if s.form == nt {
-						ldb = s.k
-					}
-					b.ReportAllocs()
-					for b.Loop() {
-						gemm(p, lv, s.form, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false)
-					}
-					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gflop/s")
-				})
-			}
 		}
 	}
 }

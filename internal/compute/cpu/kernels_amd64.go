@@ -4,117 +4,197 @@
 
 package cpu
 
-// microAVX512x1 computes a tile of 1 rows; see microRef. ldc is in bytes.
+// microAVX512x1 computes a tile of 1 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x1(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x2 computes a tile of 2 rows; see microRef. ldc is in bytes.
+// microBF16x1 computes a tile of 1 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x3 computes a tile of 3 rows; see microRef. ldc is in bytes.
+// microAVX512x2 computes a tile of 2 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x4 computes a tile of 4 rows; see microRef. ldc is in bytes.
+// microBF16x2 computes a tile of 2 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x5 computes a tile of 5 rows; see microRef. ldc is in bytes.
+// microAVX512x3 computes a tile of 3 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x6 computes a tile of 6 rows; see microRef. ldc is in bytes.
+// microBF16x3 computes a tile of 3 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x7 computes a tile of 7 rows; see microRef. ldc is in bytes.
+// microAVX512x4 computes a tile of 4 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x8 computes a tile of 8 rows; see microRef. ldc is in bytes.
+// microBF16x4 computes a tile of 4 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x9 computes a tile of 9 rows; see microRef. ldc is in bytes.
+// microAVX512x5 computes a tile of 5 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x10 computes a tile of 10 rows; see microRef. ldc is in bytes.
+// microBF16x5 computes a tile of 5 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x11 computes a tile of 11 rows; see microRef. ldc is in bytes.
+// microAVX512x6 computes a tile of 6 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x12 computes a tile of 12 rows; see microRef. ldc is in bytes.
+// microBF16x6 computes a tile of 6 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x13 computes a tile of 13 rows; see microRef. ldc is in bytes.
+// microAVX512x7 computes a tile of 7 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX512x14 computes a tile of 14 rows; see microRef. ldc is in bytes.
+// microBF16x7 computes a tile of 7 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x1 computes a tile of 1 rows; see microRef. ldc is in bytes.
+// microAVX512x8 computes a tile of 8 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x1(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x2 computes a tile of 2 rows; see microRef. ldc is in bytes.
+// microBF16x8 computes a tile of 8 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x2(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x3 computes a tile of 3 rows; see microRef. ldc is in bytes.
+// microAVX512x9 computes a tile of 9 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x3(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x4 computes a tile of 4 rows; see microRef. ldc is in bytes.
+// microBF16x9 computes a tile of 9 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x4(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x5 computes a tile of 5 rows; see microRef. ldc is in bytes.
+// microAVX512x10 computes a tile of 10 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x5(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// microAVX2x6 computes a tile of 6 rows; see microRef. ldc is in bytes.
+// microBF16x10 computes a tile of 10 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func microAVX2x6(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+func microBF16x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// transpose16 transposes n blocks of 16x16 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.
+// microAVX512x11 computes a tile of 11 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func transpose16(n int, src *float32, lds int, dst *float32, ldd int)
+func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// copy16 copies n rows of 16 numbers, lds and ldd bytes apart.
+// microBF16x11 computes a tile of 11 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
-func copy16(n int, src *float32, lds int, dst *float32, ldd int)
+func microBF16x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
-// transpose8 transposes n blocks of 8x8 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.
+// microAVX512x12 computes a tile of 12 rows; see microRef; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16x12 computes a tile of 12 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microBF16x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX512x13 computes a tile of 13 rows; see microRef; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16x13 computes a tile of 13 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microBF16x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX512x14 computes a tile of 14 rows; see microRef; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16x14 computes a tile of 14 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
+//
+//go:noescape
+func microBF16x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x1 computes a tile of 1 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x2 computes a tile of 2 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x3 computes a tile of 3 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x4 computes a tile of 4 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x5 computes a tile of 5 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microAVX2x6 computes a tile of 6 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
+//
+//go:noescape
+func microAVX2x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// packRowsAVX512 packs k columns of up to 16 rows, lds bytes apart, as rows ldd bytes apart. Lanes past the last row repeat it.
+//
+//go:noescape
+func packRowsAVX512(rows int, k int, src *float32, lds int, dst *float32, ldd int)
+
+// packRowsBF16 packs k columns of up to 16 rows, lds bytes apart, as rows ldd bytes apart, two columns rounded to bf16 in one number. Lanes past the last row repeat it.
+//
+//go:noescape
+func packRowsBF16(rows int, k int, src *float32, lds int, dst *float32, ldd int)
+
+// packColumnsAVX512 packs k rows, lds bytes apart, of 1 to 32 columns as rows ldd bytes apart. Zeros fill up the last 16 lanes.
+//
+//go:noescape
+func packColumnsAVX512(n int, k int, src *float32, lds int, dst *float32, ldd int)
+
+// packColumnsBF16 packs k rows, lds bytes apart, of 1 to 32 columns as rows ldd bytes apart, two rows rounded to bf16 in one number. Zeros fill up the last 16 lanes.
+//
+//go:noescape
+func packColumnsBF16(n int, k int, src *float32, lds int, dst *float32, ldd int)
+
+// transpose8 transposes n squares of 8x8 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.
 //
 //go:noescape
 func transpose8(n int, src *float32, lds int, dst *float32, ldd int)
@@ -158,3 +238,18 @@ func siluMulBackAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *f
 //
 //go:noescape
 func adamWAVX512(n int, w *float32, grad *float32, m *float32, v *float32, coefficients *float32)
+
+// peakAVX512 does n rounds of 4x28 multiply-adds of 16 float32 on registers loaded from x and nothing else: the peak of the machine.
+//
+//go:noescape
+func peakAVX512(n int, x *float32)
+
+// peakBF16 does n rounds of 4x28 multiply-adds of 32 bf16 on registers loaded from x and nothing else: the peak of the machine.
+//
+//go:noescape
+func peakBF16(n int, x *float32)
+
+// peakAVX2 does n rounds of 4x12 multiply-adds of 8 float32 on registers loaded from x and nothing else: the peak of the machine.
+//
+//go:noescape
+func peakAVX2(n int, x *float32)

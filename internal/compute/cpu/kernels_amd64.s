@@ -4,18 +4,16 @@
 
 #include "textflag.h"
 
-// func microAVX512x1(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX512x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x1(SB), NOSPLIT, $0-48
+TEXT ·microAVX512x1(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
 	CMPQ       CX, $0x04
@@ -62,35 +60,173 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x2(SB), NOSPLIT, $0-48
+TEXT ·microBF16x1(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 4(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 12(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x2(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
 	CMPQ       CX, $0x04
@@ -152,46 +288,260 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x3(SB), NOSPLIT, $0-48
+TEXT ·microBF16x2(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000008, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x3(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
 	CMPQ       CX, $0x04
@@ -268,57 +618,347 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x4(SB), NOSPLIT, $0-48
+TEXT ·microBF16x3(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 12(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 16(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 20(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x0000000c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x4(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
 	CMPQ       CX, $0x04
@@ -410,68 +1050,434 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x5(SB), NOSPLIT, $0-48
+TEXT ·microBF16x4(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x5(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
 	CMPQ       CX, $0x04
@@ -578,79 +1584,521 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x6(SB), NOSPLIT, $0-48
+TEXT ·microBF16x5(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 20(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 24(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 28(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 32(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000050, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000014, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x6(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
 	CMPQ       CX, $0x04
@@ -772,90 +2220,608 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x7(SB), NOSPLIT, $0-48
+TEXT ·microBF16x6(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000060, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000018, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x7(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
 	CMPQ       CX, $0x04
@@ -992,101 +2958,695 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x8(SB), NOSPLIT, $0-48
+TEXT ·microBF16x7(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 28(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 32(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 88(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 92(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 96(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 100(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 104(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 108(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x00000070, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x0000001c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x8(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
 	CMPQ       CX, $0x04
@@ -1238,112 +3798,782 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x9(SB), NOSPLIT, $0-48
+TEXT ·microBF16x8(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x9(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
 	CMPQ       CX, $0x04
@@ -1510,123 +4740,869 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x10(SB), NOSPLIT, $0-48
+TEXT ·microBF16x9(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 108(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 112(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 116(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 120(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 124(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 128(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 132(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 136(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 140(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000090, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000024, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x10(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
 	CMPQ       CX, $0x04
@@ -1808,134 +5784,956 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
-	ADDQ   R8, R10
-	VADDPS (R10), Z22, Z22
-	VADDPS 64(R10), Z23, Z23
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x11(SB), NOSPLIT, $0-48
+TEXT ·microBF16x10(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x000000a0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000028, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x11(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
 	CMPQ       CX, $0x04
@@ -2132,145 +6930,1043 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
-	ADDQ   R8, R10
-	VADDPS (R10), Z22, Z22
-	VADDPS 64(R10), Z23, Z23
-	ADDQ   R8, R10
-	VADDPS (R10), Z24, Z24
-	VADDPS 64(R10), Z25, Z25
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x12(SB), NOSPLIT, $0-48
+TEXT ·microBF16x11(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 80(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 132(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 136(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 140(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 144(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 148(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 152(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 156(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 160(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 164(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 168(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 172(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x000000b0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x0000002c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x12(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
 	CMPQ       CX, $0x04
@@ -2482,156 +8178,1130 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
-	ADDQ   R8, R10
-	VADDPS (R10), Z22, Z22
-	VADDPS 64(R10), Z23, Z23
-	ADDQ   R8, R10
-	VADDPS (R10), Z24, Z24
-	VADDPS 64(R10), Z25, Z25
-	ADDQ   R8, R10
-	VADDPS (R10), Z26, Z26
-	VADDPS 64(R10), Z27, Z27
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z26, (DX)
-	VMOVUPS Z27, 64(DX)
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x13(SB), NOSPLIT, $0-48
+TEXT ·microBF16x12(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 160(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 164(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 168(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 172(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 176(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 180(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 184(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 188(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x000000c0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x13(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
 	CMPQ       CX, $0x04
@@ -2858,167 +9528,1217 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
-	ADDQ   R8, R10
-	VADDPS (R10), Z22, Z22
-	VADDPS 64(R10), Z23, Z23
-	ADDQ   R8, R10
-	VADDPS (R10), Z24, Z24
-	VADDPS 64(R10), Z25, Z25
-	ADDQ   R8, R10
-	VADDPS (R10), Z26, Z26
-	VADDPS 64(R10), Z27, Z27
-	ADDQ   R8, R10
-	VADDPS (R10), Z28, Z28
-	VADDPS 64(R10), Z29, Z29
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	VADDPS 64(DX), Z29, K2, Z29
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z26, (DX)
-	VMOVUPS Z27, 64(DX)
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z28, (DX)
-	VMOVUPS Z29, 64(DX)
+	VMOVUPS Z28, K1, (DX)
+	VMOVUPS Z29, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microBF16x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·microAVX512x14(SB), NOSPLIT, $0-48
+TEXT ·microBF16x13(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
-	PREFETCHT0 (R10)
-	PREFETCHT0 127(R10)
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 80(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 88(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 92(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 96(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 100(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 156(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 160(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 164(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 168(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 172(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 176(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 180(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 184(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 188(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 192(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 196(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 200(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 204(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x000000d0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x00000034, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	VADDPS 64(DX), Z29, K2, Z29
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
+	VMOVUPS Z29, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512x14(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z31, Z31, Z31
 	CMPQ       CX, $0x04
@@ -3260,108 +10980,1234 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z4, Z4
-	VADDPS 64(R10), Z5, Z5
-	ADDQ   R8, R10
-	VADDPS (R10), Z6, Z6
-	VADDPS 64(R10), Z7, Z7
-	ADDQ   R8, R10
-	VADDPS (R10), Z8, Z8
-	VADDPS 64(R10), Z9, Z9
-	ADDQ   R8, R10
-	VADDPS (R10), Z10, Z10
-	VADDPS 64(R10), Z11, Z11
-	ADDQ   R8, R10
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	ADDQ   R8, R10
-	VADDPS (R10), Z14, Z14
-	VADDPS 64(R10), Z15, Z15
-	ADDQ   R8, R10
-	VADDPS (R10), Z16, Z16
-	VADDPS 64(R10), Z17, Z17
-	ADDQ   R8, R10
-	VADDPS (R10), Z18, Z18
-	VADDPS 64(R10), Z19, Z19
-	ADDQ   R8, R10
-	VADDPS (R10), Z20, Z20
-	VADDPS 64(R10), Z21, Z21
-	ADDQ   R8, R10
-	VADDPS (R10), Z22, Z22
-	VADDPS 64(R10), Z23, Z23
-	ADDQ   R8, R10
-	VADDPS (R10), Z24, Z24
-	VADDPS 64(R10), Z25, Z25
-	ADDQ   R8, R10
-	VADDPS (R10), Z26, Z26
-	VADDPS 64(R10), Z27, Z27
-	ADDQ   R8, R10
-	VADDPS (R10), Z28, Z28
-	VADDPS 64(R10), Z29, Z29
-	ADDQ   R8, R10
-	VADDPS (R10), Z30, Z30
-	VADDPS 64(R10), Z31, Z31
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	VADDPS 64(DX), Z29, K2, Z29
+	ADDQ   R8, DX
+	VADDPS (DX), Z30, K1, Z30
+	VADDPS 64(DX), Z31, K2, Z31
 
 store:
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z26, (DX)
-	VMOVUPS Z27, 64(DX)
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z28, (DX)
-	VMOVUPS Z29, 64(DX)
+	VMOVUPS Z28, K1, (DX)
+	VMOVUPS Z29, K2, 64(DX)
 	ADDQ    R8, DX
-	VMOVUPS Z30, (DX)
-	VMOVUPS Z31, 64(DX)
+	VMOVUPS Z30, K1, (DX)
+	VMOVUPS Z31, K2, 64(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX2x1(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x1(SB), NOSPLIT, $0-48
+// func microBF16x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16x14(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z31, Z31, Z31
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      128(DI), Z0
+	VMOVUPS      192(DI), Z1
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      256(DI), Z0
+	VMOVUPS      320(DI), Z1
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 160(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 164(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VMOVUPS      384(DI), Z0
+	VMOVUPS      448(DI), Z1
+	VBROADCASTSS 168(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 172(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 176(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 180(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 184(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 188(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 192(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 196(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 200(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 204(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 208(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 212(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 216(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 220(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x000000e0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x00000038, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	VADDPS 64(DX), Z5, K2, Z5
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	VADDPS 64(DX), Z7, K2, Z7
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	VADDPS 64(DX), Z9, K2, Z9
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	VADDPS 64(DX), Z11, K2, Z11
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	VADDPS 64(DX), Z13, K2, Z13
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	VADDPS 64(DX), Z15, K2, Z15
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	VADDPS 64(DX), Z17, K2, Z17
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	VADDPS 64(DX), Z19, K2, Z19
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	VADDPS 64(DX), Z21, K2, Z21
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	VADDPS 64(DX), Z23, K2, Z23
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	VADDPS 64(DX), Z25, K2, Z25
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	VADDPS 64(DX), Z27, K2, Z27
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	VADDPS 64(DX), Z29, K2, Z29
+	ADDQ   R8, DX
+	VADDPS (DX), Z30, K1, Z30
+	VADDPS 64(DX), Z31, K2, Z31
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VMOVUPS Z5, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VMOVUPS Z7, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VMOVUPS Z9, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VMOVUPS Z11, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VMOVUPS Z13, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VMOVUPS Z15, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VMOVUPS Z17, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VMOVUPS Z19, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VMOVUPS Z21, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VMOVUPS Z23, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	VMOVUPS Z25, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	VMOVUPS Z27, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
+	VMOVUPS Z29, K2, 64(DX)
+	ADDQ    R8, DX
+	VMOVUPS Z30, K1, (DX)
+	VMOVUPS Z31, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX2x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·microAVX2x1(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
 	CMPQ       CX, $0x04
@@ -3408,35 +12254,37 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	VZEROUPPER
 	RET
 
-// func microAVX2x2(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX2x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x2(SB), NOSPLIT, $0-48
+TEXT ·microAVX2x2(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
 	CMPQ       CX, $0x04
@@ -3498,16 +12346,20 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
-	ADDQ   R8, R10
-	VADDPS (R10), Y6, Y6
-	VADDPS 32(R10), Y7, Y7
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	ADDQ   R8, DX
+	VADDPS (DX), Y6, Y6
+	VADDPS 32(DX), Y7, Y7
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
@@ -3516,28 +12368,26 @@ store:
 	VZEROUPPER
 	RET
 
-// func microAVX2x3(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX2x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x3(SB), NOSPLIT, $0-48
+TEXT ·microAVX2x3(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
 	CMPQ       CX, $0x04
@@ -3614,19 +12464,23 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
-	ADDQ   R8, R10
-	VADDPS (R10), Y6, Y6
-	VADDPS 32(R10), Y7, Y7
-	ADDQ   R8, R10
-	VADDPS (R10), Y8, Y8
-	VADDPS 32(R10), Y9, Y9
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	ADDQ   R8, DX
+	VADDPS (DX), Y6, Y6
+	VADDPS 32(DX), Y7, Y7
+	ADDQ   R8, DX
+	VADDPS (DX), Y8, Y8
+	VADDPS 32(DX), Y9, Y9
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
@@ -3638,33 +12492,31 @@ store:
 	VZEROUPPER
 	RET
 
-// func microAVX2x4(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX2x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x4(SB), NOSPLIT, $0-48
+TEXT ·microAVX2x4(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
 	CMPQ       CX, $0x04
@@ -3756,22 +12608,26 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
-	ADDQ   R8, R10
-	VADDPS (R10), Y6, Y6
-	VADDPS 32(R10), Y7, Y7
-	ADDQ   R8, R10
-	VADDPS (R10), Y8, Y8
-	VADDPS 32(R10), Y9, Y9
-	ADDQ   R8, R10
-	VADDPS (R10), Y10, Y10
-	VADDPS 32(R10), Y11, Y11
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	ADDQ   R8, DX
+	VADDPS (DX), Y6, Y6
+	VADDPS 32(DX), Y7, Y7
+	ADDQ   R8, DX
+	VADDPS (DX), Y8, Y8
+	VADDPS 32(DX), Y9, Y9
+	ADDQ   R8, DX
+	VADDPS (DX), Y10, Y10
+	VADDPS 32(DX), Y11, Y11
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
@@ -3786,38 +12642,36 @@ store:
 	VZEROUPPER
 	RET
 
-// func microAVX2x5(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX2x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x5(SB), NOSPLIT, $0-48
+TEXT ·microAVX2x5(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y13, Y13, Y13
 	CMPQ       CX, $0x04
@@ -3924,25 +12778,29 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
-	ADDQ   R8, R10
-	VADDPS (R10), Y6, Y6
-	VADDPS 32(R10), Y7, Y7
-	ADDQ   R8, R10
-	VADDPS (R10), Y8, Y8
-	VADDPS 32(R10), Y9, Y9
-	ADDQ   R8, R10
-	VADDPS (R10), Y10, Y10
-	VADDPS 32(R10), Y11, Y11
-	ADDQ   R8, R10
-	VADDPS (R10), Y12, Y12
-	VADDPS 32(R10), Y13, Y13
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	ADDQ   R8, DX
+	VADDPS (DX), Y6, Y6
+	VADDPS 32(DX), Y7, Y7
+	ADDQ   R8, DX
+	VADDPS (DX), Y8, Y8
+	VADDPS 32(DX), Y9, Y9
+	ADDQ   R8, DX
+	VADDPS (DX), Y10, Y10
+	VADDPS 32(DX), Y11, Y11
+	ADDQ   R8, DX
+	VADDPS (DX), Y12, Y12
+	VADDPS 32(DX), Y13, Y13
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
@@ -3960,43 +12818,41 @@ store:
 	VZEROUPPER
 	RET
 
-// func microAVX2x6(k int, a *float32, b *float32, c *float32, ldc int, accumulate int)
+// func microAVX2x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·microAVX2x6(SB), NOSPLIT, $0-48
+TEXT ·microAVX2x6(SB), NOSPLIT, $0-56
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
 	MOVQ       c+24(FP), DX
 	MOVQ       ldc+32(FP), R8
-	MOVQ       accumulate+40(FP), R9
-	MOVQ       DX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
-	ADDQ       R8, R10
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y13, Y13, Y13
-	PREFETCHT0 (R10)
-	PREFETCHT0 63(R10)
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y15, Y15, Y15
 	CMPQ       CX, $0x04
@@ -4118,28 +12974,32 @@ tail:
 	JMP          tail
 
 done:
+	MOVQ   accumulate+48(FP), R9
 	TESTQ  R9, R9
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y4, Y4
-	VADDPS 32(R10), Y5, Y5
-	ADDQ   R8, R10
-	VADDPS (R10), Y6, Y6
-	VADDPS 32(R10), Y7, Y7
-	ADDQ   R8, R10
-	VADDPS (R10), Y8, Y8
-	VADDPS 32(R10), Y9, Y9
-	ADDQ   R8, R10
-	VADDPS (R10), Y10, Y10
-	VADDPS 32(R10), Y11, Y11
-	ADDQ   R8, R10
-	VADDPS (R10), Y12, Y12
-	VADDPS 32(R10), Y13, Y13
-	ADDQ   R8, R10
-	VADDPS (R10), Y14, Y14
-	VADDPS 32(R10), Y15, Y15
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Y4, Y4
+	VADDPS 32(DX), Y5, Y5
+	ADDQ   R8, DX
+	VADDPS (DX), Y6, Y6
+	VADDPS 32(DX), Y7, Y7
+	ADDQ   R8, DX
+	VADDPS (DX), Y8, Y8
+	VADDPS 32(DX), Y9, Y9
+	ADDQ   R8, DX
+	VADDPS (DX), Y10, Y10
+	VADDPS 32(DX), Y11, Y11
+	ADDQ   R8, DX
+	VADDPS (DX), Y12, Y12
+	VADDPS 32(DX), Y13, Y13
+	ADDQ   R8, DX
+	VADDPS (DX), Y14, Y14
+	VADDPS 32(DX), Y15, Y15
 
 store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
@@ -4160,48 +13020,100 @@ store:
 	VZEROUPPER
 	RET
 
-// func transpose16(n int, src *float32, lds int, dst *float32, ldd int)
-// Requires: AVX, AVX512F
-TEXT ·transpose16(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), CX
-	MOVQ src+8(FP), SI
-	MOVQ dst+24(FP), DI
-	MOVQ lds+16(FP), R8
-	MOVQ ldd+32(FP), R9
+// func packRowsAVX512(rows int, k int, src *float32, lds int, dst *float32, ldd int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·packRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), DX
+	MOVQ k+8(FP), CX
+	MOVQ src+16(FP), SI
+	MOVQ lds+24(FP), R8
+	MOVQ dst+32(FP), DI
+	MOVQ ldd+40(FP), R9
+	MOVQ R8, R13
+	SHLQ $0x04, R13
+	SUBQ $0x10, CX
+	JL   tail
 
 loop:
 	MOVQ       SI, R10
+	MOVQ       DX, R12
 	VMOVUPS    (R10), Z0
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z1
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z2
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z3
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z4
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z5
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z6
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z7
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z8
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z9
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z10
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z11
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z12
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z13
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z14
-	ADDQ       R8, R10
+	PREFETCHT1 (R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
 	VMOVUPS    (R10), Z15
+	PREFETCHT1 (R10)(R13*1)
 	VUNPCKLPS  Z1, Z0, Z16
 	VUNPCKHPS  Z1, Z0, Z17
 	VUNPCKLPS  Z3, Z2, Z18
@@ -4251,20 +13163,20 @@ loop:
 	VSHUFF32X4 $0x88, Z15, Z11, Z27
 	VSHUFF32X4 $0xdd, Z15, Z11, Z31
 	VSHUFF32X4 $0x88, Z24, Z16, Z0
-	VSHUFF32X4 $0xdd, Z24, Z16, Z8
 	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
 	VSHUFF32X4 $0xdd, Z28, Z20, Z12
 	VSHUFF32X4 $0x88, Z25, Z17, Z1
-	VSHUFF32X4 $0xdd, Z25, Z17, Z9
 	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
 	VSHUFF32X4 $0xdd, Z29, Z21, Z13
 	VSHUFF32X4 $0x88, Z26, Z18, Z2
-	VSHUFF32X4 $0xdd, Z26, Z18, Z10
 	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
 	VSHUFF32X4 $0xdd, Z30, Z22, Z14
 	VSHUFF32X4 $0x88, Z27, Z19, Z3
-	VSHUFF32X4 $0xdd, Z27, Z19, Z11
 	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
 	VSHUFF32X4 $0xdd, Z31, Z23, Z15
 	VMOVUPS    Z0, (DI)
 	ADDQ       R9, DI
@@ -4299,27 +13211,1049 @@ loop:
 	VMOVUPS    Z15, (DI)
 	ADDQ       R9, DI
 	ADDQ       $0x00000040, SI
+	SUBQ       $0x10, CX
+	JGE        loop
+
+tail:
+	ADDQ       $0x10, CX
+	JZ         done
+	MOVQ       $0x00000001, AX
+	SHLQ       CL, AX
+	DECQ       AX
+	KMOVW      AX, K1
+	MOVQ       SI, R10
+	MOVQ       DX, R12
+	VMOVUPS.Z  (R10), K1, Z0
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z1
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z2
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z3
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z4
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z5
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z6
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z7
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z8
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z9
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z10
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z11
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z12
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z13
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z14
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z15
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
 	DECQ       CX
-	JNZ        loop
+	JZ         done
+	VMOVUPS    Z1, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z2, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z3, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z4, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z5, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z6, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z7, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z8, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z9, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z10, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z11, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z12, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z13, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z14, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z15, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+
+done:
 	VZEROUPPER
 	RET
 
-// func copy16(n int, src *float32, lds int, dst *float32, ldd int)
-// Requires: AVX, AVX512F
-TEXT ·copy16(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), CX
-	MOVQ src+8(FP), SI
-	MOVQ dst+24(FP), DI
-	MOVQ lds+16(FP), R8
-	MOVQ ldd+32(FP), R9
+// func packRowsBF16(rows int, k int, src *float32, lds int, dst *float32, ldd int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·packRowsBF16(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), DX
+	MOVQ k+8(FP), CX
+	MOVQ src+16(FP), SI
+	MOVQ lds+24(FP), R8
+	MOVQ dst+32(FP), DI
+	MOVQ ldd+40(FP), R9
+	MOVQ R8, R13
+	SHLQ $0x04, R13
+	SUBQ $0x20, CX
+	JL   tail
 
 loop:
-	VMOVUPS (SI), Z0
-	ADDQ    R8, SI
-	VMOVUPS Z0, (DI)
-	ADDQ    R9, DI
-	DECQ    CX
-	JNZ     loop
+	MOVQ       SI, R10
+	MOVQ       DX, R12
+	VMOVUPS    (R10), Z0
+	VMOVUPS    64(R10), Z16
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x7f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z1
+	VMOVUPS    64(R10), Z17
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z2
+	VMOVUPS    64(R10), Z18
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z3
+	VMOVUPS    64(R10), Z19
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z4
+	VMOVUPS    64(R10), Z20
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x5f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z5
+	VMOVUPS    64(R10), Z21
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x57
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z6
+	VMOVUPS    64(R10), Z22
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x4f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z7
+	VMOVUPS    64(R10), Z23
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x47
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z8
+	VMOVUPS    64(R10), Z24
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x3f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z9
+	VMOVUPS    64(R10), Z25
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x37
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z10
+	VMOVUPS    64(R10), Z26
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x2f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z11
+	VMOVUPS    64(R10), Z27
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x27
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z12
+	VMOVUPS    64(R10), Z28
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x1f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z13
+	VMOVUPS    64(R10), Z29
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x17
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z14
+	VMOVUPS    64(R10), Z30
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS    (R10), Z15
+	VMOVUPS    64(R10), Z31
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	PREFETCHT1 (R10)(R13*1)
+	PREFETCHT1 64(R10)(R13*1)
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z1, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z2, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z3, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z4, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z5, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z6, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z7, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z8, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z9, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z10, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z11, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z12, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z13, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z14, (DI)
+	ADDQ       R9, DI
+	VMOVUPS    Z15, (DI)
+	ADDQ       R9, DI
+	ADDQ       $0x00000080, SI
+	SUBQ       $0x20, CX
+	JGE        loop
+
+tail:
+	ADDQ       $0x20, CX
+	JZ         done
+	MOVQ       $0x00000001, AX
+	SHLQ       CL, AX
+	DECQ       AX
+	KMOVW      AX, K1
+	SHRQ       $0x10, AX
+	KMOVW      AX, K2
+	INCQ       CX
+	SHRQ       $0x01, CX
+	MOVQ       SI, R10
+	MOVQ       DX, R12
+	VMOVUPS.Z  (R10), K1, Z0
+	VMOVUPS.Z  64(R10), K2, Z16
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x7f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z1
+	VMOVUPS.Z  64(R10), K2, Z17
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z2
+	VMOVUPS.Z  64(R10), K2, Z18
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z3
+	VMOVUPS.Z  64(R10), K2, Z19
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z4
+	VMOVUPS.Z  64(R10), K2, Z20
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x5f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z5
+	VMOVUPS.Z  64(R10), K2, Z21
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x57
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z6
+	VMOVUPS.Z  64(R10), K2, Z22
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x4f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z7
+	VMOVUPS.Z  64(R10), K2, Z23
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x47
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z8
+	VMOVUPS.Z  64(R10), K2, Z24
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x3f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z9
+	VMOVUPS.Z  64(R10), K2, Z25
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x37
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z10
+	VMOVUPS.Z  64(R10), K2, Z26
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x2f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z11
+	VMOVUPS.Z  64(R10), K2, Z27
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x27
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z12
+	VMOVUPS.Z  64(R10), K2, Z28
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x1f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z13
+	VMOVUPS.Z  64(R10), K2, Z29
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x17
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z14
+	VMOVUPS.Z  64(R10), K2, Z30
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x0f
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	LEAQ       (R10)(R8*1), R11
+	DECQ       R12
+	CMOVQGT    R11, R10
+	VMOVUPS.Z  (R10), K1, Z15
+	VMOVUPS.Z  64(R10), K2, Z31
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z1, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z2, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z3, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z4, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z5, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z6, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z7, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z8, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z9, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z10, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z11, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z12, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z13, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z14, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+	VMOVUPS    Z15, (DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JZ         done
+
+done:
+	VZEROUPPER
+	RET
+
+// func packColumnsAVX512(n int, k int, src *float32, lds int, dst *float32, ldd int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packColumnsAVX512(SB), NOSPLIT, $0-48
+	MOVQ  n+0(FP), CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  n+0(FP), BX
+	MOVQ  k+8(FP), CX
+	MOVQ  src+16(FP), SI
+	MOVQ  lds+24(FP), R8
+	MOVQ  dst+32(FP), DI
+	MOVQ  ldd+40(FP), R9
+	CMPQ  BX, $0x10
+	JGT   two
+	SUBQ  $0x01, CX
+	JL    oneTail
+
+oneLoop:
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	SUBQ       $0x01, CX
+	JGE        oneLoop
+
+oneTail:
+	VZEROUPPER
+	RET
+
+two:
+	SUBQ $0x01, CX
+	JL   twoTail
+
+twoLoop:
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS.Z  64(SI), K2, Z1
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+	SUBQ       $0x01, CX
+	JGE        twoLoop
+
+twoTail:
+	VZEROUPPER
+	RET
+
+DATA bf16Pairs<>+0(SB)/4, $0x00100000
+DATA bf16Pairs<>+4(SB)/4, $0x00110001
+DATA bf16Pairs<>+8(SB)/4, $0x00120002
+DATA bf16Pairs<>+12(SB)/4, $0x00130003
+DATA bf16Pairs<>+16(SB)/4, $0x00140004
+DATA bf16Pairs<>+20(SB)/4, $0x00150005
+DATA bf16Pairs<>+24(SB)/4, $0x00160006
+DATA bf16Pairs<>+28(SB)/4, $0x00170007
+DATA bf16Pairs<>+32(SB)/4, $0x00180008
+DATA bf16Pairs<>+36(SB)/4, $0x00190009
+DATA bf16Pairs<>+40(SB)/4, $0x001a000a
+DATA bf16Pairs<>+44(SB)/4, $0x001b000b
+DATA bf16Pairs<>+48(SB)/4, $0x001c000c
+DATA bf16Pairs<>+52(SB)/4, $0x001d000d
+DATA bf16Pairs<>+56(SB)/4, $0x001e000e
+DATA bf16Pairs<>+60(SB)/4, $0x001f000f
+GLOBL bf16Pairs<>(SB), RODATA|NOPTR, $64
+
+// func packColumnsBF16(n int, k int, src *float32, lds int, dst *float32, ldd int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packColumnsBF16(SB), NOSPLIT, $0-48
+	MOVQ      n+0(FP), CX
+	MOVQ      $0x00000001, AX
+	SHLQ      CL, AX
+	DECQ      AX
+	KMOVW     AX, K1
+	SHRQ      $0x10, AX
+	KMOVW     AX, K2
+	MOVQ      n+0(FP), BX
+	MOVQ      k+8(FP), CX
+	MOVQ      src+16(FP), SI
+	MOVQ      lds+24(FP), R8
+	MOVQ      dst+32(FP), DI
+	MOVQ      ldd+40(FP), R9
+	VMOVDQU32 bf16Pairs<>+0(SB), Z31
+	CMPQ      BX, $0x10
+	JGT       two
+	SUBQ      $0x02, CX
+	JL        oneTail
+
+oneLoop:
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	VMOVUPS.Z  (SI), K1, Z2
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	SUBQ       $0x02, CX
+	JGE        oneLoop
+
+oneTail:
+	ADDQ       $0x02, CX
+	JZ         oneDone
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 64(SI)
+	VPXORD     Z2, Z2, Z2
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+
+oneDone:
+	VZEROUPPER
+	RET
+
+two:
+	SUBQ $0x02, CX
+	JL   twoTail
+
+twoLoop:
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS.Z  64(SI), K2, Z1
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	VMOVUPS.Z  (SI), K1, Z2
+	PREFETCHT1 128(SI)
+	VMOVUPS.Z  64(SI), K2, Z3
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+	SUBQ       $0x02, CX
+	JGE        twoLoop
+
+twoTail:
+	ADDQ       $0x02, CX
+	JZ         twoDone
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS.Z  64(SI), K2, Z1
+	PREFETCHT1 192(SI)
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+
+twoDone:
 	VZEROUPPER
 	RET
 
@@ -4373,29 +14307,21 @@ loop:
 	VPERM2F128 $0x31, Y6, Y2, Y14
 	VPERM2F128 $0x20, Y7, Y3, Y11
 	VPERM2F128 $0x31, Y7, Y3, Y15
-	VMOVAPS    Y8, Y0
-	VMOVAPS    Y9, Y1
-	VMOVAPS    Y10, Y2
-	VMOVAPS    Y11, Y3
-	VMOVAPS    Y12, Y4
-	VMOVAPS    Y13, Y5
-	VMOVAPS    Y14, Y6
-	VMOVAPS    Y15, Y7
-	VMOVUPS    Y0, (DI)
+	VMOVUPS    Y8, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y1, (DI)
+	VMOVUPS    Y9, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y2, (DI)
+	VMOVUPS    Y10, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y3, (DI)
+	VMOVUPS    Y11, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y4, (DI)
+	VMOVUPS    Y12, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y5, (DI)
+	VMOVUPS    Y13, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y6, (DI)
+	VMOVUPS    Y14, (DI)
 	ADDQ       R9, DI
-	VMOVUPS    Y7, (DI)
+	VMOVUPS    Y15, (DI)
 	ADDQ       R9, DI
 	ADDQ       $0x00000020, SI
 	DECQ       CX
@@ -4986,5 +14912,953 @@ tail:
 	VMOVUPS     Z4, K1, (DX)
 
 done:
+	VZEROUPPER
+	RET
+
+// func peakAVX512(n int, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·peakAVX512(SB), NOSPLIT, $0-16
+	MOVQ    n+0(FP), CX
+	MOVQ    x+8(FP), SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVUPS 128(SI), Z2
+	VMOVUPS 192(SI), Z3
+	VMOVUPS 256(SI), Z4
+	VMOVUPS 320(SI), Z5
+	VMOVUPS 384(SI), Z6
+	VMOVUPS 448(SI), Z7
+	VMOVUPS 512(SI), Z8
+	VMOVUPS 576(SI), Z9
+	VMOVUPS 640(SI), Z10
+	VMOVUPS 704(SI), Z11
+	VMOVUPS 768(SI), Z12
+	VMOVUPS 832(SI), Z13
+	VMOVUPS 896(SI), Z14
+	VMOVUPS 960(SI), Z15
+	VMOVUPS 1024(SI), Z16
+	VMOVUPS 1088(SI), Z17
+	VMOVUPS 1152(SI), Z18
+	VMOVUPS 1216(SI), Z19
+	VMOVUPS 1280(SI), Z20
+	VMOVUPS 1344(SI), Z21
+	VMOVUPS 1408(SI), Z22
+	VMOVUPS 1472(SI), Z23
+	VMOVUPS 1536(SI), Z24
+	VMOVUPS 1600(SI), Z25
+	VMOVUPS 1664(SI), Z26
+	VMOVUPS 1728(SI), Z27
+	VMOVUPS 1792(SI), Z28
+	VMOVUPS 1856(SI), Z29
+	VMOVUPS 1920(SI), Z30
+	VMOVUPS 1984(SI), Z31
+
+loop:
+	VFMADD231PS Z31, Z30, Z0
+	VFMADD231PS Z31, Z30, Z1
+	VFMADD231PS Z31, Z30, Z2
+	VFMADD231PS Z31, Z30, Z3
+	VFMADD231PS Z31, Z30, Z4
+	VFMADD231PS Z31, Z30, Z5
+	VFMADD231PS Z31, Z30, Z6
+	VFMADD231PS Z31, Z30, Z7
+	VFMADD231PS Z31, Z30, Z8
+	VFMADD231PS Z31, Z30, Z9
+	VFMADD231PS Z31, Z30, Z10
+	VFMADD231PS Z31, Z30, Z11
+	VFMADD231PS Z31, Z30, Z12
+	VFMADD231PS Z31, Z30, Z13
+	VFMADD231PS Z31, Z30, Z14
+	VFMADD231PS Z31, Z30, Z15
+	VFMADD231PS Z31, Z30, Z16
+	VFMADD231PS Z31, Z30, Z17
+	VFMADD231PS Z31, Z30, Z18
+	VFMADD231PS Z31, Z30, Z19
+	VFMADD231PS Z31, Z30, Z20
+	VFMADD231PS Z31, Z30, Z21
+	VFMADD231PS Z31, Z30, Z22
+	VFMADD231PS Z31, Z30, Z23
+	VFMADD231PS Z31, Z30, Z24
+	VFMADD231PS Z31, Z30, Z25
+	VFMADD231PS Z31, Z30, Z26
+	VFMADD231PS Z31, Z30, Z27
+	VFMADD231PS Z31, Z30, Z0
+	VFMADD231PS Z31, Z30, Z1
+	VFMADD231PS Z31, Z30, Z2
+	VFMADD231PS Z31, Z30, Z3
+	VFMADD231PS Z31, Z30, Z4
+	VFMADD231PS Z31, Z30, Z5
+	VFMADD231PS Z31, Z30, Z6
+	VFMADD231PS Z31, Z30, Z7
+	VFMADD231PS Z31, Z30, Z8
+	VFMADD231PS Z31, Z30, Z9
+	VFMADD231PS Z31, Z30, Z10
+	VFMADD231PS Z31, Z30, Z11
+	VFMADD231PS Z31, Z30, Z12
+	VFMADD231PS Z31, Z30, Z13
+	VFMADD231PS Z31, Z30, Z14
+	VFMADD231PS Z31, Z30, Z15
+	VFMADD231PS Z31, Z30, Z16
+	VFMADD231PS Z31, Z30, Z17
+	VFMADD231PS Z31, Z30, Z18
+	VFMADD231PS Z31, Z30, Z19
+	VFMADD231PS Z31, Z30, Z20
+	VFMADD231PS Z31, Z30, Z21
+	VFMADD231PS Z31, Z30, Z22
+	VFMADD231PS Z31, Z30, Z23
+	VFMADD231PS Z31, Z30, Z24
+	VFMADD231PS Z31, Z30, Z25
+	VFMADD231PS Z31, Z30, Z26
+	VFMADD231PS Z31, Z30, Z27
+	VFMADD231PS Z31, Z30, Z0
+	VFMADD231PS Z31, Z30, Z1
+	VFMADD231PS Z31, Z30, Z2
+	VFMADD231PS Z31, Z30, Z3
+	VFMADD231PS Z31, Z30, Z4
+	VFMADD231PS Z31, Z30, Z5
+	VFMADD231PS Z31, Z30, Z6
+	VFMADD231PS Z31, Z30, Z7
+	VFMADD231PS Z31, Z30, Z8
+	VFMADD231PS Z31, Z30, Z9
+	VFMADD231PS Z31, Z30, Z10
+	VFMADD231PS Z31, Z30, Z11
+	VFMADD231PS Z31, Z30, Z12
+	VFMADD231PS Z31, Z30, Z13
+	VFMADD231PS Z31, Z30, Z14
+	VFMADD231PS Z31, Z30, Z15
+	VFMADD231PS Z31, Z30, Z16
+	VFMADD231PS Z31, Z30, Z17
+	VFMADD231PS Z31, Z30, Z18
+	VFMADD231PS Z31, Z30, Z19
+	VFMADD231PS Z31, Z30, Z20
+	VFMADD231PS Z31, Z30, Z21
+	VFMADD231PS Z31, Z30, Z22
+	VFMADD231PS Z31, Z30, Z23
+	VFMADD231PS Z31, Z30, Z24
+	VFMADD231PS Z31, Z30, Z25
+	VFMADD231PS Z31, Z30, Z26
+	VFMADD231PS Z31, Z30, Z27
+	VFMADD231PS Z31, Z30, Z0
+	VFMADD231PS Z31, Z30, Z1
+	VFMADD231PS Z31, Z30, Z2
+	VFMADD231PS Z31, Z30, Z3
+	VFMADD231PS Z31, Z30, Z4
+	VFMADD231PS Z31, Z30, Z5
+	VFMADD231PS Z31, Z30, Z6
+	VFMADD231PS Z31, Z30, Z7
+	VFMADD231PS Z31, Z30, Z8
+	VFMADD231PS Z31, Z30, Z9
+	VFMADD231PS Z31, Z30, Z10
+	VFMADD231PS Z31, Z30, Z11
+	VFMADD231PS Z31, Z30, Z12
+	VFMADD231PS Z31, Z30, Z13
+	VFMADD231PS Z31, Z30, Z14
+	VFMADD231PS Z31, Z30, Z15
+	VFMADD231PS Z31, Z30, Z16
+	VFMADD231PS Z31, Z30, Z17
+	VFMADD231PS Z31, Z30, Z18
+	VFMADD231PS Z31, Z30, Z19
+	VFMADD231PS Z31, Z30, Z20
+	VFMADD231PS Z31, Z30, Z21
+	VFMADD231PS Z31, Z30, Z22
+	VFMADD231PS Z31, Z30, Z23
+	VFMADD231PS Z31, Z30, Z24
+	VFMADD231PS Z31, Z30, Z25
+	VFMADD231PS Z31, Z30, Z26
+	VFMADD231PS Z31, Z30, Z27
+	DECQ        CX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func peakBF16(n int, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·peakBF16(SB), NOSPLIT, $0-16
+	MOVQ    n+0(FP), CX
+	MOVQ    x+8(FP), SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVUPS 128(SI), Z2
+	VMOVUPS 192(SI), Z3
+	VMOVUPS 256(SI), Z4
+	VMOVUPS 320(SI), Z5
+	VMOVUPS 384(SI), Z6
+	VMOVUPS 448(SI), Z7
+	VMOVUPS 512(SI), Z8
+	VMOVUPS 576(SI), Z9
+	VMOVUPS 640(SI), Z10
+	VMOVUPS 704(SI), Z11
+	VMOVUPS 768(SI), Z12
+	VMOVUPS 832(SI), Z13
+	VMOVUPS 896(SI), Z14
+	VMOVUPS 960(SI), Z15
+	VMOVUPS 1024(SI), Z16
+	VMOVUPS 1088(SI), Z17
+	VMOVUPS 1152(SI), Z18
+	VMOVUPS 1216(SI), Z19
+	VMOVUPS 1280(SI), Z20
+	VMOVUPS 1344(SI), Z21
+	VMOVUPS 1408(SI), Z22
+	VMOVUPS 1472(SI), Z23
+	VMOVUPS 1536(SI), Z24
+	VMOVUPS 1600(SI), Z25
+	VMOVUPS 1664(SI), Z26
+	VMOVUPS 1728(SI), Z27
+	VMOVUPS 1792(SI), Z28
+	VMOVUPS 1856(SI), Z29
+	VMOVUPS 1920(SI), Z30
+	VMOVUPS 1984(SI), Z31
+
+loop:
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xee
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf6
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xfe
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xce
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd6
+	BYTE $0x62
+	BYTE $0x02
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xde
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func peakAVX2(n int, x *float32)
+// Requires: AVX, FMA3
+TEXT ·peakAVX2(SB), NOSPLIT, $0-16
+	MOVQ    n+0(FP), CX
+	MOVQ    x+8(FP), SI
+	VMOVUPS (SI), Y0
+	VMOVUPS 64(SI), Y1
+	VMOVUPS 128(SI), Y2
+	VMOVUPS 192(SI), Y3
+	VMOVUPS 256(SI), Y4
+	VMOVUPS 320(SI), Y5
+	VMOVUPS 384(SI), Y6
+	VMOVUPS 448(SI), Y7
+	VMOVUPS 512(SI), Y8
+	VMOVUPS 576(SI), Y9
+	VMOVUPS 640(SI), Y10
+	VMOVUPS 704(SI), Y11
+	VMOVUPS 768(SI), Y12
+	VMOVUPS 832(SI), Y13
+	VMOVUPS 896(SI), Y14
+	VMOVUPS 960(SI), Y15
+
+loop:
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y14, Y2
+	VFMADD231PS Y15, Y14, Y3
+	VFMADD231PS Y15, Y14, Y4
+	VFMADD231PS Y15, Y14, Y5
+	VFMADD231PS Y15, Y14, Y6
+	VFMADD231PS Y15, Y14, Y7
+	VFMADD231PS Y15, Y14, Y8
+	VFMADD231PS Y15, Y14, Y9
+	VFMADD231PS Y15, Y14, Y10
+	VFMADD231PS Y15, Y14, Y11
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y14, Y2
+	VFMADD231PS Y15, Y14, Y3
+	VFMADD231PS Y15, Y14, Y4
+	VFMADD231PS Y15, Y14, Y5
+	VFMADD231PS Y15, Y14, Y6
+	VFMADD231PS Y15, Y14, Y7
+	VFMADD231PS Y15, Y14, Y8
+	VFMADD231PS Y15, Y14, Y9
+	VFMADD231PS Y15, Y14, Y10
+	VFMADD231PS Y15, Y14, Y11
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y14, Y2
+	VFMADD231PS Y15, Y14, Y3
+	VFMADD231PS Y15, Y14, Y4
+	VFMADD231PS Y15, Y14, Y5
+	VFMADD231PS Y15, Y14, Y6
+	VFMADD231PS Y15, Y14, Y7
+	VFMADD231PS Y15, Y14, Y8
+	VFMADD231PS Y15, Y14, Y9
+	VFMADD231PS Y15, Y14, Y10
+	VFMADD231PS Y15, Y14, Y11
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y14, Y2
+	VFMADD231PS Y15, Y14, Y3
+	VFMADD231PS Y15, Y14, Y4
+	VFMADD231PS Y15, Y14, Y5
+	VFMADD231PS Y15, Y14, Y6
+	VFMADD231PS Y15, Y14, Y7
+	VFMADD231PS Y15, Y14, Y8
+	VFMADD231PS Y15, Y14, Y9
+	VFMADD231PS Y15, Y14, Y10
+	VFMADD231PS Y15, Y14, Y11
+	DECQ        CX
+	JNZ         loop
 	VZEROUPPER
 	RET

@@ -2,6 +2,13 @@ package cpu
 
 import "dpotrain/internal/compute"
 
+// newFloats gives n zeros.
+func newFloats(n int) []float32 {
+	x := make([]float32, n)
+	askForHugePages(x)
+	return x
+}
+
 // addRef adds src to dst.
 func addRef[T float](dst, src []T) {
 	for i, v := range src {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -20,41 +21,56 @@ func begin(name, signature, doc string) {
 
 func pointer(name string, r Register) GPPhysical { return Load(Param(name), r).(GPPhysical) }
 
-// vectors is what differs between the two instruction sets in a micro kernel: rows x 2 vectors of accumulators, two vectors
-// of b and two broadcasts of a.
-type vectors struct {
-	regs []VecPhysical
-	size int // bytes of a vector
-	zero func(VecPhysical)
+func length(name string, r Register) GPPhysical { return Load(Param(name), r).(GPPhysical) }
+
+// evex writes an instruction of the 0F38 map on three zmm registers, d = op(s1, s2), which neither avo nor Go's assembler
+// knows. pp is the prefix: 2 for F3, 3 for F2.
+func evex(pp, opcode byte, d, s1, s2 int) {
+	not := func(n, bit int) byte { return byte(^n >> bit & 1) }
+	for _, b := range []byte{
+		0x62,
+		not(d, 3)<<7 | not(s2, 4)<<6 | not(s2, 3)<<5 | not(d, 4)<<4 | 2,
+		not(s1, 3)<<6 | not(s1, 2)<<5 | not(s1, 1)<<4 | not(s1, 0)<<3 | 4 | pp,
+		2<<5 | not(s1, 4)<<3, // 512 bits, no mask
+		opcode,
+		3<<6 | byte(d&7)<<3 | byte(s2&7),
+	} {
+		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(b)}})
+	}
 }
 
-// micro writes c[rows, 2 vectors] = (c +) a b: for every k, in order, one element of a for each row and two vectors of b.
-func micro(name string, rows int, v vectors) {
-	begin(fmt.Sprintf("%s%d", name, rows), "func(k int, a, b, c *float32, ldc int, accumulate int)",
-		fmt.Sprintf("%s%d computes a tile of %d rows; see microRef. ldc is in bytes.", name, rows, rows))
-	k := Load(Param("k"), RCX)
+// dpbf16 adds to the 16 float32 of acc the products of both bf16 in each number of x and y.
+func dpbf16(x, y, acc int) { evex(2, 0x52, acc, x, y) }
+
+// cvtne2bf16 rounds the 16 float32 of low and of high to bf16: the lower half of d is low's.
+func cvtne2bf16(high, low, d int) { evex(3, 0x72, d, high, low) }
+
+// micro opens a kernel that writes c[rows, 2 vectors] = (c +) a b: for every step of k, in order, one number of a for each
+// row and two vectors of b. finish stores the accumulators, which are registers 4 and up, row by row.
+func micro(name string, rows int, regs []VecPhysical, size int, doc string, zero func(VecPhysical), fma func(b, a, acc int), finish func(rows int, acc func(i, j int) VecPhysical)) {
+	name = fmt.Sprintf("%s%d", name, rows)
+	begin(name, "func(k int, a, b, c *float32, ldc int, n int, accumulate int)", fmt.Sprintf("%s computes a tile of %d rows; %s. ldc is in bytes.", name, rows, doc))
+	k := length("k", RCX)
 	a, b, c := pointer("a", RSI), pointer("b", RDI), pointer("c", RDX)
-	ldc := Load(Param("ldc"), R8)
-	accumulate := Load(Param("accumulate"), R9)
-	acc := func(i, j int) VecPhysical { return v.regs[4+2*i+j] }
-	MOVQ(c, R10)
+	ldc := length("ldc", R8)
+	acc := func(i, j int) int { return 4 + 2*i + j }
 	for i := range rows {
-		PREFETCHT0(Mem{Base: R10})
-		PREFETCHT0(Mem{Base: R10, Disp: 2*v.size - 1})
+		PREFETCHT0(Mem{Base: c})
+		PREFETCHT0(Mem{Base: c, Disp: 2*size - 4})
 		if i < rows-1 {
-			ADDQ(ldc, R10)
+			ADDQ(ldc, c)
 		}
-		v.zero(acc(i, 0))
-		v.zero(acc(i, 1))
+		zero(regs[acc(i, 0)])
+		zero(regs[acc(i, 1)])
 	}
-	round := func(u int) {
-		VMOVUPS(Mem{Base: b, Disp: 2 * v.size * u}, v.regs[0])
-		VMOVUPS(Mem{Base: b, Disp: 2*v.size*u + v.size}, v.regs[1])
+	step := func(u int) {
+		VMOVUPS(Mem{Base: b, Disp: 2 * size * u}, regs[0])
+		VMOVUPS(Mem{Base: b, Disp: 2*size*u + size}, regs[1])
 		for i := range rows {
-			x := v.regs[2+i&1]
-			VBROADCASTSS(Mem{Base: a, Disp: 4*i + 4*rows*u}, x)
-			VFMADD231PS(v.regs[0], x, acc(i, 0))
-			VFMADD231PS(v.regs[1], x, acc(i, 1))
+			x := 2 + i&1
+			VBROADCASTSS(Mem{Base: a, Disp: 4*i + 4*rows*u}, regs[x])
+			fma(0, x, acc(i, 0))
+			fma(1, x, acc(i, 1))
 		}
 	}
 	const unroll = 4
@@ -62,144 +78,327 @@ func micro(name string, rows int, v vectors) {
 	JL(LabelRef("tail"))
 	Label("loop")
 	for u := range unroll {
-		round(u)
+		step(u)
 	}
 	ADDQ(U32(uint64(4*rows*unroll)), a)
-	ADDQ(U32(uint64(2*v.size*unroll)), b)
+	ADDQ(U32(uint64(2*size*unroll)), b)
 	SUBQ(Imm(unroll), k)
 	CMPQ(k, Imm(unroll))
 	JGE(LabelRef("loop"))
 	Label("tail")
 	TESTQ(k, k)
 	JZ(LabelRef("done"))
-	round(0)
+	step(0)
 	ADDQ(U32(uint64(4*rows)), a)
-	ADDQ(U32(uint64(2*v.size)), b)
+	ADDQ(U32(uint64(2*size)), b)
 	DECQ(k)
 	JMP(LabelRef("tail"))
 	Label("done")
-	TESTQ(accumulate, accumulate)
-	JZ(LabelRef("store"))
-	MOVQ(c, R10)
+	finish(rows, func(i, j int) VecPhysical { return regs[acc(i, j)] })
+	VZEROUPPER()
+	RET()
+}
+
+// eachRow calls f for every row of c, whose pointer is loaded anew.
+func eachRow(rows int, f func(i int, c GPPhysical)) {
+	c, ldc := pointer("c", RDX), length("ldc", R8)
 	for i := range rows {
-		VADDPS(Mem{Base: R10}, acc(i, 0), acc(i, 0))
-		VADDPS(Mem{Base: R10, Disp: v.size}, acc(i, 1), acc(i, 1))
-		if i < rows-1 {
-			ADDQ(ldc, R10)
-		}
-	}
-	Label("store")
-	for i := range rows {
-		VMOVUPS(acc(i, 0), Mem{Base: c})
-		VMOVUPS(acc(i, 1), Mem{Base: c, Disp: v.size})
+		f(i, c)
 		if i < rows-1 {
 			ADDQ(ldc, c)
 		}
 	}
+}
+
+// finish512 stores the first n columns of a tile, or adds to them.
+func finish512(rows int, acc func(i, j int) VecPhysical) {
+	masks32("n")
+	k := []Op{K1, K2}
+	accumulate := length("accumulate", R9)
+	TESTQ(accumulate, accumulate)
+	JZ(LabelRef("store"))
+	eachRow(rows, func(i int, c GPPhysical) {
+		for j := range 2 {
+			VADDPS(Mem{Base: c, Disp: 64 * j}, acc(i, j), k[j], acc(i, j))
+		}
+	})
+	Label("store")
+	eachRow(rows, func(i int, c GPPhysical) {
+		for j := range 2 {
+			VMOVUPS(acc(i, j), k[j], Mem{Base: c, Disp: 64 * j})
+		}
+	})
+}
+
+// masks32 sets K1 and K2 to the lanes of two vectors that hold the first 1 to 32 numbers; it uses RAX and RCX.
+func masks32(param string) {
+	Load(Param(param), RCX)
+	MOVQ(U32(1), RAX)
+	SHLQ(CL, RAX)
+	DECQ(RAX)
+	KMOVW(EAX, K1)
+	SHRQ(Imm(16), RAX)
+	KMOVW(EAX, K2)
+}
+
+// finish256 stores whole tiles only.
+func finish256(rows int, acc func(i, j int) VecPhysical) {
+	accumulate := length("accumulate", R9)
+	TESTQ(accumulate, accumulate)
+	JZ(LabelRef("store"))
+	eachRow(rows, func(i int, c GPPhysical) {
+		for j := range 2 {
+			VADDPS(Mem{Base: c, Disp: 32 * j}, acc(i, j), acc(i, j))
+		}
+	})
+	Label("store")
+	eachRow(rows, func(i int, c GPPhysical) {
+		for j := range 2 {
+			VMOVUPS(acc(i, j), Mem{Base: c, Disp: 32 * j})
+		}
+	})
+}
+
+func zero512(r VecPhysical) { VPXORD(r, r, r) }
+
+func micros() {
+	for rows := 1; rows <= 14; rows++ {
+		micro("microAVX512x", rows, zmm, 64, "see microRef; n columns are stored", zero512,
+			func(b, a, acc int) { VFMADD231PS(zmm[b], zmm[a], zmm[acc]) }, finish512)
+		micro("microBF16x", rows, zmm, 64, "a and b hold pairs of bf16; n columns are stored", zero512, dpbf16, finish512)
+	}
+	for rows := 1; rows <= 6; rows++ {
+		micro("microAVX2x", rows, ymm, 32, "see microRef; n is not read, whole tiles are stored", func(r VecPhysical) { VXORPS(r, r, r) },
+			func(b, a, acc int) { VFMADD231PS(ymm[b], ymm[a], ymm[acc]) }, finish256)
+	}
+}
+
+// packRows opens a kernel that packs lanes which are rows of the source: squares of 16 rows and of as many columns as make 16
+// numbers of the result are loaded by load and transposed. Lanes past the last row are copies of it.
+func packRows(name, doc string, columns int, load func(i int, row Mem, mask bool)) {
+	begin(name, "func(rows int, k int, src *float32, lds int, dst *float32, ldd int)",
+		name+" packs k columns of up to 16 rows, lds bytes apart, as rows ldd bytes apart"+doc+". Lanes past the last row repeat it.")
+	rows, k := length("rows", RDX), length("k", RCX)
+	src, lds := pointer("src", RSI), length("lds", R8)
+	dst, ldd := pointer("dst", RDI), length("ldd", R9)
+	MOVQ(lds, R13)
+	SHLQ(Imm(4), R13)
+	square := func(mask bool) {
+		MOVQ(src, R10)
+		MOVQ(rows, R12)
+		for i := range 16 {
+			load(i, Mem{Base: R10}, mask)
+			for at := 0; at < 4*columns && !mask; at += 64 {
+				PREFETCHT1(Mem{Base: R10, Index: R13, Scale: 1, Disp: at}) // the rows after these, which come next
+			}
+			if i < 15 {
+				LEAQ(Mem{Base: R10, Index: lds, Scale: 1}, R11)
+				DECQ(R12)
+				CMOVQGT(R11, R10)
+			}
+		}
+		transpose()
+	}
+	SUBQ(Imm(uint64(columns)), k)
+	JL(LabelRef("tail"))
+	Label("loop")
+	square(false)
+	for i := range 16 {
+		VMOVUPS(zmm[i], Mem{Base: dst})
+		ADDQ(ldd, dst)
+	}
+	ADDQ(U32(uint64(4*columns)), src)
+	SUBQ(Imm(uint64(columns)), k)
+	JGE(LabelRef("loop"))
+	Label("tail")
+	ADDQ(Imm(uint64(columns)), k)
+	JZ(LabelRef("done"))
+	MOVQ(U32(1), RAX)
+	SHLQ(CL, RAX)
+	DECQ(RAX)
+	KMOVW(EAX, K1)
+	if columns == 32 {
+		SHRQ(Imm(16), RAX)
+		KMOVW(EAX, K2)
+		INCQ(k)
+		SHRQ(Imm(1), k)
+	}
+	square(true)
+	for i := range 16 {
+		VMOVUPS(zmm[i], Mem{Base: dst})
+		ADDQ(ldd, dst)
+		DECQ(k)
+		JZ(LabelRef("done"))
+	}
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
-func microAVX512(rows int) {
-	micro("microAVX512x", rows, vectors{zmm, 64, func(r VecPhysical) { VPXORD(r, r, r) }})
+// transpose turns registers 0 to 15, from pairs to quadruples to lanes; it uses all 32.
+func transpose() {
+	for i := 0; i < 16; i += 2 {
+		VUNPCKLPS(zmm[i+1], zmm[i], zmm[16+i])
+		VUNPCKHPS(zmm[i+1], zmm[i], zmm[17+i])
+	}
+	for g := range 4 {
+		a, b, c, d := zmm[16+4*g], zmm[17+4*g], zmm[18+4*g], zmm[19+4*g]
+		VUNPCKLPD(c, a, zmm[4*g])
+		VUNPCKHPD(c, a, zmm[4*g+1])
+		VUNPCKLPD(d, b, zmm[4*g+2])
+		VUNPCKHPD(d, b, zmm[4*g+3])
+	}
+	// Register 4g+c holds in lane l column 4l+c of rows 4g to 4g+3.
+	const even, odd = 0x88, 0xdd
+	for c := range 4 {
+		VSHUFF32X4(U8(even), zmm[4+c], zmm[c], zmm[16+c])
+		VSHUFF32X4(U8(odd), zmm[4+c], zmm[c], zmm[20+c])
+		VSHUFF32X4(U8(even), zmm[12+c], zmm[8+c], zmm[24+c])
+		VSHUFF32X4(U8(odd), zmm[12+c], zmm[8+c], zmm[28+c])
+	}
+	for c := range 4 {
+		VSHUFF32X4(U8(even), zmm[24+c], zmm[16+c], zmm[c])
+		VSHUFF32X4(U8(even), zmm[28+c], zmm[20+c], zmm[4+c])
+		VSHUFF32X4(U8(odd), zmm[24+c], zmm[16+c], zmm[8+c])
+		VSHUFF32X4(U8(odd), zmm[28+c], zmm[20+c], zmm[12+c])
+	}
 }
 
-func microAVX2(rows int) {
-	micro("microAVX2x", rows, vectors{ymm, 32, func(r VecPhysical) { VXORPS(r, r, r) }})
+// packColumns opens a kernel that packs lanes which are columns of the source: step loads one or two rows and leaves one or
+// two vectors in registers 0 and 1.
+func packColumns(name, doc string, start func(), step func(vectors int, src, lds GPPhysical), rest func(vectors int, src GPPhysical), rowsApiece int) {
+	begin(name, "func(n int, k int, src *float32, lds int, dst *float32, ldd int)",
+		name+" packs k rows, lds bytes apart, of 1 to 32 columns as rows ldd bytes apart"+doc+". Zeros fill up the last 16 lanes.")
+	masks32("n")
+	Load(Param("n"), RBX)
+	k := length("k", RCX)
+	src, lds := pointer("src", RSI), length("lds", R8)
+	dst, ldd := pointer("dst", RDI), length("ldd", R9)
+	write := func(vectors int) {
+		for j := range vectors {
+			VMOVUPS(zmm[j], Mem{Base: dst, Disp: 64 * j})
+		}
+		ADDQ(ldd, dst)
+	}
+	start()
+	CMPQ(RBX, Imm(16))
+	JGT(LabelRef("two"))
+	for vectors := 1; vectors <= 2; vectors++ {
+		name := []string{"", "one", "two"}[vectors]
+		Label(name)
+		SUBQ(Imm(uint64(rowsApiece)), k)
+		JL(LabelRef(name + "Tail"))
+		Label(name + "Loop")
+		step(vectors, src, lds)
+		write(vectors)
+		SUBQ(Imm(uint64(rowsApiece)), k)
+		JGE(LabelRef(name + "Loop"))
+		Label(name + "Tail")
+		if rest != nil {
+			ADDQ(Imm(uint64(rowsApiece)), k)
+			JZ(LabelRef(name + "Done"))
+			rest(vectors, src)
+			write(vectors)
+		}
+		Label(name + "Done")
+		VZEROUPPER()
+		RET()
+	}
 }
 
-// transposed opens a function that transposes blocks of rows: n blocks of width columns, from rows that are lds bytes
-// apart to rows that are ldd bytes apart.
-func transposed(name string, regs []VecPhysical, size int, body func()) {
-	width := size / 4
-	begin(name, "func(n int, src *float32, lds int, dst *float32, ldd int)",
-		fmt.Sprintf("%s transposes n blocks of %dx%d numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.", name, width, width))
-	n := Load(Param("n"), RCX)
+// loadColumns loads the columns of a row to registers from first on, and asks for those after them, which come next.
+func loadColumns(vectors, first int, src GPPhysical) {
+	for j := range vectors {
+		VMOVUPS_Z(Mem{Base: src, Disp: 64 * j}, []Op{K1, K2}[j], zmm[first+j])
+		PREFETCHT1(Mem{Base: src, Disp: 64 * (vectors + j)})
+	}
+}
+
+func packing512() {
+	packRows("packRowsAVX512", "", 16, func(i int, row Mem, mask bool) {
+		if mask {
+			VMOVUPS_Z(row, K1, zmm[i])
+		} else {
+			VMOVUPS(row, zmm[i])
+		}
+	})
+	packRows("packRowsBF16", ", two columns rounded to bf16 in one number", 32, func(i int, row Mem, mask bool) {
+		second := row
+		second.Disp = 64
+		if mask {
+			VMOVUPS_Z(row, K1, zmm[i])
+			VMOVUPS_Z(second, K2, zmm[16+i])
+		} else {
+			VMOVUPS(row, zmm[i])
+			VMOVUPS(second, zmm[16+i])
+		}
+		cvtne2bf16(16+i, i, i)
+	})
+	packColumns("packColumnsAVX512", "", func() {}, func(vectors int, src, lds GPPhysical) {
+		loadColumns(vectors, 0, src)
+		ADDQ(lds, src)
+	}, nil, 1)
+	pairs := GLOBL("bf16Pairs", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(uint32(16+i)<<16|uint32(i)))
+	}
+	// interleave makes numbers of the bf16 in two halves of a register.
+	interleave := func(vectors int) {
+		for j := range vectors {
+			cvtne2bf16(2+j, j, j)
+			VPERMW(zmm[j], Z31, zmm[j])
+		}
+	}
+	packColumns("packColumnsBF16", ", two rows rounded to bf16 in one number", func() { VMOVDQU32(pairs.Offset(0), Z31) }, func(vectors int, src, lds GPPhysical) {
+		loadColumns(vectors, 0, src)
+		ADDQ(lds, src)
+		loadColumns(vectors, 2, src)
+		ADDQ(lds, src)
+		interleave(vectors)
+	}, func(vectors int, src GPPhysical) {
+		loadColumns(vectors, 0, src)
+		for j := range vectors {
+			zero512(zmm[2+j])
+		}
+		interleave(vectors)
+	}, 2)
+}
+
+// transpose8 packs squares of 8 rows for AVX2.
+func transpose8() {
+	begin("transpose8", "func(n int, src *float32, lds int, dst *float32, ldd int)",
+		"transpose8 transposes n squares of 8x8 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.")
+	n := length("n", RCX)
 	src, dst := pointer("src", RSI), pointer("dst", RDI)
-	lds, ldd := Load(Param("lds"), R8), Load(Param("ldd"), R9)
+	lds, ldd := length("lds", R8), length("ldd", R9)
 	Label("loop")
 	MOVQ(src, R10)
-	for i := range width {
-		VMOVUPS(Mem{Base: R10}, regs[i])
-		if i < width-1 {
+	for i := range 8 {
+		VMOVUPS(Mem{Base: R10}, ymm[i])
+		if i < 7 {
 			ADDQ(lds, R10)
 		}
 	}
-	body()
-	for i := range width {
-		VMOVUPS(regs[i], Mem{Base: dst})
+	for i := 0; i < 8; i += 2 {
+		VUNPCKLPS(ymm[i+1], ymm[i], ymm[8+i])
+		VUNPCKHPS(ymm[i+1], ymm[i], ymm[9+i])
+	}
+	for g := range 2 {
+		a, b, c, d := ymm[8+4*g], ymm[9+4*g], ymm[10+4*g], ymm[11+4*g]
+		VUNPCKLPD(c, a, ymm[4*g])
+		VUNPCKHPD(c, a, ymm[4*g+1])
+		VUNPCKLPD(d, b, ymm[4*g+2])
+		VUNPCKHPD(d, b, ymm[4*g+3])
+	}
+	for c := range 4 {
+		VPERM2F128(U8(0x20), ymm[4+c], ymm[c], ymm[8+c])
+		VPERM2F128(U8(0x31), ymm[4+c], ymm[c], ymm[12+c])
+	}
+	for i := range 8 {
+		VMOVUPS(ymm[8+i], Mem{Base: dst})
 		ADDQ(ldd, dst)
 	}
-	ADDQ(U32(uint64(size)), src)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
-}
-
-// transpose16 works up from pairs to quadruples to lanes, and uses all 32 registers.
-func transpose16() {
-	transposed("transpose16", zmm, 64, func() {
-		for i := 0; i < 16; i += 2 {
-			VUNPCKLPS(zmm[i+1], zmm[i], zmm[16+i])
-			VUNPCKHPS(zmm[i+1], zmm[i], zmm[17+i])
-		}
-		for g := range 4 {
-			a, b, c, d := zmm[16+4*g], zmm[17+4*g], zmm[18+4*g], zmm[19+4*g]
-			VUNPCKLPD(c, a, zmm[4*g])
-			VUNPCKHPD(c, a, zmm[4*g+1])
-			VUNPCKLPD(d, b, zmm[4*g+2])
-			VUNPCKHPD(d, b, zmm[4*g+3])
-		}
-		// Register 4g+c holds in lane l column 4l+c of rows 4g to 4g+3.
-		for c := range 4 {
-			VSHUFF32X4(U8(0x88), zmm[4+c], zmm[c], zmm[16+c])
-			VSHUFF32X4(U8(0xdd), zmm[4+c], zmm[c], zmm[20+c])
-			VSHUFF32X4(U8(0x88), zmm[12+c], zmm[8+c], zmm[24+c])
-			VSHUFF32X4(U8(0xdd), zmm[12+c], zmm[8+c], zmm[28+c])
-		}
-		for c := range 4 {
-			VSHUFF32X4(U8(0x88), zmm[24+c], zmm[16+c], zmm[c])
-			VSHUFF32X4(U8(0xdd), zmm[24+c], zmm[16+c], zmm[8+c])
-			VSHUFF32X4(U8(0x88), zmm[28+c], zmm[20+c], zmm[4+c])
-			VSHUFF32X4(U8(0xdd), zmm[28+c], zmm[20+c], zmm[12+c])
-		}
-	})
-}
-
-func transpose8() {
-	transposed("transpose8", ymm, 32, func() {
-		for i := 0; i < 8; i += 2 {
-			VUNPCKLPS(ymm[i+1], ymm[i], ymm[8+i])
-			VUNPCKHPS(ymm[i+1], ymm[i], ymm[9+i])
-		}
-		for g := range 2 {
-			a, b, c, d := ymm[8+4*g], ymm[9+4*g], ymm[10+4*g], ymm[11+4*g]
-			VUNPCKLPD(c, a, ymm[4*g])
-			VUNPCKHPD(c, a, ymm[4*g+1])
-			VUNPCKLPD(d, b, ymm[4*g+2])
-			VUNPCKHPD(d, b, ymm[4*g+3])
-		}
-		for c := range 4 {
-			VPERM2F128(U8(0x20), ymm[4+c], ymm[c], ymm[8+c])
-			VPERM2F128(U8(0x31), ymm[4+c], ymm[c], ymm[12+c])
-		}
-		for i := range 8 {
-			VMOVAPS(ymm[8+i], ymm[i])
-		}
-	})
-}
-
-func copy16() {
-	begin("copy16", "func(n int, src *float32, lds int, dst *float32, ldd int)", "copy16 copies n rows of 16 numbers, lds and ldd bytes apart.")
-	n := Load(Param("n"), RCX)
-	src, dst := pointer("src", RSI), pointer("dst", RDI)
-	lds, ldd := Load(Param("lds"), R8), Load(Param("ldd"), R9)
-	Label("loop")
-	VMOVUPS(Mem{Base: src}, Z0)
-	ADDQ(lds, src)
-	VMOVUPS(Z0, Mem{Base: dst})
-	ADDQ(ldd, dst)
+	ADDQ(U32(32), src)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()

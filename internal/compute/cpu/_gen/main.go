@@ -5,14 +5,8 @@ import . "github.com/mmcloughlin/avo/build"
 
 func main() {
 	ConstraintExpr("!noasm")
-	for rows := 1; rows <= 14; rows++ {
-		microAVX512(rows)
-	}
-	for rows := 1; rows <= 6; rows++ {
-		microAVX2(rows)
-	}
-	transpose16()
-	copy16()
+	micros()
+	packing512()
 	transpose8()
 	maxAVX512()
 	expScaleAVX512()
@@ -22,5 +16,6 @@ func main() {
 	siluMulAVX512()
 	siluMulBackAVX512()
 	adamWAVX512()
+	peaks()
 	Generate()
 }
