@@ -307,12 +307,12 @@ func (l *loader) fileRead() {
 		}
 		l.text(File, k, g.node.Value, g.place)
 	}
-	// The one place that says what a wish for 16 bits becomes: precision: bf16, as soon as that is one of its values and if
-	// bf16 is what was asked for. Otherwise the run computes as it does without, and trlRules warns. It is no error, for the
-	// results come out nearer to what is meant.
+	// The one place that says what a wish for 16 bits becomes: precision: auto, which is bf16 on every CPU that has it, if bf16 is
+	// what was asked for. Otherwise the run computes as it does without, and trlRules warns. It is no error, for the results come
+	// out nearer to what is meant.
 	k, _ := find(l.keys, "precision")
-	if l.trl.bf16 != "" && !l.given(k.Name) && l.ranges.check(k, "bf16") == nil {
-		l.text(File, k, "bf16", l.trl.bf16)
+	if l.trl.bf16 != "" && !l.given(k.Name) {
+		l.text(File, k, "auto", l.trl.bf16)
 	}
 }
 

@@ -58,7 +58,7 @@ var trlRows = []trlRow{
 	{key: "overwrite_output_dir", fate: translated, from: fromTransformers4, text: "`overwrite`"},
 	{key: "model_name_or_path", fate: translated, text: "`model`; a folder, not a name on the Hub"},
 	{key: "loss_type", fate: translated, text: "`loss`; one name or a list of one; sigmoid is dpo", read: readLossType},
-	{key: "bf16", fate: translated, text: "`precision: bf16`; see below", read: readHalf},
+	{key: "bf16", fate: translated, text: "`precision: auto`: bf16 on every CPU that has it; see above", read: readHalf},
 	{key: "fp16", fate: translated, text: "see below", read: readHalf},
 	{key: "bf16_full_eval", fate: translated, text: "as bf16", read: readHalf},
 	{key: "fp16_full_eval", fate: translated, text: "as fp16", read: readHalf},

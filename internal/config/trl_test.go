@@ -214,11 +214,11 @@ func TestTRLValues(t *testing.T) {
 		{file: "loss_type: sft", set: map[string]string{"loss": "sft"}, note: "loss sft is the mean over completions (TRL: "},
 
 		// Precision.
-		{file: "bf16: true", set: map[string]string{"precision": "fp32"}, warning: "c.yaml:1: bf16: computed in fp32 here; results are more exact, not less"},
-		{file: "fp16: yes", warning: "c.yaml:1: fp16: computed in fp32 here"},
-		{file: `bf16: "True"`, warning: "c.yaml:1: bf16: computed in fp32 here"},
+		{file: "bf16: true", set: map[string]string{"precision": "auto"}},
+		{file: "fp16: yes", warning: "c.yaml:1: fp16: computed in fp32 here; results are more exact, not less"},
+		{file: `bf16: "True"`, set: map[string]string{"precision": "auto"}},
 		{file: "bf16: true\ndtype: bfloat16\nmodel_init_kwargs: {dtype: torch.float16, attn_implementation: x}",
-			warning: "c.yaml:1: bf16 (and dtype, model_init_kwargs.dtype): computed in fp32 here", note: "without effect here: model_init_kwargs.attn_implementation"},
+			set: map[string]string{"precision": "auto"}, note: "without effect here: model_init_kwargs.attn_implementation"},
 		{file: "precision: fp32\nbf16: true"},
 		{file: "bf16: true\nprecision: fp32"},
 		{file: "bf16: false\nfp16: null"},
@@ -227,7 +227,8 @@ func TestTRLValues(t *testing.T) {
 		{file: "bf16: [true]", problem: "bf16: [true]; want true or false"},
 		{file: "dtype: int8", problem: "dtype: int8; want auto, bfloat16, float16 or float32"},
 		{file: "mixed_precision: 'no'"},
-		{file: "model_init_kwargs: '{\"torch_dtype\": \"bfloat16\"}'", warning: "c.yaml:1: model_init_kwargs: torch_dtype: computed in fp32 here"},
+		{file: "model_init_kwargs: '{\"torch_dtype\": \"bfloat16\"}'", set: map[string]string{"precision": "auto"}},
+		{file: "dtype: float16\nfp16: true", warning: "c.yaml:1: dtype (and fp16): computed in fp32 here"},
 		{file: "model_init_kwargs: {quantization_config: {bits: 4}}", problem: "model_init_kwargs: quantization_config: a model has no such setting here; drop it"},
 		{file: "model_init_kwargs: bfloat16", problem: "model_init_kwargs: bfloat16; want a map of names to values"},
 
@@ -396,24 +397,19 @@ func TestTRLOtherLayers(t *testing.T) {
 	}
 }
 
-// TestTRLHalf: when precision gets the value bf16, a wish for bf16 becomes it, unless the file says the precision.
+// TestTRLHalf: a wish for bf16 becomes precision: auto, unless the file says the precision.
 func TestTRLHalf(t *testing.T) {
 	for file, want := range map[string]string{
-		"bf16: true":      "bf16",
+		"bf16: true":      "auto",
 		"fp16: true":      "fp32",
-		"dtype: bfloat16": "bf16",
+		"dtype: bfloat16": "auto",
 		"dtype: float16":  "fp32",
-		"model_init_kwargs: {torch_dtype: torch.bfloat16}": "bf16",
+		"model_init_kwargs: {torch_dtype: torch.bfloat16}": "auto",
 		"bf16: true\nprecision: fp32":                      "fp32",
 		"precision: fp32\nmixed_precision: bf16":           "fp32",
 		"bf16: false":                                      "fp32",
 	} {
 		l := newLoader()
-		for i, k := range l.keys {
-			if k.Name == "precision" {
-				l.keys[i].limits = "oneof=fp32 bf16"
-			}
-		}
 		l.readFile(write(t, file))
 		if g, _, _ := l.top("precision", Flag); g.value != want || len(l.problems) > 0 {
 			t.Errorf("%s: precision %v, problems %v; want %s", file, g.value, l.problems, want)
@@ -456,8 +452,7 @@ func TestTRLFixtures(t *testing.T) {
 		"paper-tr-dpo.yaml": {problems: []string{"paper-tr-dpo.yaml:2: sync_ref_model: the reference stays as it is"}},
 		"paper-mpo.yaml":    {problems: []string{"paper-mpo.yaml:2: loss_type: a list of 3; want one loss, losses are not combined", "paper-mpo.yaml:3: loss_weights: losses are not combined"}},
 		"paper-robust.yaml": {problems: []string{"paper-robust.yaml:2: loss_type: robust is a loss of TRL's that is not here; there are "}},
-		"guide.yaml": {set: map[string]string{"max_length": "0", "eval_steps": "100", "gradient_accumulation_steps": "8"}, unused: "use_liger_kernel, padding_free",
-			warnings: []string{"guide.yaml:4: model_init_kwargs: dtype (and bf16): computed in fp32 here; results are more exact, not less"}},
+		"guide.yaml": {set: map[string]string{"max_length": "0", "eval_steps": "100", "gradient_accumulation_steps": "8"}, unused: "use_liger_kernel, padding_free"},
 		"handbook.yaml": {problems: []string{"handbook.yaml:25: max_prompt_length: TRL 1 has dropped it too; max_length bounds prompt and completion together; drop the line"},
 			without: []string{"handbook.yaml:4: dataset_mixer: " + needsData, "",
 				`    concatenate_datasets([load_dataset("HuggingFaceH4/ultrafeedback_binarized", split="train")]).to_json("train.jsonl")`}},

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
@@ -59,6 +60,9 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	o.EvalData = ""
+	if o.Compute, err = cpu.Resolve(o.Compute); err != nil {
+		return &UsageError{err}
+	}
 	in, err := Open(req, o.Model, l)
 	if err != nil {
 		return err

@@ -158,11 +158,10 @@ func (o *Options) complete() error {
 		o.RefModel = o.Model
 	}
 	o.MetricForBestModel = o.BestMetric()
-	level, err := cpu.ParseLevel(o.Compute.CPU)
-	if err != nil {
+	var err error
+	if o.Compute, err = cpu.Resolve(o.Compute); err != nil {
 		return &UsageError{err}
 	}
-	o.Compute.CPU = level.String()
 	return nil
 }
 
