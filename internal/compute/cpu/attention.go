@@ -53,25 +53,17 @@ func attentionBackwardRef[T float](dq []T, dk, dv compute.Heads, do, o, q []T, l
 
 // attentionScratch is one worker's memory for attention.
 type attentionScratch struct {
-	gemm         gemmScratch
-	q            []float32 // [queryBlock, D] scaled queries
-	k, v, dk, dv []float32 // [tile, D] where a tile crosses the border between prefix and segment
-	s, ds        []float32 // [queryBlock, tile]
-	m, l, delta  []float32 // [heads of a kv head, queryBlock]
-}
-
-func (a *attentionScratch) grow(d, group int) {
-	if len(a.q) < queryBlock*d {
-		a.q = make([]float32, queryBlock*d)
-		a.k, a.v = make([]float32, tile*d), make([]float32, tile*d)
-		a.dk, a.dv = make([]float32, tile*d), make([]float32, tile*d)
-	}
-	if a.s == nil {
-		a.s, a.ds = make([]float32, queryBlock*tile), make([]float32, queryBlock*tile)
-	}
-	if len(a.m) < group*queryBlock {
-		a.m, a.l, a.delta = make([]float32, group*queryBlock), make([]float32, group*queryBlock), make([]float32, group*queryBlock)
-	}
+	gemm    gemmScratch
+	rows    []float32 // [heads of a kv head * queryBlock, D] scaled queries, then the packed ones
+	packed  []float32
+	o       []float32 // [heads of a kv head * queryBlock, D] sums of values
+	s, ds   []float32 // [heads of a kv head * queryBlock, tile]
+	m, l    []float32 // [heads of a kv head * queryBlock]
+	k, v    []float32 // [tile, D] where a tile crosses the border between prefix and segment
+	dk, dv  []float32 // [tile, D]
+	keys    [2][]float32
+	values  []float32
+	queries []packedQueries
 }
 
 // block is a run of query rows of one segment, for one kv head.
@@ -81,62 +73,49 @@ type block struct {
 	kvHead   int
 }
 
+func (b block) rows() int { return b.to - b.from }
+
+// position is that of the block's first row.
+func (b block) position() int { return firstPosition(b.seg) + b.from - b.seg.Start }
+
+// queryBlocks appends the blocks of a segment.
+func queryBlocks(blocks []block, seg compute.Segment, kvHead int) []block {
+	for r := seg.Start; r < seg.End; r += queryBlock {
+		blocks = append(blocks, block{seg, r, min(r+queryBlock, seg.End), kvHead})
+	}
+	return blocks
+}
+
 // keyTile gives the keys (or values) of positions [first, first+n) of a segment as rows with a leading dimension. They
 // are copied to room only where the tile crosses the border to the prefix.
-func keyTile(x compute.Heads, kvHead int, seg compute.Segment, first, n, d int, room []float32) (rows []float32, ld int) {
+func keyTile(x compute.Heads, kvHead int, seg compute.Segment, first, n, d int, room *[]float32) (rows []float32, ld int) {
 	r0, r1 := key(seg, first), key(seg, first+n-1)
 	if r1-r0 == n-1 {
 		return b0[float32](x.Buf, x.Off+r0*x.Stride+kvHead*x.HeadStride), x.Stride
 	}
+	to := growFloats(room, tile*d)
 	for j := range n {
-		copy(room[j*d:(j+1)*d], head[float32](x, key(seg, first+j), kvHead, d))
+		copy(to[j*d:(j+1)*d], head[float32](x, key(seg, first+j), kvHead, d))
 	}
-	return room, d
+	return to, d
 }
 
-// scores fills s [rows, tile] with the scaled scores of the block's rows against positions [first, first+n) of which
-// a row may see only some; the others become -Inf.
-func (a *attentionScratch) scores(lv Level, b block, firstRowPosition, first, n, d int, shape compute.AttentionShape, keys []float32, ldk int) {
-	rows := b.to - b.from
-	gemmSerial(&a.gemm, kernels{Level: lv}, nt, rows, n, d, a.q, d, keys, ldk, a.s, tile, false)
-	for i := range rows {
-		lo, hi := visible(firstRowPosition+i, shape.Window)
-		lo, hi = min(max(lo-first, 0), n), max(min(hi-first, n), 0)
-		s := a.s[i*tile : (i+1)*tile]
-		for j := range s[:lo] {
-			s[j] = negInf
-		}
-		for j := max(lo, hi); j < tile; j++ {
-			s[j] = negInf
-		}
-	}
+// seen is the part of a tile of n keys from position first on that a row at position p sees.
+func seen(p, first, n, window int) (lo, hi int) {
+	lo, hi = visible(p, window)
+	return min(max(lo-first, 0), n), max(min(hi-first, n), 0)
 }
 
 var negInf = float32(math.Inf(-1))
 
-// scaledQueries copies the block's queries of one head, times scale, to a.q.
-func (a *attentionScratch) scaledQueries(q compute.Heads, b block, h, d int, scale float32) {
-	for i := b.from; i < b.to; i++ {
-		dst := a.q[(i-b.from)*d : (i-b.from+1)*d]
-		for j, v := range head[float32](q, i, h, d) {
-			dst[j] = v * scale
-		}
-	}
-}
-
 // Attention implements compute.Device: key tiles in order of position with a running maximum and sum (Milakov and
-// Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135), parallel over blocks of query rows and kv heads.
+// Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135), parallel over blocks of query rows and kv heads. The
+// rows of all heads that share a kv head are one matrix.
 func (d *Device) Attention(o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape, segments []compute.Segment) {
-	group := shape.Heads / shape.KVHeads
-	for i := range d.scratch {
-		d.scratch[i].attention.grow(shape.HeadDim, group)
-	}
 	d.blocks = d.blocks[:0]
 	for _, s := range segments {
-		for r := s.Start; r < s.End; r += queryBlock {
-			for h := range shape.KVHeads {
-				d.blocks = append(d.blocks, block{s, r, min(r+queryBlock, s.End), h})
-			}
+		for h := range shape.KVHeads {
+			d.blocks = queryBlocks(d.blocks, s, h)
 		}
 	}
 	d.pool.run(len(d.blocks), func(i, worker int) {
@@ -145,76 +124,68 @@ func (d *Device) Attention(o compute.Heads, lse compute.Mat, q, k, v compute.Hea
 }
 
 func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
-	n, group := shape.HeadDim, shape.Heads/shape.KVHeads
-	p0 := firstPosition(b.seg) + b.from - b.seg.Start
-	end := p0 + b.to - b.from // positions [.., end) are seen by some row
+	n, group, rows := shape.HeadDim, shape.Heads/shape.KVHeads, b.rows()
+	all := group * rows
+	queries, sums := growFloats(&a.rows, all*n), growFloats(&a.o, all*n)
+	s, m, l := growFloats(&a.s, all*tile), growFloats(&a.m, all), growFloats(&a.l, all)
+	for r := range all {
+		scale(d.level, queries[r*n:(r+1)*n], float32(shape.Scale), head[float32](q, b.from+r%rows, b.kvHead*group+r/rows, n))
+		m[r], l[r] = negInf, 0
+	}
+	clear(sums)
+	scores := product{kernels: d.linear, form: nt, m: all, k: n, a: queries, lda: n, c: s, ldc: tile}
+	scores.whole()
+	packed := scores.packA(&a.packed, 0, scores.tiles)
+	values := product{kernels: d.linear, form: nn, m: all, n: n, a: s, lda: tile, c: sums, ldc: n, accumulate: true}
+
+	p0 := b.position()
+	end := p0 + rows // positions [.., end) are seen by some row
 	begin, _ := visible(p0, shape.Window)
-	begin -= begin % tile
-	for g := range group * queryBlock {
-		a.m[g], a.l[g] = negInf, 0
-	}
-	for first := begin; first < end; first += tile {
+	for first := begin - begin%tile; first < end; first += tile {
 		keys := min(tile, end-first)
-		kt, ldk := keyTile(k, b.kvHead, b.seg, first, keys, n, a.k)
-		vt, ldv := keyTile(v, b.kvHead, b.seg, first, keys, n, a.v)
-		for g := range group {
-			h := b.kvHead*group + g
-			a.scaledQueries(q, b, h, n, float32(shape.Scale))
-			a.scores(d.level, b, p0, first, keys, n, shape, kt, ldk)
-			for i := range b.to - b.from {
-				s := a.s[i*tile : (i+1)*tile]
-				m, l := &a.m[g*queryBlock+i], &a.l[g*queryBlock+i]
-				out := head[float32](o, b.from+i, h, n)
-				top := max(*m, maxOf(d.level, s))
-				if top == negInf {
-					clear(s)
-					if first == begin {
-						clear(out)
-					}
-					continue
-				}
-				if first == begin {
-					clear(out)
-				} else if *m != top {
-					fade := float32(math.Exp(float64(*m - top)))
-					*l *= fade
-					for j := range out {
-						out[j] *= fade
-					}
-				}
-				*l += expSum(d.level, s, s, top)
-				*m = top
+		scores.n = keys
+		scores.b, scores.ldb = keyTile(k, b.kvHead, b.seg, first, keys, n, &a.k)
+		scores.whole()
+		scores.multiply(&a.gemm, 0, scores.tiles, packed, scores.packB(&a.gemm.b))
+		for r := range all {
+			lo, hi := seen(p0+r%rows, first, keys, shape.Window)
+			row := s[r*tile : r*tile+keys]
+			clear(row[:lo])
+			clear(row[max(lo, hi):])
+			if lo >= hi {
+				continue
 			}
-			gemmSerial(&a.gemm, kernels{Level: d.level}, nn, b.to-b.from, n, keys, a.s, tile, vt, ldv,
-				b0[float32](o.Buf, o.Off+b.from*o.Stride+h*o.HeadStride), o.Stride, true)
+			top := max(m[r], maxOf(d.level, row[lo:hi]))
+			if m[r] != top {
+				fade := float32(math.Exp(float64(m[r] - top)))
+				l[r] *= fade
+				scale(d.level, sums[r*n:(r+1)*n], fade, sums[r*n:(r+1)*n])
+				m[r] = top
+			}
+			l[r] += expSum(d.level, row[lo:hi], row[lo:hi], top)
 		}
+		values.k = keys
+		values.b, values.ldb = keyTile(v, b.kvHead, b.seg, first, keys, n, &a.v)
+		values.whole()
+		values.multiply(&a.gemm, 0, values.tiles, values.packA(&a.gemm.a, 0, values.tiles), values.packB(&a.gemm.b))
 	}
-	for g := range group {
-		h := b.kvHead*group + g
-		for i := range b.to - b.from {
-			m, l := a.m[g*queryBlock+i], a.l[g*queryBlock+i]
-			out := head[float32](o, b.from+i, h, n)
-			for j := range out {
-				out[j] /= l
-			}
-			row[float32](lse, b.from+i)[h] = float32(float64(m) + math.Log(float64(l)))
-		}
+	for r := range all {
+		h, i := b.kvHead*group+r/rows, b.from+r%rows
+		scale(d.level, head[float32](o, i, h, n), 1/l[r], sums[r*n:(r+1)*n])
+		row[float32](lse, i)[h] = float32(float64(m[r]) + math.Log(float64(l[r])))
 	}
 }
 
 // family is a segment without prefix and the segments that have it as their prefix: what attention's gradients of
-// keys and values add up over.
+// keys and values add up over. One head of it is a piece of work.
 type family struct {
 	segments []compute.Segment
-	kvHead   int
+	head     int
 }
 
-// AttentionBackward implements compute.Device, parallel over families and kv heads; the probabilities are computed
-// again from the stored log-sum-exp.
+// AttentionBackward implements compute.Device, parallel over families and heads; the probabilities are computed again from
+// the stored log-sum-exp. The gradients of keys and values that heads share are kept apart and added in order.
 func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape, segments []compute.Segment) {
-	for i := range d.scratch {
-		d.scratch[i].attention.grow(shape.HeadDim, 1)
-	}
 	d.families = d.families[:0]
 	for i := 0; i < len(segments); {
 		n := i + 1
@@ -224,82 +195,184 @@ func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.
 			}
 			n++
 		}
-		for h := range shape.KVHeads {
+		for h := range shape.Heads {
 			d.families = append(d.families, family{segments[i:n], h})
 		}
 		i = n
 	}
+	rows, group := segments[len(segments)-1].End, shape.Heads/shape.KVHeads
+	headK, headV := dk, dv // of every head
+	if group > 1 {
+		size := shape.HeadDim * rows
+		headK = compute.Heads{Buf: buffer[float32](growFloats(&d.headGrads, 2*shape.Heads*size)), Stride: shape.HeadDim, HeadStride: size}
+		headV = headK
+		headV.Off = shape.Heads * size
+	}
 	d.pool.run(len(d.families), func(i, worker int) {
-		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i], dq, dk, dv, do, o, lse, q, k, v, shape)
+		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i], dq, headK, headV, do, o, lse, q, k, v, shape)
 	})
+	if group > 1 {
+		d.rows(rows, func(i int) {
+			for h := range shape.KVHeads {
+				d.sumHeads(head[float32](dk, i, h, shape.HeadDim), headK, i, h*group, group)
+				d.sumHeads(head[float32](dv, i, h, shape.HeadDim), headV, i, h*group, group)
+			}
+		})
+	}
 }
 
-func (d *Device) attentionFamilyBackward(a *attentionScratch, f family, dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
-	n, group := shape.HeadDim, shape.Heads/shape.KVHeads
-	for _, seg := range f.segments {
-		for r := seg.Start; r < seg.End; r++ {
-			clear(head[float32](dk, r, f.kvHead, n))
-			clear(head[float32](dv, r, f.kvHead, n))
-		}
+// sumHeads writes the sum of n heads of row i to y.
+func (d *Device) sumHeads(y []float32, x compute.Heads, i, first, n int) {
+	copy(y, head[float32](x, i, first, len(y)))
+	for h := first + 1; h < first+n; h++ {
+		axpy(d.level, y, 1, head[float32](x, i, h, len(y)))
 	}
+}
+
+// packedQueries is what the backward needs of a block of query rows for every tile of keys: queries and gradients of the output,
+// packed as the left operand of products with keys and values, and as the right one of those that make their gradients.
+type packedQueries struct {
+	block
+	left, right, leftOut, rightOut []float32
+	delta                          []float32 // [rows] do . o
+}
+
+// grow gives x room for a whole block of queries of n numbers, so that no shorter one before it matters.
+func (x *packedQueries) grow(n int) {
+	_, panel := tileOf(AVX512) // the widest
+	growFloats(&x.left, queryBlock*n+slack)
+	growFloats(&x.leftOut, queryBlock*n+slack)
+	growFloats(&x.right, queryBlock*roundUp(n, panel)+slack)
+	growFloats(&x.rightOut, queryBlock*roundUp(n, panel)+slack)
+	growFloats(&x.delta, queryBlock)
+}
+
+// packQueries fills a.queries with the blocks of a family.
+func (d *Device) packQueries(a *attentionScratch, f family, do, o, q compute.Heads, shape compute.AttentionShape) {
+	n := shape.HeadDim
+	count := 0 // a.queries are taken into use one by one
 	for _, seg := range f.segments {
 		for r := seg.Start; r < seg.End; r += queryBlock {
-			b := block{seg, r, min(r+queryBlock, seg.End), f.kvHead}
-			for g := range group {
-				d.attentionBlockBackward(a, b, f.kvHead*group+g, dq, dk, dv, do, o, lse, q, k, v, shape)
+			if count < cap(a.queries) {
+				a.queries = a.queries[:count+1] // one that a family before had
+			} else {
+				a.queries = append(a.queries, packedQueries{})
 			}
+			x := &a.queries[count]
+			x.grow(n)
+			count++
+			x.block = block{seg, r, min(r+queryBlock, seg.End), 0}
+			rows := x.rows()
+			scaled := growFloats(&a.rows, queryBlock*n)
+			delta := x.delta
+			for i := range rows {
+				scale(d.level, scaled[i*n:(i+1)*n], float32(shape.Scale), head[float32](q, r+i, f.head, n))
+				delta[i] = dot(d.level, head[float32](do, r+i, f.head, n), head[float32](o, r+i, f.head, n))
+			}
+			left := product{kernels: d.linear, form: nt, m: rows, n: tile, k: n, a: scaled, lda: n}
+			left.whole()
+			left.packA(&x.left, 0, left.tiles)
+			right := product{kernels: d.linear, form: tn, n: n, k: rows, b: scaled, ldb: n}
+			right.whole()
+			right.packB(&x.right)
+			out := b0[float32](do.Buf, do.Off+r*do.Stride+f.head*do.HeadStride)
+			left.a, left.lda = out, do.Stride
+			left.packA(&x.leftOut, 0, left.tiles)
+			right.b, right.ldb = out, do.Stride
+			right.packB(&x.rightOut)
+		}
+	}
+	a.queries = a.queries[:count]
+}
+
+// attentionFamilyBackward goes through the tiles of keys: those inside the shared prefix once for all segments, the others
+// for each segment.
+func (d *Device) attentionFamilyBackward(a *attentionScratch, f family, dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
+	n := shape.HeadDim
+	for _, seg := range f.segments {
+		for r := seg.Start; r < seg.End; r++ {
+			clear(head[float32](dq, r, f.head, n))
+			clear(head[float32](dk, r, f.head, n))
+			clear(head[float32](dv, r, f.head, n))
+		}
+	}
+	d.packQueries(a, f, do, o, q, shape)
+	root := f.segments[0]
+	shared := (root.End - root.Start) / tile * tile // whole tiles of the prefix
+	if len(f.segments) == 1 {
+		shared = 0
+	}
+	for first := 0; first < shared; first += tile {
+		d.attentionTileBackward(a, f.head, a.queries, root, first, tile, dq, dk, dv, lse, k, v, shape)
+	}
+	at := 0
+	for _, seg := range f.segments {
+		blocks := (seg.End - seg.Start + queryBlock - 1) / queryBlock
+		end := firstPosition(seg) + seg.End - seg.Start
+		for first := shared; first < end; first += tile {
+			d.attentionTileBackward(a, f.head, a.queries[at:at+blocks], seg, first, min(tile, end-first), dq, dk, dv, lse, k, v, shape)
+		}
+		at += blocks
+	}
+	for _, seg := range f.segments {
+		for r := seg.Start; r < seg.End; r++ {
+			x := head[float32](dq, r, f.head, n)
+			scale(d.level, x, float32(shape.Scale), x)
 		}
 	}
 }
 
-func (d *Device) attentionBlockBackward(a *attentionScratch, b block, h int, dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
-	n, rows, scale := shape.HeadDim, b.to-b.from, float32(shape.Scale)
-	for i := range rows {
-		a.delta[i] = dot(d.level, head[float32](do, b.from+i, h, n), head[float32](o, b.from+i, h, n))
-		clear(head[float32](dq, b.from+i, h, n))
-	}
-	a.scaledQueries(q, b, h, n, scale)
-	dOut := b0[float32](do.Buf, do.Off+b.from*do.Stride+h*do.HeadStride)
-	dQuery := b0[float32](dq.Buf, dq.Off+b.from*dq.Stride+h*dq.HeadStride)
-	p0 := firstPosition(b.seg) + b.from - b.seg.Start
-	end := p0 + rows
-	begin, _ := visible(p0, shape.Window)
-	begin -= begin % tile
-	for first := begin; first < end; first += tile {
-		keys := min(tile, end-first)
-		kt, ldk := keyTile(k, b.kvHead, b.seg, first, keys, n, a.k)
-		vt, ldv := keyTile(v, b.kvHead, b.seg, first, keys, n, a.v)
-		a.scores(d.level, b, p0, first, keys, n, shape, kt, ldk)
-		gemmSerial(&a.gemm, kernels{Level: d.level}, nt, rows, keys, n, dOut, do.Stride, vt, ldv, a.ds, tile, false)
+// attentionTileBackward adds what the rows of some blocks send back through the keys and values at positions [first, first+keys) of
+// segment seg, to dq, dk and dv of one head.
+func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []packedQueries, seg compute.Segment, first, keys int, dq, dk, dv compute.Heads, lse compute.Mat, k, v compute.Heads, shape compute.AttentionShape) {
+	n, kvHead := shape.HeadDim, h/(shape.Heads/shape.KVHeads)
+	kt, ldk := keyTile(k, kvHead, seg, first, keys, n, &a.k)
+	vt, ldv := keyTile(v, kvHead, seg, first, keys, n, &a.v)
+	s, ds := growFloats(&a.s, queryBlock*tile), growFloats(&a.ds, queryBlock*tile)
+	dKeys, dValues := growFloats(&a.dk, tile*n)[:keys*n], growFloats(&a.dv, tile*n)[:keys*n]
+	clear(dKeys)
+	clear(dValues)
+
+	scores := product{kernels: d.linear, form: nt, n: keys, k: n, b: kt, ldb: ldk, c: s, ldc: tile}
+	dScores := product{kernels: d.linear, form: nt, n: keys, k: n, b: vt, ldb: ldv, c: ds, ldc: tile}
+	dQueries := product{kernels: d.linear, form: nn, n: n, k: keys, b: kt, ldb: ldk, a: ds, lda: tile, ldc: dq.Stride, accumulate: true}
+	scores.whole()
+	dScores.whole()
+	dQueries.whole()
+	keysT, valuesT, keysN := scores.packB(&a.keys[0]), dScores.packB(&a.values), dQueries.packB(&a.keys[1])
+	for _, x := range blocks {
+		p0, rows := x.position(), x.rows()
+		if begin, _ := visible(p0, shape.Window); first > p0+rows-1 || first+keys <= begin {
+			continue // no row sees the tile
+		}
+		scores.m, dScores.m, dQueries.m = rows, rows, rows
+		scores.whole()
+		scores.multiply(&a.gemm, 0, scores.tiles, x.left, keysT)
+		dScores.whole()
+		dScores.multiply(&a.gemm, 0, dScores.tiles, x.leftOut, valuesT)
 		for i := range rows {
-			s, ds, delta := a.s[i*tile:i*tile+keys], a.ds[i*tile:i*tile+keys], a.delta[i]
-			expScale(d.level, s, s, row[float32](lse, b.from+i)[h], 1)
-			for j, p := range s {
-				ds[j] = p * (ds[j] - delta)
+			lo, hi := seen(p0+i, first, keys, shape.Window)
+			p, dp := s[i*tile:i*tile+keys], ds[i*tile:i*tile+keys]
+			if hi = max(lo, hi); hi-lo < keys {
+				clear(p[:lo])
+				clear(p[hi:])
+				clear(dp[:lo])
+				clear(dp[hi:])
 			}
+			softmaxBack(d.level, p[lo:hi], dp[lo:hi], row[float32](lse, x.from+i)[h], x.delta[i])
 		}
-		gemmSerial(&a.gemm, kernels{Level: d.level}, nn, rows, n, keys, a.ds, tile, kt, ldk, dQuery, dq.Stride, true)
-		d.addToKeys(a, dk, b, first, keys, n, rows, a.ds, a.q, n, a.dk)
-		d.addToKeys(a, dv, b, first, keys, n, rows, a.s, dOut, do.Stride, a.dv)
+		dQueries.whole()
+		dQueries.c = b0[float32](dq.Buf, dq.Off+x.from*dq.Stride+h*dq.HeadStride)
+		dQueries.multiply(&a.gemm, 0, dQueries.tiles, dQueries.packA(&a.gemm.a, 0, dQueries.tiles), keysN)
+		add := product{kernels: d.linear, form: tn, m: keys, n: n, k: rows, a: ds, lda: tile, c: dKeys, ldc: n, accumulate: true}
+		add.whole()
+		add.multiply(&a.gemm, 0, add.tiles, add.packA(&a.gemm.a, 0, add.tiles), x.right)
+		add.a, add.c = s, dValues
+		add.multiply(&a.gemm, 0, add.tiles, add.packA(&a.gemm.a, 0, add.tiles), x.rightOut)
 	}
-	for i := range rows {
-		x := head[float32](dq, b.from+i, h, n)
-		for j := range x {
-			x[j] *= scale
-		}
-	}
-}
-
-// addToKeys adds weights^T x, [keys, D], to the rows of dx that hold positions [first, first+keys): weights is
-// [rows, tile], x [rows, D] with leading dimension ldx.
-func (d *Device) addToKeys(a *attentionScratch, dx compute.Heads, b block, first, keys, n, rows int, weights, x []float32, ldx int, room []float32) {
-	r0, r1 := key(b.seg, first), key(b.seg, first+keys-1)
-	if r1-r0 == keys-1 {
-		gemmSerial(&a.gemm, kernels{Level: d.level}, tn, keys, n, rows, weights, tile, x, ldx, b0[float32](dx.Buf, dx.Off+r0*dx.Stride+b.kvHead*dx.HeadStride), dx.Stride, true)
-		return
-	}
-	gemmSerial(&a.gemm, kernels{Level: d.level}, tn, keys, n, rows, weights, tile, x, ldx, room, n, false)
 	for j := range keys {
-		addRef(head[float32](dx, key(b.seg, first+j), b.kvHead, n), room[j*n:(j+1)*n])
+		r := key(seg, first+j)
+		axpy(d.level, head[float32](dk, r, h, n), 1, dKeys[j*n:(j+1)*n])
+		axpy(d.level, head[float32](dv, r, h, n), 1, dValues[j*n:(j+1)*n])
 	}
 }

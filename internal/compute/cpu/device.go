@@ -16,14 +16,15 @@ import (
 
 // Device computes in float32 with the kernels of one level.
 type Device struct {
-	level    Level
-	linear   kernels // of matrix products
-	threads  int
-	pool     *pool
-	scratch  []workerScratch
-	blocks   []block
-	families []family
-	sums     []float64
+	level     Level
+	linear    kernels // of matrix products
+	threads   int
+	pool      *pool
+	scratch   []workerScratch
+	blocks    []block
+	families  []family
+	sums      []float64
+	headGrads []float32 // of keys and values, of every head
 }
 
 // workerScratch is the memory of one worker.

@@ -61,7 +61,6 @@ type product struct {
 	jc, nc    int // columns [jc, jc+nc) of the block of B
 	pc, kc    int // of k
 	depth     int // rows of a packed block: kc, half of it for pairs of bf16
-	packed    []float32
 	panelSize int // numbers of a packed panel of B
 }
 
@@ -151,28 +150,33 @@ func (g *product) run(sc *gemmScratch) {
 		}
 		return
 	}
-	height, width := tileOf(g.Level)
-	g.panel, g.tiles = width, (g.m+height-1)/height
 	stepK := g.stepK()
-	for g.jc = 0; g.jc < g.n; g.jc += blockN {
-		g.nc = min(blockN, g.n-g.jc)
-		for g.pc = 0; g.pc < g.k; g.pc += stepK {
-			g.kc = min(stepK, g.k-g.pc)
-			g.depth = g.kc
-			if g.bf16 {
-				g.depth = (g.kc + 1) / 2
-			}
-			g.panelSize = g.panel * g.depth
-			g.packed = growFloats(&sc.b, g.panels()*g.panelSize+slack)
-			for j := range g.panels() {
-				g.packB(j)
-			}
+	for jc := 0; jc < g.n; jc += blockN {
+		for pc := 0; pc < g.k; pc += stepK {
+			g.block(jc, min(blockN, g.n-jc), pc, min(stepK, g.k-pc))
+			b := g.packB(&sc.b)
 			for from := 0; from < g.tiles; from += blockTiles {
-				g.rowBlock(sc, from, min(g.tiles, from+blockTiles))
+				to := min(g.tiles, from+blockTiles)
+				g.multiply(sc, from, to, g.packA(&sc.a, from, to), b)
 			}
 		}
 	}
 }
+
+// block goes to the block of B that begins at column jc and at pc of k.
+func (g *product) block(jc, nc, pc, kc int) {
+	height, width := tileOf(g.Level)
+	g.panel, g.tiles = width, (g.m+height-1)/height
+	g.jc, g.nc, g.pc, g.kc = jc, nc, pc, kc
+	g.depth = kc
+	if g.bf16 {
+		g.depth = (kc + 1) / 2
+	}
+	g.panelSize = g.panel * g.depth
+}
+
+// whole makes all of B one block.
+func (g *product) whole() { g.block(0, g.n, 0, g.k) }
 
 // stepK is the length of a block of k; the last may be shorter. It depends on k alone.
 func (g *product) stepK() int {
@@ -202,36 +206,46 @@ func growFloats(s *[]float32, n int) []float32 {
 	return (*s)[:n]
 }
 
-// packB packs panel j of the block of B, columns past the edge as anything.
-func (g *product) packB(j int) {
-	first := j * g.panel
-	g.pack(g.packed[j*g.panelSize:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n)
+// packB packs the block of B, panel by panel. Columns past the edge hold anything.
+func (g *product) packB(room *[]float32) []float32 {
+	dst := growFloats(room, g.panels()*g.panelSize+slack)
+	for j := range g.panels() {
+		first := j * g.panel
+		g.pack(dst[j*g.panelSize:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n)
+	}
+	return dst
 }
 
-// rowBlock computes tiles [from, to) of the rows of C: it packs the rows of A, tile by tile, and runs them over all panels.
-func (g *product) rowBlock(sc *gemmScratch, from, to int) {
+// packA packs tiles [from, to) of the rows of A, for the block's k.
+func (g *product) packA(room *[]float32, from, to int) []float32 {
 	first := g.tileStart(from)
-	a := growFloats(&sc.a, (g.tileStart(to)-first)*g.depth+slack)
-	edge := growFloats(&sc.edge, 14*32)
+	dst := growFloats(room, (g.tileStart(to)-first)*g.depth+slack)
 	for t := from; t < to; t++ {
 		at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
-		g.pack(a[(at-first)*g.depth:], rows, g.a, g.lda, g.form != tn, at, rows, g.m)
+		g.pack(dst[(at-first)*g.depth:], rows, g.a, g.lda, g.form != tn, at, rows, g.m)
 	}
+	return dst
+}
+
+// multiply runs packed tiles [from, to) of A over the packed block of B.
+func (g *product) multiply(sc *gemmScratch, from, to int, a, b []float32) {
+	first := g.tileStart(from)
+	edge := growFloats(&sc.edge, 14*32)
 	add := 0
 	if g.accumulate || g.pc > 0 {
 		add = 1
 	}
 	for j := range g.panels() {
 		width := min(g.panel, g.nc-j*g.panel)
-		b := g.packed[j*g.panelSize:]
+		panel := b[j*g.panelSize:]
 		for t := from; t < to; t++ {
 			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
 			tile, c := a[(at-first)*g.depth:], g.c[at*g.ldc+g.jc+j*g.panel:]
 			if width == g.panel || g.Level == AVX512 {
-				g.micro(rows, tile, b, c, g.ldc, width, add)
+				g.micro(rows, tile, panel, c, g.ldc, width, add)
 				continue
 			}
-			g.micro(rows, tile, b, edge, g.panel, g.panel, 0)
+			g.micro(rows, tile, panel, edge, g.panel, g.panel, 0)
 			for x := range rows {
 				row, part := c[x*g.ldc:x*g.ldc+width], edge[x*g.panel:x*g.panel+width]
 				if add == 0 {

@@ -199,22 +199,32 @@ func packColumnsBF16(n int, k int, src *float32, lds int, dst *float32, ldd int)
 //go:noescape
 func transpose8(n int, src *float32, lds int, dst *float32, ldd int)
 
-// maxAVX512 writes to out, 16 numbers, the largest of every 16th number of x; a NaN wins. n is at least 1.
+// maxAVX512 writes to out the largest of x; a NaN wins. n is at least 1.
 //
 //go:noescape
 func maxAVX512(n int, x *float32, out *float32)
+
+// scaleAVX512 writes y = x * *a.
+//
+//go:noescape
+func scaleAVX512(n int, y *float32, x *float32, a *float32)
+
+// softmaxBackAVX512 writes s = e^(s-lse) and ds = s*(ds-delta).
+//
+//go:noescape
+func softmaxBackAVX512(n int, s *float32, ds *float32, table *float32, lse *float32, delta *float32)
 
 // expScaleAVX512 writes y = e^(x-shift) * scale.
 //
 //go:noescape
 func expScaleAVX512(n int, y *float32, x *float32, table *float32, shift *float32, scale *float32)
 
-// expSumAVX512 writes y = e^(x-shift), and to out, 16 numbers, the sums of every 16th number of y.
+// expSumAVX512 writes y = e^(x-shift), and to out the sum of y: see sumLanes.
 //
 //go:noescape
 func expSumAVX512(n int, y *float32, x *float32, table *float32, shift *float32, out *float32)
 
-// dotAVX512 writes to out, 16 numbers, the sums of x*y over every 16th number.
+// dotAVX512 writes to out the sum of x*y: see sumLanes.
 //
 //go:noescape
 func dotAVX512(n int, x *float32, y *float32, out *float32)

@@ -14330,14 +14330,14 @@ loop:
 	RET
 
 // func maxAVX512(n int, x *float32, out *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·maxAVX512(SB), NOSPLIT, $0-24
 	MOVQ         n+0(FP), CX
 	MOVQ         x+8(FP), SI
 	MOVQ         out+16(FP), DI
 	MOVL         $0xff800000, R10
 	VPBROADCASTD R10, Z0
-	VPXORD       Z3, Z3, Z3
+	KXORW        K3, K3, K3
 	MOVQ         $-1, R10
 	KMOVW        R10, K1
 	CMPQ         CX, $0x10
@@ -14346,7 +14346,8 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-24
 loop:
 	VMOVUPS.Z (SI), K1, Z1
 	VMAXPS    Z1, Z0, K1, Z0
-	VADDPS    Z1, Z3, K1, Z3
+	VCMPPS    $0x03, Z1, Z1, K1, K2
+	KORW      K2, K3, K3
 	ADDQ      $0x40, SI
 	SUBQ      $0x10, CX
 	CMPQ      CX, $0x10
@@ -14361,13 +14362,156 @@ tail:
 	KMOVW     R10, K1
 	VMOVUPS.Z (SI), K1, Z1
 	VMAXPS    Z1, Z0, K1, Z0
-	VADDPS    Z1, Z3, K1, Z3
+	VCMPPS    $0x03, Z1, Z1, K1, K2
+	KORW      K2, K3, K3
 
 done:
-	VCMPPS  $0x03, Z3, Z3, K2
-	VMOVUPS Z3, K2, (DI)
-	KNOTW   K2, K2
-	VMOVUPS Z0, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z0, Y4
+	VMAXPS        Y4, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X4
+	VMAXPS        X4, X0, X0
+	VPERMILPS     $0x0e, X0, X4
+	VMAXPS        X4, X0, X0
+	VPERMILPS     $0x01, X0, X4
+	VMAXPS        X4, X0, X0
+	KORTESTW      K3, K3
+	JZ            number
+	MOVL          $0x7fc00000, R10
+	VMOVD         R10, X0
+
+number:
+	VMOVSS X0, (DI)
+	VZEROUPPER
+	RET
+
+// func scaleAVX512(n int, y *float32, x *float32, a *float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), SI
+	MOVQ         a+24(FP), DI
+	VBROADCASTSS (DI), Z0
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z (SI), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, CX
+	CMPQ      CX, $0x10
+	JGE       loop
+
+tail:
+	TESTQ     CX, CX
+	JZ        done
+	MOVQ      $0x0000000000000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (SI), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func softmaxBackAVX512(n int, s *float32, ds *float32, table *float32, lse *float32, delta *float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), CX
+	MOVQ         s+8(FP), DX
+	MOVQ         ds+16(FP), SI
+	MOVQ         table+24(FP), DI
+	MOVQ         lse+32(FP), R8
+	MOVQ         delta+40(FP), R9
+	VBROADCASTSS (DI), Z16
+	VBROADCASTSS 4(DI), Z17
+	VBROADCASTSS 8(DI), Z18
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z20
+	VBROADCASTSS 20(DI), Z21
+	VBROADCASTSS 24(DI), Z22
+	VBROADCASTSS 28(DI), Z23
+	VBROADCASTSS 32(DI), Z24
+	VBROADCASTSS 36(DI), Z25
+	VBROADCASTSS 40(DI), Z26
+	VBROADCASTSS 44(DI), Z27
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS (R9), Z5
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (DX), K1, Z1
+	VSUBPS       Z0, Z1, Z1
+	VCMPPS       $0x05, Z16, Z1, K2
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMULPS       Z18, Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VFNMADD231PS Z19, Z2, Z1
+	VFNMADD231PS Z20, Z2, Z1
+	VMOVAPS      Z21, Z3
+	VFMADD213PS  Z22, Z1, Z3
+	VFMADD213PS  Z23, Z1, Z3
+	VFMADD213PS  Z24, Z1, Z3
+	VFMADD213PS  Z25, Z1, Z3
+	VFMADD213PS  Z26, Z1, Z3
+	VFMADD213PS  Z27, Z1, Z3
+	VFMADD213PS  Z27, Z1, Z3
+	VSCALEFPS.Z  Z2, Z3, K2, Z1
+	VMOVUPS      Z1, K1, (DX)
+	VMOVUPS.Z    (SI), K1, Z4
+	VSUBPS       Z5, Z4, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, K1, (SI)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (DX), K1, Z1
+	VSUBPS       Z0, Z1, Z1
+	VCMPPS       $0x05, Z16, Z1, K2
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMULPS       Z18, Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VFNMADD231PS Z19, Z2, Z1
+	VFNMADD231PS Z20, Z2, Z1
+	VMOVAPS      Z21, Z3
+	VFMADD213PS  Z22, Z1, Z3
+	VFMADD213PS  Z23, Z1, Z3
+	VFMADD213PS  Z24, Z1, Z3
+	VFMADD213PS  Z25, Z1, Z3
+	VFMADD213PS  Z26, Z1, Z3
+	VFMADD213PS  Z27, Z1, Z3
+	VFMADD213PS  Z27, Z1, Z3
+	VSCALEFPS.Z  Z2, Z3, K2, Z1
+	VMOVUPS      Z1, K1, (DX)
+	VMOVUPS.Z    (SI), K1, Z4
+	VSUBPS       Z5, Z4, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, K1, (SI)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -14459,7 +14603,7 @@ done:
 	RET
 
 // func expSumAVX512(n int, y *float32, x *float32, table *float32, shift *float32, out *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-48
 	MOVQ         n+0(FP), CX
 	MOVQ         y+8(FP), DX
@@ -14542,12 +14686,20 @@ tail:
 	VMOVUPS      Z1, K1, (DX)
 
 done:
-	VMOVUPS Z4, (R9)
+	VEXTRACTF32X8 $0x01, Z4, Y1
+	VADDPS        Y1, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X1
+	VADDPS        X1, X4, X4
+	VPERMILPS     $0x0e, X4, X1
+	VADDPS        X1, X4, X4
+	VPERMILPS     $0x01, X4, X1
+	VADDPS        X1, X4, X4
+	VMOVSS        X4, (R9)
 	VZEROUPPER
 	RET
 
 // func dotAVX512(n int, x *float32, y *float32, out *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+0(FP), CX
 	MOVQ   x+8(FP), SI
@@ -14581,7 +14733,15 @@ tail:
 	VFMADD231PS Z1, Z2, K1, Z0
 
 done:
-	VMOVUPS Z0, (R8)
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (R8)
 	VZEROUPPER
 	RET
 

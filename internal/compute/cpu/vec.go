@@ -40,6 +40,20 @@ func dotRef[T float](x, y []T) T {
 	return sum
 }
 
+func scaleRef[T float](y []T, a T, x []T) {
+	for i, v := range x {
+		y[i] = a * v
+	}
+}
+
+// softmaxBackRef writes s = e^(s-lse), a probability, and ds = s*(ds-delta).
+func softmaxBackRef[T float](s, ds []T, lse, delta T) {
+	for i, v := range s {
+		s[i] = T(math.Exp(float64(v - lse)))
+		ds[i] = s[i] * (ds[i] - delta)
+	}
+}
+
 func axpyRef[T float](y []T, a T, x []T) {
 	for i, v := range x {
 		y[i] += a * v
@@ -132,15 +146,16 @@ func adamWRef[T float](w, g, m, v []T, c adamWCoefficients) {
 // keep several sums so that additions overlap, with the polynomial exponential exp32.
 
 // lanes is the number of partial sums of reductions at every level: element i is added to sum i mod lanes, and the sums
-// are added in order, so that a result is a function of the values alone.
+// are added in halves, so that a result is a function of the values alone.
 const lanes = 16
 
 func sumLanes(s *[lanes]float32) float32 {
-	var sum float32
-	for _, v := range s {
-		sum += v
+	for half := lanes / 2; half > 0; half /= 2 {
+		for i := range half {
+			s[i] += s[half+i]
+		}
 	}
-	return sum
+	return s[0]
 }
 
 // expTable holds what the exponential is made of: the bounds of x below which e^x is 0, as it would be less than the smallest
@@ -182,12 +197,11 @@ func maxOf(lv Level, x []float32) float32 {
 
 // expSum writes y = e^(x-shift) and returns the sum of y; y may be x.
 func expSum(lv Level, y, x []float32, shift float32) float32 {
-	var s [lanes]float32
 	y = y[:len(x)]
 	if lv == AVX512 && len(x) > 0 {
-		expSumVector(y, x, shift, &s)
-		return sumLanes(&s)
+		return expSumVector(y, x, shift)
 	}
+	var s [lanes]float32
 	for i, v := range x {
 		y[i] = exp32(v - shift)
 		s[i%lanes] += y[i]
@@ -209,16 +223,38 @@ func expScale(lv Level, y, x []float32, shift, scale float32) {
 
 // dot is the sum of x*y.
 func dot(lv Level, x, y []float32) float32 {
-	var s [lanes]float32
 	y = y[:len(x)]
 	if lv == AVX512 && len(x) > 0 {
-		dotVector(x, y, &s)
-		return sumLanes(&s)
+		return dotVector(x, y)
 	}
+	var s [lanes]float32
 	for i, v := range x {
 		s[i%lanes] += v * y[i]
 	}
 	return sumLanes(&s)
+}
+
+// scale writes y = a*x; y may be x.
+func scale(lv Level, y []float32, a float32, x []float32) {
+	y = y[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		scaleVector(y, a, x)
+		return
+	}
+	scaleRef(y, a, x)
+}
+
+// softmaxBack writes s = e^(s-lse) and ds = s*(ds-delta).
+func softmaxBack(lv Level, s, ds []float32, lse, delta float32) {
+	ds = ds[:len(s)]
+	if lv == AVX512 && len(s) > 0 {
+		softmaxBackVector(s, ds, lse, delta)
+		return
+	}
+	for i, v := range s {
+		s[i] = exp32(v - lse)
+		ds[i] = s[i] * (ds[i] - delta)
+	}
 }
 
 // axpy adds a*x to y.

@@ -5,20 +5,30 @@ package cpu
 // The functions here call the generated AVX-512 kernels, whose arguments are not empty and of one length.
 
 func maxVector(x []float32) float32 {
-	var s [lanes]float32
-	maxAVX512(len(x), first(x), &s[0])
-	return maxRef(s[:])
+	var m float32
+	maxAVX512(len(x), first(x), &m)
+	return m
 }
 
-func expSumVector(y, x []float32, shift float32, sums *[lanes]float32) {
-	expSumAVX512(len(x), first(y), first(x), &expTable[0], &shift, &sums[0])
+func expSumVector(y, x []float32, shift float32) (sum float32) {
+	expSumAVX512(len(x), first(y), first(x), &expTable[0], &shift, &sum)
+	return sum
 }
 
 func expScaleVector(y, x []float32, shift, scale float32) {
 	expScaleAVX512(len(x), first(y), first(x), &expTable[0], &shift, &scale)
 }
 
-func dotVector(x, y []float32, sums *[lanes]float32) { dotAVX512(len(x), first(x), first(y), &sums[0]) }
+func dotVector(x, y []float32) (sum float32) {
+	dotAVX512(len(x), first(x), first(y), &sum)
+	return sum
+}
+
+func scaleVector(y []float32, a float32, x []float32) { scaleAVX512(len(x), first(y), first(x), &a) }
+
+func softmaxBackVector(s, ds []float32, lse, delta float32) {
+	softmaxBackAVX512(len(s), first(s), first(ds), &expTable[0], &lse, &delta)
+}
 
 func axpyVector(y []float32, a float32, x []float32) { axpyAVX512(len(x), first(y), &a, first(x)) }
 

@@ -129,10 +129,21 @@ func TestElementwise(t *testing.T) {
 	eachLevel(t, func(t *testing.T, lv Level, n int, v *vectors, normal func() float32) {
 		x, y, z := v.make(n, normal), v.make(n, normal), v.make(n, normal)
 		a, b := v.make(n, normal), v.make(n, normal)
-		wantA, wantB := widen(a), make([]float64, n)
+		wantA := widen(a)
 		axpyRef(wantA, 0.25, widen(x))
 		axpy(lv, a, 0.25, x)
 		near(t, "axpy", a, wantA, 2e-7)
+
+		scaleRef(wantA, -1.5, widen(x))
+		scale(lv, a, -1.5, x)
+		near(t, "scale", a, wantA, 2e-7)
+		copy(a, x)
+		copy(b, y)
+		wantA, wantB := widen(x), widen(y)
+		softmaxBackRef(wantA, wantB, 1.5, 0.25)
+		softmaxBack(lv, a, b, 1.5, 0.25)
+		near(t, "probability", a, wantA, 1e-6)
+		near(t, "gradient of a score", b, wantB, 2e-6)
 
 		siluMulRef(wantA, widen(x), widen(y))
 		siluMul(lv, a, x, y)

@@ -9,6 +9,8 @@ func main() {
 	packing512()
 	transpose8()
 	maxAVX512()
+	scaleAVX512()
+	softmaxBackAVX512()
 	expScaleAVX512()
 	expSumAVX512()
 	dotAVX512()

@@ -79,22 +79,78 @@ func exp(c func(int) VecPhysical, x, n, p VecPhysical) {
 func load(from GPPhysical, to VecPhysical)  { VMOVUPS_Z(Mem{Base: from}, K1, to) }
 func store(from VecPhysical, to GPPhysical) { VMOVUPS(from, K1, Mem{Base: to}) }
 
+// tree reduces the 16 numbers of x to one in its first place, halves first: with op, by way of t.
+func tree(x, t VecPhysical, op func(ops ...Op)) {
+	VEXTRACTF32X8(U8(1), x, t.AsY())
+	op(t.AsY(), x.AsY(), x.AsY())
+	VEXTRACTF128(U8(1), x.AsY(), t.AsX())
+	op(t.AsX(), x.AsX(), x.AsX())
+	VPERMILPS(U8(0x0e), x.AsX(), t.AsX())
+	op(t.AsX(), x.AsX(), x.AsX())
+	VPERMILPS(U8(0x01), x.AsX(), t.AsX())
+	op(t.AsX(), x.AsX(), x.AsX())
+}
+
+// storeSum stores the sum of the 16 numbers of x, halves first: see sumLanes.
+func storeSum(x, t VecPhysical, out GPPhysical) {
+	tree(x, t, VADDPS)
+	VMOVSS(x.AsX(), Mem{Base: out})
+}
+
 func maxAVX512() {
-	begin("maxAVX512", "func(n int, x, out *float32)", "maxAVX512 writes to out, 16 numbers, the largest of every 16th number of x; a NaN wins. n is at least 1.")
+	begin("maxAVX512", "func(n int, x, out *float32)", "maxAVX512 writes to out the largest of x; a NaN wins. n is at least 1.")
 	n, x, out := pointer("n", RCX), pointer("x", RSI), pointer("out", RDI)
 	// -Inf where nothing was seen.
 	MOVL(U32(0xff800000), R10.As32())
 	VPBROADCASTD(R10.As32(), Z0)
-	VPXORD(Z3, Z3, Z3)
+	KXORW(K3, K3, K3)
 	masked(n, []GPPhysical{x}, func() {
 		load(x, Z1)
 		VMAXPS(Z1, Z0, K1, Z0)
-		VADDPS(Z1, Z3, K1, Z3) // a sum, to see a NaN
+		VCMPPS(Imm(3), Z1, Z1, K1, K2) // unordered
+		KORW(K2, K3, K3)
 	})
-	VCMPPS(Imm(3), Z3, Z3, K2) // unordered
-	VMOVUPS(Z3, K2, Mem{Base: out})
-	KNOTW(K2, K2)
-	VMOVUPS(Z0, K2, Mem{Base: out})
+	tree(Z0, Z4, VMAXPS)
+	KORTESTW(K3, K3)
+	JZ(LabelRef("number"))
+	MOVL(U32(0x7fc00000), R10.As32()) // NaN
+	VMOVD(R10.As32(), X0)
+	Label("number")
+	VMOVSS(X0, Mem{Base: out})
+	VZEROUPPER()
+	RET()
+}
+
+func scaleAVX512() {
+	begin("scaleAVX512", "func(n int, y, x, a *float32)", "scaleAVX512 writes y = x * *a.")
+	n, y, x, a := pointer("n", RCX), pointer("y", RDX), pointer("x", RSI), pointer("a", RDI)
+	VBROADCASTSS(Mem{Base: a}, Z0)
+	masked(n, []GPPhysical{x, y}, func() {
+		load(x, Z1)
+		VMULPS(Z0, Z1, Z1)
+		store(Z1, y)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func softmaxBackAVX512() {
+	begin("softmaxBackAVX512", "func(n int, s, ds, table, lse, delta *float32)", "softmaxBackAVX512 writes s = e^(s-lse) and ds = s*(ds-delta).")
+	n, s, ds, table := pointer("n", RCX), pointer("s", RDX), pointer("ds", RSI), pointer("table", RDI)
+	lse, delta := pointer("lse", R8), pointer("delta", R9)
+	c := constants(table, 16)
+	VBROADCASTSS(Mem{Base: lse}, Z0)
+	VBROADCASTSS(Mem{Base: delta}, Z5)
+	masked(n, []GPPhysical{s, ds}, func() {
+		load(s, Z1)
+		VSUBPS(Z0, Z1, Z1)
+		exp(c, Z1, Z2, Z3)
+		store(Z1, s)
+		load(ds, Z4)
+		VSUBPS(Z5, Z4, Z4)
+		VMULPS(Z1, Z4, Z4)
+		store(Z4, ds)
+	})
 	VZEROUPPER()
 	RET()
 }
@@ -118,7 +174,7 @@ func expScaleAVX512() {
 }
 
 func expSumAVX512() {
-	begin("expSumAVX512", "func(n int, y, x, table, shift, out *float32)", "expSumAVX512 writes y = e^(x-shift), and to out, 16 numbers, the sums of every 16th number of y.")
+	begin("expSumAVX512", "func(n int, y, x, table, shift, out *float32)", "expSumAVX512 writes y = e^(x-shift), and to out the sum of y: see sumLanes.")
 	n, y, x, table := pointer("n", RCX), pointer("y", RDX), pointer("x", RSI), pointer("table", RDI)
 	shift, out := pointer("shift", R8), pointer("out", R9)
 	c := constants(table, 16)
@@ -131,13 +187,13 @@ func expSumAVX512() {
 		VADDPS(Z1, Z4, K1, Z4)
 		store(Z1, y)
 	})
-	VMOVUPS(Z4, Mem{Base: out})
+	storeSum(Z4, Z1, out)
 	VZEROUPPER()
 	RET()
 }
 
 func dotAVX512() {
-	begin("dotAVX512", "func(n int, x, y, out *float32)", "dotAVX512 writes to out, 16 numbers, the sums of x*y over every 16th number.")
+	begin("dotAVX512", "func(n int, x, y, out *float32)", "dotAVX512 writes to out the sum of x*y: see sumLanes.")
 	n, x, y, out := pointer("n", RCX), pointer("x", RSI), pointer("y", RDI), pointer("out", R8)
 	VPXORD(Z0, Z0, Z0)
 	masked(n, []GPPhysical{x, y}, func() {
@@ -145,7 +201,7 @@ func dotAVX512() {
 		load(y, Z2)
 		VFMADD231PS(Z1, Z2, K1, Z0)
 	})
-	VMOVUPS(Z0, Mem{Base: out})
+	storeSum(Z0, Z1, out)
 	VZEROUPPER()
 	RET()
 }
