@@ -35,12 +35,12 @@ func (d *Device) GELUBackward(dx, dy, x compute.Mat) {
 // GELUTanh implements compute.Device.
 func (d *Device) GELUTanh(y, x compute.Mat) {
 	sameShape("GELUTanh", y, x)
-	d.rows(y.Rows, func(i int) { geluTanh(row[float32](y, i), row[float32](x, i)) })
+	d.rows(y.Rows, func(i int) { geluTanh(d.level, row[float32](y, i), row[float32](x, i)) })
 }
 
 // GELUTanhBackward implements compute.Device.
 func (d *Device) GELUTanhBackward(dx, dy, x compute.Mat) {
 	sameShape("GELUTanhBackward", dx, x)
 	sameShape("GELUTanhBackward", dy, x)
-	d.rows(dy.Rows, func(i int) { geluTanhBack(row[float32](dx, i), row[float32](dy, i), row[float32](x, i)) })
+	d.rows(dy.Rows, func(i int) { geluTanhBack(d.level, row[float32](dx, i), row[float32](dy, i), row[float32](x, i)) })
 }

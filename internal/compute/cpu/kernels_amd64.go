@@ -244,6 +244,81 @@ func siluMulAVX512(n int, y *float32, gate *float32, up *float32, table *float32
 //go:noescape
 func siluMulBackAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
 
+// geluTanhAVX512 writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+//
+//go:noescape
+func geluTanhAVX512(n int, y *float32, x *float32, table *float32)
+
+// geluTanhBackAVX512 writes the gradient of geluTanhAVX512's input.
+//
+//go:noescape
+func geluTanhBackAVX512(n int, dx *float32, dy *float32, x *float32, table *float32)
+
+// sumSquaresAVX512 writes to out the sum of squares of x.
+//
+//go:noescape
+func sumSquaresAVX512(n int, x *float32, out *float64)
+
+// sumAVX512 writes to out the sum of x.
+//
+//go:noescape
+func sumAVX512(n int, x *float32, out *float64)
+
+// sumAroundAVX512 writes to out the sum of the squares of x - *mean.
+//
+//go:noescape
+func sumAroundAVX512(n int, x *float32, mean *float64, out *float64)
+
+// sumProductsAVX512 writes to out the sum of (x*y) * z, the first product in float32.
+//
+//go:noescape
+func sumProductsAVX512(n int, x *float32, y *float32, z *float32, out *float64)
+
+// sumOfProductAVX512 writes to out the sum of x*y, the products in float32.
+//
+//go:noescape
+func sumOfProductAVX512(n int, x *float32, y *float32, out *float64)
+
+// rmsScaleAVX512 writes y = x * *rstd * w.
+//
+//go:noescape
+func rmsScaleAVX512(n int, y *float32, x *float32, w *float32, rstd *float32)
+
+// layerScaleAVX512 writes y = (x - *mean) * *rstd * w + b.
+//
+//go:noescape
+func layerScaleAVX512(n int, y *float32, x *float32, w *float32, b *float32, mean *float32, rstd *float32)
+
+// rmsBackAVX512 adds *rstd * (dy*w - x * *c) to dx.
+//
+//go:noescape
+func rmsBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, rstd *float32, c *float32)
+
+// layerBackAVX512 adds *rstd * (dy*w - *a - (x - *mean) * *rstd * *c) to dx.
+//
+//go:noescape
+func layerBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, mean *float32, rstd *float32, a *float32, c *float32)
+
+// columnSumsAVX512 writes to sums, 16 numbers, the sums of 1 to 16 columns of dy over the rows, which are ldy bytes apart.
+//
+//go:noescape
+func columnSumsAVX512(n int, rows int, dy *float32, ldy int, sums *float64)
+
+// rmsWeightAVX512 is columnSumsAVX512 of dy * x * rstd, with a number of rstd for each row.
+//
+//go:noescape
+func rmsWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, sums *float64)
+
+// layerWeightAVX512 is columnSumsAVX512 of dy * (x - mean) * rstd.
+//
+//go:noescape
+func layerWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, mean *float32, sums *float64)
+
+// ropeAVX512 turns pairs of numbers of x and y: x*cos - y*sin and y*cos + x*sin, with sin times *sign.
+//
+//go:noescape
+func ropeAVX512(n int, x *float32, y *float32, cos *float32, sin *float32, sign *float32)
+
 // adamWAVX512 is adamWRef with coefficients in the order of adamWTable.
 //
 //go:noescape

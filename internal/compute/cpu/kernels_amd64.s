@@ -14993,6 +14993,930 @@ done:
 	VZEROUPPER
 	RET
 
+// func geluTanhAVX512(n int, y *float32, x *float32, table *float32)
+// Requires: AVX, AVX512F
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), SI
+	MOVQ         table+24(FP), DI
+	VBROADCASTSS (DI), Z16
+	VBROADCASTSS 4(DI), Z17
+	VBROADCASTSS 8(DI), Z18
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z20
+	VBROADCASTSS 20(DI), Z21
+	VBROADCASTSS 24(DI), Z22
+	VBROADCASTSS 28(DI), Z23
+	VBROADCASTSS 32(DI), Z24
+	VBROADCASTSS 36(DI), Z25
+	VBROADCASTSS 40(DI), Z26
+	VBROADCASTSS 44(DI), Z27
+	VBROADCASTSS 48(DI), Z12
+	VBROADCASTSS 52(DI), Z13
+	VBROADCASTSS 56(DI), Z14
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z0
+	VMULPS       Z0, Z0, Z1
+	VMULPS       Z13, Z1, Z2
+	VFMADD213PS  Z0, Z0, Z2
+	VMULPS       Z12, Z2, Z2
+	VADDPS       Z2, Z2, Z2
+	VCMPPS       $0x05, Z16, Z2, K2
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMULPS       Z18, Z2, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VFNMADD231PS Z19, Z3, Z2
+	VFNMADD231PS Z20, Z3, Z2
+	VMOVAPS      Z21, Z4
+	VFMADD213PS  Z22, Z2, Z4
+	VFMADD213PS  Z23, Z2, Z4
+	VFMADD213PS  Z24, Z2, Z4
+	VFMADD213PS  Z25, Z2, Z4
+	VFMADD213PS  Z26, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VSCALEFPS.Z  Z3, Z4, K2, Z2
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z27, Z27, Z3
+	VDIVPS       Z2, Z3, Z3
+	VSUBPS       Z3, Z27, Z2
+	VADDPS       Z27, Z2, Z2
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (SI), K1, Z0
+	VMULPS       Z0, Z0, Z1
+	VMULPS       Z13, Z1, Z2
+	VFMADD213PS  Z0, Z0, Z2
+	VMULPS       Z12, Z2, Z2
+	VADDPS       Z2, Z2, Z2
+	VCMPPS       $0x05, Z16, Z2, K2
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMULPS       Z18, Z2, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VFNMADD231PS Z19, Z3, Z2
+	VFNMADD231PS Z20, Z3, Z2
+	VMOVAPS      Z21, Z4
+	VFMADD213PS  Z22, Z2, Z4
+	VFMADD213PS  Z23, Z2, Z4
+	VFMADD213PS  Z24, Z2, Z4
+	VFMADD213PS  Z25, Z2, Z4
+	VFMADD213PS  Z26, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VSCALEFPS.Z  Z3, Z4, K2, Z2
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z27, Z27, Z3
+	VDIVPS       Z2, Z3, Z3
+	VSUBPS       Z3, Z27, Z2
+	VADDPS       Z27, Z2, Z2
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhBackAVX512(n int, dx *float32, dy *float32, x *float32, table *float32)
+// Requires: AVX, AVX512F
+TEXT ·geluTanhBackAVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), R8
+	MOVQ         x+24(FP), SI
+	MOVQ         table+32(FP), DI
+	VBROADCASTSS (DI), Z16
+	VBROADCASTSS 4(DI), Z17
+	VBROADCASTSS 8(DI), Z18
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z20
+	VBROADCASTSS 20(DI), Z21
+	VBROADCASTSS 24(DI), Z22
+	VBROADCASTSS 28(DI), Z23
+	VBROADCASTSS 32(DI), Z24
+	VBROADCASTSS 36(DI), Z25
+	VBROADCASTSS 40(DI), Z26
+	VBROADCASTSS 44(DI), Z27
+	VBROADCASTSS 48(DI), Z12
+	VBROADCASTSS 52(DI), Z13
+	VBROADCASTSS 56(DI), Z14
+	VADDPS       Z13, Z13, Z15
+	VADDPS       Z13, Z15, Z15
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z0
+	VMULPS       Z0, Z0, Z1
+	VMULPS       Z13, Z1, Z2
+	VFMADD213PS  Z0, Z0, Z2
+	VMULPS       Z12, Z2, Z2
+	VADDPS       Z2, Z2, Z2
+	VCMPPS       $0x05, Z16, Z2, K2
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMULPS       Z18, Z2, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VFNMADD231PS Z19, Z3, Z2
+	VFNMADD231PS Z20, Z3, Z2
+	VMOVAPS      Z21, Z4
+	VFMADD213PS  Z22, Z2, Z4
+	VFMADD213PS  Z23, Z2, Z4
+	VFMADD213PS  Z24, Z2, Z4
+	VFMADD213PS  Z25, Z2, Z4
+	VFMADD213PS  Z26, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VSCALEFPS.Z  Z3, Z4, K2, Z2
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z27, Z27, Z3
+	VDIVPS       Z2, Z3, Z3
+	VSUBPS       Z3, Z27, Z2
+	VMULPS       Z2, Z2, Z3
+	VSUBPS       Z3, Z27, Z3
+	VFMADD213PS  Z27, Z15, Z1
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z3, Z2, Z2
+	VMULPS       Z14, Z2, Z2
+	VMOVUPS.Z    (R8), K1, Z5
+	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (SI), K1, Z0
+	VMULPS       Z0, Z0, Z1
+	VMULPS       Z13, Z1, Z2
+	VFMADD213PS  Z0, Z0, Z2
+	VMULPS       Z12, Z2, Z2
+	VADDPS       Z2, Z2, Z2
+	VCMPPS       $0x05, Z16, Z2, K2
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMULPS       Z18, Z2, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VFNMADD231PS Z19, Z3, Z2
+	VFNMADD231PS Z20, Z3, Z2
+	VMOVAPS      Z21, Z4
+	VFMADD213PS  Z22, Z2, Z4
+	VFMADD213PS  Z23, Z2, Z4
+	VFMADD213PS  Z24, Z2, Z4
+	VFMADD213PS  Z25, Z2, Z4
+	VFMADD213PS  Z26, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VFMADD213PS  Z27, Z2, Z4
+	VSCALEFPS.Z  Z3, Z4, K2, Z2
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z27, Z27, Z3
+	VDIVPS       Z2, Z3, Z3
+	VSUBPS       Z3, Z27, Z2
+	VMULPS       Z2, Z2, Z3
+	VSUBPS       Z3, Z27, Z3
+	VFMADD213PS  Z27, Z15, Z1
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VADDPS       Z27, Z2, Z2
+	VADDPS       Z3, Z2, Z2
+	VMULPS       Z14, Z2, Z2
+	VMOVUPS.Z    (R8), K1, Z5
+	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func sumSquaresAVX512(n int, x *float32, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), CX
+	MOVQ   out+16(FP), R9
+	MOVQ   x+8(FP), SI
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   $-1, R10
+	KMOVW  R10, K1
+	CMPQ   CX, $0x10
+	JL     tail
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	VMULPD        Z1, Z1, Z1
+	VMULPD        Z2, Z2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+	ADDQ          $0x40, SI
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           loop
+
+tail:
+	TESTQ         CX, CX
+	JZ            done
+	MOVQ          $0x0000000000000001, R10
+	SHLQ          CL, R10
+	DECQ          R10
+	KMOVW         R10, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	VMULPD        Z1, Z1, Z1
+	VMULPD        Z2, Z2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+
+done:
+	VADDPD        Z15, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPD        Y0, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X0
+	VADDPD        X0, X14, X14
+	VPERMILPD     $0x01, X14, X0
+	VADDSD        X0, X14, X14
+	VMOVSD        X14, (R9)
+	VZEROUPPER
+	RET
+
+// func sumAVX512(n int, x *float32, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), CX
+	MOVQ   out+16(FP), R9
+	MOVQ   x+8(FP), SI
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   $-1, R10
+	KMOVW  R10, K1
+	CMPQ   CX, $0x10
+	JL     tail
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+	ADDQ          $0x40, SI
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           loop
+
+tail:
+	TESTQ         CX, CX
+	JZ            done
+	MOVQ          $0x0000000000000001, R10
+	SHLQ          CL, R10
+	DECQ          R10
+	KMOVW         R10, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+
+done:
+	VADDPD        Z15, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPD        Y0, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X0
+	VADDPD        X0, X14, X14
+	VPERMILPD     $0x01, X14, X0
+	VADDSD        X0, X14, X14
+	VMOVSD        X14, (R9)
+	VZEROUPPER
+	RET
+
+// func sumAroundAVX512(n int, x *float32, mean *float64, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumAroundAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         out+24(FP), R9
+	MOVQ         x+8(FP), SI
+	MOVQ         mean+16(FP), DX
+	VBROADCASTSD (DX), Z3
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	KSHIFTRW      $0x08, K1, K2
+	VSUBPD.Z      Z3, Z1, K1, Z1
+	VSUBPD.Z      Z3, Z2, K2, Z2
+	VMULPD        Z1, Z1, Z1
+	VMULPD        Z2, Z2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+	ADDQ          $0x40, SI
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           loop
+
+tail:
+	TESTQ         CX, CX
+	JZ            done
+	MOVQ          $0x0000000000000001, R10
+	SHLQ          CL, R10
+	DECQ          R10
+	KMOVW         R10, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z1
+	VCVTPS2PD     Y2, Z2
+	KSHIFTRW      $0x08, K1, K2
+	VSUBPD.Z      Z3, Z1, K1, Z1
+	VSUBPD.Z      Z3, Z2, K2, Z2
+	VMULPD        Z1, Z1, Z1
+	VMULPD        Z2, Z2, Z2
+	VADDPD        Z1, Z14, Z14
+	VADDPD        Z2, Z15, Z15
+
+done:
+	VADDPD        Z15, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPD        Y0, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X0
+	VADDPD        X0, X14, X14
+	VPERMILPD     $0x01, X14, X0
+	VADDSD        X0, X14, X14
+	VMOVSD        X14, (R9)
+	VZEROUPPER
+	RET
+
+// func sumProductsAVX512(n int, x *float32, y *float32, z *float32, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumProductsAVX512(SB), NOSPLIT, $0-40
+	MOVQ   n+0(FP), CX
+	MOVQ   out+32(FP), R9
+	MOVQ   x+8(FP), SI
+	MOVQ   y+16(FP), DI
+	MOVQ   z+24(FP), R8
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   $-1, R10
+	KMOVW  R10, K1
+	CMPQ   CX, $0x10
+	JL     tail
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS.Z     (DI), K1, Z1
+	VMULPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y3
+	VCVTPS2PD     Y0, Z2
+	VCVTPS2PD     Y3, Z3
+	VMOVUPS.Z     (R8), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VMULPD        Z4, Z2, Z2
+	VMULPD        Z5, Z3, Z3
+	VADDPD        Z2, Z14, Z14
+	VADDPD        Z3, Z15, Z15
+	ADDQ          $0x40, SI
+	ADDQ          $0x40, DI
+	ADDQ          $0x40, R8
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           loop
+
+tail:
+	TESTQ         CX, CX
+	JZ            done
+	MOVQ          $0x0000000000000001, R10
+	SHLQ          CL, R10
+	DECQ          R10
+	KMOVW         R10, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS.Z     (DI), K1, Z1
+	VMULPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y3
+	VCVTPS2PD     Y0, Z2
+	VCVTPS2PD     Y3, Z3
+	VMOVUPS.Z     (R8), K1, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VMULPD        Z4, Z2, Z2
+	VMULPD        Z5, Z3, Z3
+	VADDPD        Z2, Z14, Z14
+	VADDPD        Z3, Z15, Z15
+
+done:
+	VADDPD        Z15, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPD        Y0, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X0
+	VADDPD        X0, X14, X14
+	VPERMILPD     $0x01, X14, X0
+	VADDSD        X0, X14, X14
+	VMOVSD        X14, (R9)
+	VZEROUPPER
+	RET
+
+// func sumOfProductAVX512(n int, x *float32, y *float32, out *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sumOfProductAVX512(SB), NOSPLIT, $0-32
+	MOVQ   n+0(FP), CX
+	MOVQ   out+24(FP), R9
+	MOVQ   x+8(FP), SI
+	MOVQ   y+16(FP), DI
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   $-1, R10
+	KMOVW  R10, K1
+	CMPQ   CX, $0x10
+	JL     tail
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS.Z     (DI), K1, Z1
+	VMULPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y3
+	VCVTPS2PD     Y0, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z14, Z14
+	VADDPD        Z3, Z15, Z15
+	ADDQ          $0x40, SI
+	ADDQ          $0x40, DI
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           loop
+
+tail:
+	TESTQ         CX, CX
+	JZ            done
+	MOVQ          $0x0000000000000001, R10
+	SHLQ          CL, R10
+	DECQ          R10
+	KMOVW         R10, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS.Z     (DI), K1, Z1
+	VMULPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y3
+	VCVTPS2PD     Y0, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z14, Z14
+	VADDPD        Z3, Z15, Z15
+
+done:
+	VADDPD        Z15, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPD        Y0, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X0
+	VADDPD        X0, X14, X14
+	VPERMILPD     $0x01, X14, X0
+	VADDSD        X0, X14, X14
+	VMOVSD        X14, (R9)
+	VZEROUPPER
+	RET
+
+// func rmsScaleAVX512(n int, y *float32, x *float32, w *float32, rstd *float32)
+// Requires: AVX, AVX512F
+TEXT ·rmsScaleAVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), SI
+	MOVQ         w+24(FP), DI
+	MOVQ         rstd+32(FP), R8
+	VBROADCASTSS (R8), Z0
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z (SI), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS.Z (DI), K1, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	CMPQ      CX, $0x10
+	JGE       loop
+
+tail:
+	TESTQ     CX, CX
+	JZ        done
+	MOVQ      $0x0000000000000001, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (SI), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS.Z (DI), K1, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func layerScaleAVX512(n int, y *float32, x *float32, w *float32, b *float32, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F
+TEXT ·layerScaleAVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), SI
+	MOVQ         w+24(FP), DI
+	MOVQ         b+32(FP), R8
+	MOVQ         mean+40(FP), R9
+	VBROADCASTSS (R9), Z3
+	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS (R9), Z0
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z   (SI), K1, Z1
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS.Z   (DI), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z4
+	VFMADD213PS Z4, Z2, Z1
+	VMOVUPS     Z1, K1, (DX)
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, R8
+	SUBQ        $0x10, CX
+	CMPQ        CX, $0x10
+	JGE         loop
+
+tail:
+	TESTQ       CX, CX
+	JZ          done
+	MOVQ        $0x0000000000000001, R10
+	SHLQ        CL, R10
+	DECQ        R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (SI), K1, Z1
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS.Z   (DI), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z4
+	VFMADD213PS Z4, Z2, Z1
+	VMOVUPS     Z1, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func rmsBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, rstd *float32, c *float32)
+// Requires: AVX, AVX512F
+TEXT ·rmsBackAVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), CX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), SI
+	MOVQ         x+24(FP), DI
+	MOVQ         w+32(FP), R8
+	MOVQ         rstd+40(FP), R9
+	VBROADCASTSS (R9), Z0
+	MOVQ         c+48(FP), R9
+	VBROADCASTSS (R9), Z1
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z2
+	VMOVUPS.Z    (R8), K1, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS.Z    (DI), K1, Z3
+	VFNMADD231PS Z1, Z3, Z2
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      Z4, K1, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (SI), K1, Z2
+	VMOVUPS.Z    (R8), K1, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS.Z    (DI), K1, Z3
+	VFNMADD231PS Z1, Z3, Z2
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      Z4, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func layerBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, mean *float32, rstd *float32, a *float32, c *float32)
+// Requires: AVX, AVX512F
+TEXT ·layerBackAVX512(SB), NOSPLIT, $0-72
+	MOVQ         n+0(FP), CX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), SI
+	MOVQ         x+24(FP), DI
+	MOVQ         w+32(FP), R8
+	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS (R9), Z0
+	MOVQ         c+64(FP), R9
+	VBROADCASTSS (R9), Z1
+	MOVQ         mean+40(FP), R9
+	VBROADCASTSS (R9), Z5
+	MOVQ         a+56(FP), R9
+	VBROADCASTSS (R9), Z6
+	VMULPS       Z0, Z1, Z1
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z2
+	VMOVUPS.Z    (R8), K1, Z3
+	VMULPS       Z3, Z2, Z2
+	VSUBPS       Z6, Z2, Z2
+	VMOVUPS.Z    (DI), K1, Z3
+	VSUBPS       Z5, Z3, Z3
+	VFNMADD231PS Z1, Z3, Z2
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      Z4, K1, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (SI), K1, Z2
+	VMOVUPS.Z    (R8), K1, Z3
+	VMULPS       Z3, Z2, Z2
+	VSUBPS       Z6, Z2, Z2
+	VMOVUPS.Z    (DI), K1, Z3
+	VSUBPS       Z5, Z3, Z3
+	VFNMADD231PS Z1, Z3, Z2
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      Z4, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func columnSumsAVX512(n int, rows int, dy *float32, ldy int, sums *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·columnSumsAVX512(SB), NOSPLIT, $0-40
+	MOVQ   n+0(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	MOVQ   rows+8(FP), CX
+	MOVQ   dy+16(FP), SI
+	MOVQ   ldy+24(FP), R8
+	VPXORD Z30, Z30, Z30
+	VPXORD Z31, Z31, Z31
+	TESTQ  CX, CX
+	JZ     done
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	ADDQ          R8, SI
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           loop
+
+done:
+	MOVQ    sums+32(FP), DI
+	VMOVUPD Z30, (DI)
+	VMOVUPD Z31, 64(DI)
+	VZEROUPPER
+	RET
+
+// func rmsWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, sums *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rmsWeightAVX512(SB), NOSPLIT, $0-64
+	MOVQ   n+0(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	MOVQ   rows+8(FP), CX
+	MOVQ   dy+16(FP), SI
+	MOVQ   ldy+24(FP), R8
+	MOVQ   x+32(FP), DI
+	MOVQ   ldx+40(FP), R9
+	MOVQ   rstd+48(FP), R10
+	VPXORD Z30, Z30, Z30
+	VPXORD Z31, Z31, Z31
+	TESTQ  CX, CX
+	JZ     done
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	ADDQ          R8, SI
+	VMOVUPS.Z     (DI), K1, Z1
+	ADDQ          R9, DI
+	VBROADCASTSS  (R10), Z2
+	ADDQ          $0x04, R10
+	VMULPS        Z1, Z0, Z0
+	VMULPS        Z2, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           loop
+
+done:
+	MOVQ    sums+56(FP), DI
+	VMOVUPD Z30, (DI)
+	VMOVUPD Z31, 64(DI)
+	VZEROUPPER
+	RET
+
+// func layerWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, mean *float32, sums *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·layerWeightAVX512(SB), NOSPLIT, $0-72
+	MOVQ   n+0(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	MOVQ   rows+8(FP), CX
+	MOVQ   dy+16(FP), SI
+	MOVQ   ldy+24(FP), R8
+	MOVQ   x+32(FP), DI
+	MOVQ   ldx+40(FP), R9
+	MOVQ   rstd+48(FP), R10
+	MOVQ   mean+56(FP), R11
+	VPXORD Z30, Z30, Z30
+	VPXORD Z31, Z31, Z31
+	TESTQ  CX, CX
+	JZ     done
+
+loop:
+	VMOVUPS.Z     (SI), K1, Z0
+	ADDQ          R8, SI
+	VMOVUPS.Z     (DI), K1, Z1
+	ADDQ          R9, DI
+	VBROADCASTSS  (R10), Z2
+	ADDQ          $0x04, R10
+	VBROADCASTSS  (R11), Z3
+	ADDQ          $0x04, R11
+	VSUBPS        Z3, Z1, Z1
+	VMULPS        Z1, Z0, Z0
+	VMULPS        Z2, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           loop
+
+done:
+	MOVQ    sums+64(FP), DI
+	VMOVUPD Z30, (DI)
+	VMOVUPD Z31, 64(DI)
+	VZEROUPPER
+	RET
+
+// func ropeAVX512(n int, x *float32, y *float32, cos *float32, sin *float32, sign *float32)
+// Requires: AVX, AVX512F
+TEXT ·ropeAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), CX
+	MOVQ         x+8(FP), SI
+	MOVQ         y+16(FP), DI
+	MOVQ         cos+24(FP), DX
+	MOVQ         sin+32(FP), R8
+	MOVQ         sign+40(FP), R9
+	VBROADCASTSS (R9), Z0
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS.Z    (DI), K1, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VMOVUPS.Z    (R8), K1, Z4
+	VMULPS       Z0, Z4, Z4
+	VMULPS       Z3, Z1, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VMULPS       Z3, Z2, Z6
+	VFMADD231PS  Z4, Z1, Z6
+	VMOVUPS      Z5, K1, (SI)
+	VMOVUPS      Z6, K1, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	MOVQ         $0x0000000000000001, R10
+	SHLQ         CL, R10
+	DECQ         R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS.Z    (DI), K1, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VMOVUPS.Z    (R8), K1, Z4
+	VMULPS       Z0, Z4, Z4
+	VMULPS       Z3, Z1, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VMULPS       Z3, Z2, Z6
+	VFMADD231PS  Z4, Z1, Z6
+	VMOVUPS      Z5, K1, (SI)
+	VMOVUPS      Z6, K1, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
 // func adamWAVX512(n int, w *float32, grad *float32, m *float32, v *float32, coefficients *float32)
 // Requires: AVX, AVX512F
 TEXT ·adamWAVX512(SB), NOSPLIT, $0-48

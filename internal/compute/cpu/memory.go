@@ -60,7 +60,11 @@ func (d *Device) AddBias(y, bias compute.Mat) {
 // AddBiasBackward implements compute.Device.
 func (d *Device) AddBiasBackward(dBias, dy compute.Mat) {
 	b := row[float32](dBias, 0)
-	d.columns(dy.Cols, func(from, to int) { columnSumsRef(b, dy, from, to) })
+	sum := columnSumsRef[float32]
+	if d.vectors(dy.Cols) {
+		sum = columnSumsVector
+	}
+	d.columns(dy.Cols, func(from, to int) { sum(b, dy, from, to) })
 }
 
 // Gather implements compute.Device.

@@ -106,7 +106,11 @@ func layerNormWeightRef[T float](dw, db []T, dy, x compute.Mat, mean, rstd []T, 
 func (d *Device) RMSNorm(y, x, w compute.Mat, rstd compute.Buffer, eps float64) {
 	sameShape("RMSNorm", y, x)
 	r, weight := numbers[float32](rstd), row[float32](w, 0)
-	d.rows(x.Rows, func(i int) { r[i] = rmsNormRef(row[float32](y, i), row[float32](x, i), weight, eps) })
+	norm := rmsNormRef[float32]
+	if d.vectors(x.Cols) {
+		norm = rmsNormVector
+	}
+	d.rows(x.Rows, func(i int) { r[i] = norm(row[float32](y, i), row[float32](x, i), weight, eps) })
 }
 
 // RMSNormBackward implements compute.Device.
@@ -114,17 +118,25 @@ func (d *Device) RMSNormBackward(dx, dw, dy, x, w compute.Mat, rstd compute.Buff
 	sameShape("RMSNormBackward", dx, x)
 	sameShape("RMSNormBackward", dy, x)
 	r, weight, dWeight := numbers[float32](rstd), row[float32](w, 0), row[float32](dw, 0)
+	back, weights := rmsNormBackwardRef[float32], rmsNormWeightRef[float32]
+	if d.vectors(x.Cols) {
+		back, weights = rmsNormBackwardVector, rmsNormWeightVector
+	}
 	d.rows(x.Rows, func(i int) {
-		rmsNormBackwardRef(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, r[i])
+		back(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, r[i])
 	})
-	d.columns(x.Cols, func(from, to int) { rmsNormWeightRef(dWeight, dy, x, r, from, to) })
+	d.columns(x.Cols, func(from, to int) { weights(dWeight, dy, x, r, from, to) })
 }
 
 // LayerNorm implements compute.Device.
 func (d *Device) LayerNorm(y, x, w, b compute.Mat, mean, rstd compute.Buffer, eps float64) {
 	sameShape("LayerNorm", y, x)
 	m, r, weight, bias := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0), row[float32](b, 0)
-	d.rows(x.Rows, func(i int) { m[i], r[i] = layerNormRef(row[float32](y, i), row[float32](x, i), weight, bias, eps) })
+	norm := layerNormRef[float32]
+	if d.vectors(x.Cols) {
+		norm = layerNormVector
+	}
+	d.rows(x.Rows, func(i int) { m[i], r[i] = norm(row[float32](y, i), row[float32](x, i), weight, bias, eps) })
 }
 
 // LayerNormBackward implements compute.Device.
@@ -133,8 +145,12 @@ func (d *Device) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rstd 
 	sameShape("LayerNormBackward", dy, x)
 	m, r, weight := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0)
 	dWeight, dBias := row[float32](dw, 0), row[float32](db, 0)
+	back, weights := layerNormBackwardRef[float32], layerNormWeightRef[float32]
+	if d.vectors(x.Cols) {
+		back, weights = layerNormBackwardVector, layerNormWeightVector
+	}
 	d.rows(x.Rows, func(i int) {
-		layerNormBackwardRef(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, m[i], r[i])
+		back(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, m[i], r[i])
 	})
-	d.columns(x.Cols, func(from, to int) { layerNormWeightRef(dWeight, dBias, dy, x, m, r, from, to) })
+	d.columns(x.Cols, func(from, to int) { weights(dWeight, dBias, dy, x, m, r, from, to) })
 }

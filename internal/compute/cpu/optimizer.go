@@ -17,7 +17,7 @@ func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
 	d.sums = slices.Grow(d.sums[:0], n)[:n]
 	parts := d.sums
 	d.pool.run(n, func(i, _ int) {
-		parts[i] = sumSquares(x[i*chunk : min(len(x), (i+1)*chunk)])
+		parts[i] = sumSquares(d.level, x[i*chunk:min(len(x), (i+1)*chunk)])
 	})
 	var sum float64
 	for _, p := range parts {

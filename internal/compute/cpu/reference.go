@@ -135,7 +135,7 @@ func (Reference[T]) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rs
 // RoPE implements compute.Device.
 func (Reference[T]) RoPE(x compute.Heads, heads int, positions []int32, cos, sin compute.Mat, inverse bool) {
 	for i, p := range positions {
-		ropeRowRef(x, i, heads, row[T](cos, int(p)), row[T](sin, int(p)), inverse)
+		ropeRow(ropeRef[T], x, i, heads, row[T](cos, int(p)), row[T](sin, int(p)), inverse)
 	}
 }
 

@@ -13,21 +13,25 @@ func ropeRef[T float](x, cos, sin []T, sign T) {
 	}
 }
 
-// ropeRowRef turns all heads of one row.
-func ropeRowRef[T float](x compute.Heads, i, heads int, cos, sin []T, inverse bool) {
+// ropeRow turns all heads of one row.
+func ropeRow[T float](turn func(x, cos, sin []T, sign T), x compute.Heads, i, heads int, cos, sin []T, inverse bool) {
 	sign := T(1)
 	if inverse {
 		sign = -1
 	}
 	for h := range heads {
-		ropeRef(head[T](x, i, h, 2*len(cos)), cos, sin, sign)
+		turn(head[T](x, i, h, 2*len(cos)), cos, sin, sign)
 	}
 }
 
 // RoPE implements compute.Device.
 func (d *Device) RoPE(x compute.Heads, heads int, positions []int32, cos, sin compute.Mat, inverse bool) {
+	turn := ropeRef[float32]
+	if d.vectors(cos.Cols) {
+		turn = ropeVector
+	}
 	d.rows(len(positions), func(i int) {
 		p := int(positions[i])
-		ropeRowRef(x, i, heads, row[float32](cos, p), row[float32](sin, p), inverse)
+		ropeRow(turn, x, i, heads, row[float32](cos, p), row[float32](sin, p), inverse)
 	})
 }

@@ -268,7 +268,10 @@ func axpy(lv Level, y []float32, a float32, x []float32) {
 }
 
 // sumSquares is the sum of squares, in float64.
-func sumSquares(x []float32) float64 {
+func sumSquares(lv Level, x []float32) float64 {
+	if lv == AVX512 && len(x) > 0 {
+		return sumSquaresVector(x)
+	}
 	var s [4]float64
 	i := 0
 	for ; i+4 <= len(x); i += 4 {
@@ -342,16 +345,24 @@ func geluBack(dx, dy, x []float32) {
 func tanh32(x float32) float32 { return 1 - 2/(exp32(2*x)+1) }
 
 // geluTanh writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
-func geluTanh(y, x []float32) {
+func geluTanh(lv Level, y, x []float32) {
 	y = y[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		geluTanhVector(y, x)
+		return
+	}
 	for i, v := range x {
 		y[i] = 0.5 * v * (1 + tanh32(geluC*(v+0.044715*v*v*v)))
 	}
 }
 
 // geluTanhBack writes the gradient of geluTanh's input; dx may be dy.
-func geluTanhBack(dx, dy, x []float32) {
+func geluTanhBack(lv Level, dx, dy, x []float32) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
+	if lv == AVX512 && len(x) > 0 {
+		geluTanhBackVector(dx, dy, x)
+		return
+	}
 	for i, v := range x {
 		t := tanh32(geluC * (v + 0.044715*v*v*v))
 		dx[i] = dy[i] * (0.5*(1+t) + 0.5*v*(1-t*t)*geluC*(1+3*0.044715*v*v))

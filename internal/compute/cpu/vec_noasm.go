@@ -2,6 +2,8 @@
 
 package cpu
 
+import "dpotrain/internal/compute"
+
 // Builds without assembly have the Generic level alone, which calls none of these.
 
 func maxVector(x []float32) float32                         { return maxRef(x) }
@@ -14,3 +16,27 @@ func axpyVector(y []float32, a float32, x []float32)        { axpyRef(y, a, x) }
 func siluMulVector(y, gate, up []float32)                   { siluMulRef(y, gate, up) }
 func siluMulBackVector(dGate, dUp, dy, gate, up []float32)  { siluMulBackRef(dGate, dUp, dy, gate, up) }
 func adamWVector(w, g, m, v []float32, c adamWCoefficients) { adamWRef(w, g, m, v, c) }
+
+func sumSquaresVector(x []float32) float64 { return sumSquaresRef(x) }
+func rmsNormVector(y, x, w []float32, eps float64) float32 {
+	return rmsNormRef(y, x, w, eps)
+}
+func rmsNormBackwardVector(dx, dy, x, w []float32, rstd float32) {
+	rmsNormBackwardRef(dx, dy, x, w, rstd)
+}
+func rmsNormWeightVector(dw []float32, dy, x compute.Mat, rstd []float32, from, to int) {
+	rmsNormWeightRef(dw, dy, x, rstd, from, to)
+}
+func layerNormVector(y, x, w, b []float32, eps float64) (mean, rstd float32) {
+	return layerNormRef(y, x, w, b, eps)
+}
+func layerNormBackwardVector(dx, dy, x, w []float32, mean, rstd float32) {
+	layerNormBackwardRef(dx, dy, x, w, mean, rstd)
+}
+func layerNormWeightVector(dw, db []float32, dy, x compute.Mat, mean, rstd []float32, from, to int) {
+	layerNormWeightRef(dw, db, dy, x, mean, rstd, from, to)
+}
+func columnSumsVector(dst []float32, dy compute.Mat, from, to int) { columnSumsRef(dst, dy, from, to) }
+func ropeVector(x, cos, sin []float32, sign float32)               { ropeRef(x, cos, sin, sign) }
+func geluTanhVector(y, x []float32)                                { geluTanhRef(y, x) }
+func geluTanhBackVector(dx, dy, x []float32)                       { geluTanhBackRef(dx, dy, x) }

@@ -119,7 +119,7 @@ func TestReductions(t *testing.T) {
 		if got, want := float64(dot(lv, x, y)), dotRef(widen(x), widen(y)); math.Abs(got-want) > 1e-6*terms {
 			t.Errorf("dot is %v, want %v", got, want)
 		}
-		if got, want := sumSquares(x), sumSquaresRef(widen(x)); math.Abs(got-want) > 1e-12*want {
+		if got, want := sumSquares(lv, x), sumSquaresRef(widen(x)); math.Abs(got-want) > 1e-12*want {
 			t.Errorf("sum of squares is %v, want %v", got, want)
 		}
 	})
@@ -161,10 +161,10 @@ func TestElementwise(t *testing.T) {
 		near(t, "gradient of gelu", a, wantA, 4e-6)
 
 		geluTanhRef(wantA, widen(x))
-		geluTanh(a, x)
+		geluTanh(lv, a, x)
 		near(t, "gelu by tanh", a, wantA, 2e-6)
 		geluTanhBackRef(wantA, widen(z), widen(x))
-		geluTanhBack(a, z, x)
+		geluTanhBack(lv, a, z, x)
 		near(t, "gradient of gelu by tanh", a, wantA, 4e-6)
 	})
 }

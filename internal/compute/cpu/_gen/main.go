@@ -17,6 +17,8 @@ func main() {
 	axpyAVX512()
 	siluMulAVX512()
 	siluMulBackAVX512()
+	geluTanh()
+	norms()
 	adamWAVX512()
 	peaks()
 	Generate()

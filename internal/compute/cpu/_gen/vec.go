@@ -303,3 +303,71 @@ func adamWAVX512() {
 	VZEROUPPER()
 	RET()
 }
+
+// tanhOf replaces x by the hyperbolic tangent of x: 1 - 2/(e^2x + 1), with n and p as room.
+func tanhOf(c func(int) VecPhysical, x, n, p VecPhysical) {
+	VADDPS(x, x, x)
+	exp(c, x, n, p)
+	VADDPS(c(expOne), x, x)
+	VADDPS(c(expOne), c(expOne), n)
+	VDIVPS(x, n, n)
+	VSUBPS(n, c(expOne), x)
+}
+
+// geluTanh takes three constants after the table of the exponential: sqrt(2/pi), 0.044715 and 1/2.
+func geluTanh() {
+	constantsOfGELU := func(table GPPhysical) (c func(int) VecPhysical, root, cubic, half VecPhysical) {
+		c = constants(table, 16)
+		for i := range 3 {
+			VBROADCASTSS(Mem{Base: table, Disp: 4 * (expN + i)}, zmm[12+i])
+		}
+		return c, Z12, Z13, Z14
+	}
+	begin("geluTanhAVX512", "func(n int, y, x, table *float32)", "geluTanhAVX512 writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).")
+	n, y, x, table := length("n", RCX), pointer("y", RDX), pointer("x", RSI), pointer("table", RDI)
+	c, root, cubic, half := constantsOfGELU(table)
+	// argument writes sqrt(2/pi) (x + 0.044715 x^3) to t, and x^2 to s.
+	argument := func(x, s, t VecPhysical) {
+		VMULPS(x, x, s)
+		VMULPS(cubic, s, t)
+		VFMADD213PS(x, x, t)
+		VMULPS(root, t, t)
+	}
+	masked(n, []GPPhysical{y, x}, func() {
+		load(x, Z0)
+		argument(Z0, Z1, Z2)
+		tanhOf(c, Z2, Z3, Z4)
+		VADDPS(c(expOne), Z2, Z2)
+		VMULPS(half, Z0, Z0)
+		VMULPS(Z2, Z0, Z0)
+		store(Z0, y)
+	})
+	VZEROUPPER()
+	RET()
+
+	begin("geluTanhBackAVX512", "func(n int, dx, dy, x, table *float32)", "geluTanhBackAVX512 writes the gradient of geluTanhAVX512's input.")
+	n, dx, dy := length("n", RCX), pointer("dx", RDX), pointer("dy", R8)
+	x, table = pointer("x", RSI), pointer("table", RDI)
+	c, root, cubic, half = constantsOfGELU(table)
+	VADDPS(cubic, cubic, Z15)
+	VADDPS(cubic, Z15, Z15) // 3 * 0.044715
+	masked(n, []GPPhysical{dx, dy, x}, func() {
+		load(x, Z0)
+		argument(Z0, Z1, Z2)
+		tanhOf(c, Z2, Z3, Z4)
+		VMULPS(Z2, Z2, Z3)
+		VSUBPS(Z3, c(expOne), Z3)       // 1 - t^2
+		VFMADD213PS(c(expOne), Z15, Z1) // 1 + 3*0.044715 x^2
+		VMULPS(root, Z3, Z3)
+		VMULPS(Z1, Z3, Z3)
+		VMULPS(Z0, Z3, Z3)
+		VADDPS(c(expOne), Z2, Z2)
+		VADDPS(Z3, Z2, Z2)
+		VMULPS(half, Z2, Z2)
+		load(dy, Z5)
+		VMULPS(Z5, Z2, Z2)
+		store(Z2, dx)
+	})
+	VZEROUPPER()
+	RET()
+}
