@@ -17,8 +17,11 @@ type GraphOptions struct {
 	Logits    int  // numbers of logits held at once; 0 = a default. Scored rows beyond it are computed twice in training
 }
 
-// defaultLogits is 64 MiB of float32.
-const defaultLogits = 16 << 20
+// Default numbers of logits: 64 MiB of float32 forward-only; 512 MiB in training, where those that are kept save a product.
+const (
+	defaultLogits         = 16 << 20
+	defaultTrainingLogits = 128 << 20
+)
 
 // LossFunc is given the log-prob in nats of every sequence of a batch and returns the loss and its derivative with
 // respect to each. The graph calls it between forward and backward.
@@ -79,6 +82,9 @@ func (m *Model) NewGraph(o GraphOptions) (*Graph, error) {
 	}
 	if o.Logits == 0 {
 		o.Logits = defaultLogits
+		if o.Training {
+			o.Logits = defaultTrainingLogits
+		}
 	}
 	s := &m.Config.Spec
 	g := &Graph{model: m, options: o, graph: gorgonia.NewGraph(), d: &value{}}

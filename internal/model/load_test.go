@@ -36,11 +36,7 @@ func folderOf(t *testing.T, name string) folder {
 	if err := json.Unmarshal(text, &f.config); err != nil {
 		t.Fatal(err)
 	}
-	tensors, err := load(t, dir, float64Device).Tensors(safetensors.F32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, x := range tensors {
+	for _, x := range load(t, dir, float64Device).Tensors(safetensors.F32) {
 		f.tensors[x.Name] = x
 	}
 	return f

@@ -193,19 +193,18 @@ func (m *Model) check(dir string, f *safetensors.File) error {
 // read copies the parameters out of a file that passed check.
 func (m *Model) read(dir string, f *safetensors.File) error {
 	var errs []error
-	var host []float32
 	for _, p := range m.Params {
 		t, _ := m.find(f, p.Name)
-		host = slices.Grow(host[:0], p.Len())[:p.Len()]
-		if err := t.Float32(host); err != nil {
+		err := t.Pieces(func(from int, values []float32) error {
+			if i := slices.IndexFunc(values, func(v float32) bool { return v-v != 0 }); i >= 0 {
+				return fmt.Errorf("%s: element %d is %v; the weights are damaged", t.Name, from+i, values[i])
+			}
+			m.dev.Upload(m.W, p.Off+from, values)
+			return nil
+		})
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
-			continue
 		}
-		if i := slices.IndexFunc(host, func(v float32) bool { return v-v != 0 }); i >= 0 {
-			errs = append(errs, fmt.Errorf("%s: %s: element %d is %v; the weights are damaged", dir, t.Name, i, host[i]))
-			continue
-		}
-		m.dev.Upload(m.W, p.Off, host)
 	}
 	return joinFew(dir, errs)
 }
@@ -264,17 +263,26 @@ func (m *Model) SetValues(b compute.Buffer, p Param, values []float32) {
 	m.dev.Upload(b, p.Off, values)
 }
 
-// Tensors are the weights in the given format for a file.
-func (m *Model) Tensors(d safetensors.Dtype) ([]safetensors.Tensor, error) {
+// Restore fills a tensor of a buffer laid out like W from a file.
+func (m *Model) Restore(b compute.Buffer, p Param, t safetensors.Tensor) error {
+	return t.Pieces(func(from int, values []float32) error {
+		m.dev.Upload(b, p.Off+from, values)
+		return nil
+	})
+}
+
+// Source is a tensor of a buffer laid out like W, for a file. Its numbers are read while it is written.
+func (m *Model) Source(name string, b compute.Buffer, p Param, d safetensors.Dtype) safetensors.Tensor {
+	return safetensors.Source(name, p.Shape, d, func(dst []float32, from int) { m.dev.Download(dst, b, p.Off+from) })
+}
+
+// Tensors are the weights in the given format for a file. Their numbers are read while they are written.
+func (m *Model) Tensors(d safetensors.Dtype) []safetensors.Tensor {
 	ts := make([]safetensors.Tensor, len(m.Params))
 	for i, p := range m.Params {
-		t, err := safetensors.Encode(p.Name, p.Shape, m.Values(m.W, p), d)
-		if err != nil {
-			return nil, err
-		}
-		ts[i] = t
+		ts[i] = m.Source(p.Name, m.W, p, d)
 	}
-	return ts, nil
+	return ts
 }
 
 // NumericsRevision is raised whenever a change of kernels, blocks or head changes the bits of a log-prob.
@@ -294,15 +302,18 @@ func (m *Model) Digest() Digest {
 		panic(err) // plain numbers and strings
 	}
 	fmt.Fprintf(h, "dpotrain model 1\n%s\n", spec)
-	var raw []byte
+	const piece = 1 << 18
+	values, raw := make([]float32, piece), make([]byte, 4*piece)
 	for _, p := range m.Params {
 		fmt.Fprintf(h, "%s %v F32\n", p.Name, p.Shape)
-		host := m.Values(m.W, p)
-		raw = slices.Grow(raw[:0], 4*len(host))[:4*len(host)]
-		for i, v := range host {
-			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+		for from := 0; from < p.Len(); from += piece {
+			part := values[:min(piece, p.Len()-from)]
+			m.dev.Download(part, m.W, p.Off+from)
+			for i, v := range part {
+				binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+			}
+			h.Write(raw[:4*len(part)])
 		}
-		h.Write(raw)
 	}
 	return Digest(h.Sum(nil))
 }

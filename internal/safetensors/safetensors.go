@@ -6,6 +6,7 @@ package safetensors
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -34,12 +35,23 @@ const (
 	BF16 Dtype = "BF16"
 )
 
+func (d Dtype) size() int { return map[Dtype]int{F32: 4, F16: 2, BF16: 2}[d] }
+
 // Tensor is a named array.
 type Tensor struct {
 	Name  string
 	Dtype Dtype
 	Shape []int
-	Data  []byte // little endian, row major; of an opened file it is the mapped file, valid until Close
+	Data  []byte // little endian, row major; of an opened file it is the mapped file, valid until Close; nil of one from Source
+
+	mapped bool                          // Data is a mapped file
+	read   func(dst []float32, from int) // fills dst with the elements from from on, in place of Data
+}
+
+// Source is a tensor for Write whose elements are asked for piece by piece while it is written, so that there never is a copy of
+// all of them. read fills dst with the elements from from on.
+func Source(name string, shape []int, d Dtype, read func(dst []float32, from int)) Tensor {
+	return Tensor{Name: name, Dtype: d, Shape: shape, read: read}
 }
 
 // Len is the number of elements.
@@ -51,26 +63,69 @@ func (t Tensor) Len() int {
 	return n
 }
 
-// Float32 converts the elements, exactly, into dst of Len elements.
-func (t Tensor) Float32(dst []float32) error {
-	size := map[Dtype]int{F32: 4, F16: 2, BF16: 2}[t.Dtype]
-	if size == 0 {
+// width is the number of bytes of an element, also in formats that are only passed on.
+func (t Tensor) width() int {
+	if n := t.Len(); t.read == nil && n > 0 {
+		return len(t.Data) / n
+	}
+	return t.Dtype.size()
+}
+
+// piece is the number of elements that are converted at a time: 1 MiB of float32.
+const piece = 1 << 18
+
+// Pieces converts the elements, exactly, and calls f with piece after piece; values is valid during the call. The memory that a file
+// took is given back on the way.
+func (t Tensor) Pieces(f func(from int, values []float32) error) error {
+	size, n := t.Dtype.size(), t.Len()
+	switch {
+	case t.read != nil:
+	case size == 0:
 		return fmt.Errorf("%s: number format %s is not supported; want F32, F16 or BF16", t.Name, t.Dtype)
+	case len(t.Data) != size*n:
+		return fmt.Errorf("%s: %d bytes of %s do not make the %d elements of shape %v", t.Name, len(t.Data), t.Dtype, n, t.Shape)
 	}
-	if len(dst) != t.Len() || len(t.Data) != size*len(dst) {
-		return fmt.Errorf("%s: %d bytes of %s do not make the %d elements of shape %v", t.Name, len(t.Data), t.Dtype, len(dst), t.Shape)
-	}
-	for i := range dst {
-		switch t.Dtype {
-		case F32:
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
-		case F16:
-			dst[i] = float16.Frombits(binary.LittleEndian.Uint16(t.Data[2*i:])).Float32()
-		case BF16:
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
+	values := make([]float32, min(n, piece))
+	for from := 0; from < n; from += piece {
+		part := values[:min(piece, n-from)]
+		if t.read != nil {
+			t.read(part, from)
+		} else {
+			t.decode(part, t.Data[size*from:size*(from+len(part))])
+		}
+		if err := f(from, part); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// decode converts the elements of a part of the data.
+func (t Tensor) decode(dst []float32, data []byte) {
+	for i := range dst {
+		switch t.Dtype {
+		case F32:
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		case F16:
+			dst[i] = float16.Frombits(binary.LittleEndian.Uint16(data[2*i:])).Float32()
+		case BF16:
+			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(data[2*i:])) << 16)
+		}
+	}
+	if t.mapped {
+		forget(data)
+	}
+}
+
+// Float32 converts the elements, exactly, into dst of Len elements.
+func (t Tensor) Float32(dst []float32) error {
+	if len(dst) != t.Len() {
+		return fmt.Errorf("%s: %d elements of shape %v do not fit into %d", t.Name, t.Len(), t.Shape, len(dst))
+	}
+	return t.Pieces(func(from int, values []float32) error {
+		copy(dst[from:], values)
+		return nil
+	})
 }
 
 // Encode makes a tensor of float32 values in the given format, rounding to the nearest, ties to even. A finite value that
@@ -80,37 +135,42 @@ func Encode(name string, shape []int, values []float32, d Dtype) (Tensor, error)
 	if t.Len() != len(values) {
 		return t, fmt.Errorf("%s: %d values for shape %v", name, len(values), shape)
 	}
+	var err error
+	t.Data, err = t.encode(nil, values)
+	return t, err
+}
+
+// encode appends values in the tensor's format to b.
+func (t Tensor) encode(b []byte, values []float32) ([]byte, error) {
 	overflow := func(v float32) error {
-		return fmt.Errorf("%s: %v does not fit into %s; save in F32 or BF16", name, v, d)
+		return fmt.Errorf("%s: %v does not fit into %s; save in F32 or BF16", t.Name, v, t.Dtype)
 	}
-	switch d {
+	b = slices.Grow(b, t.Dtype.size()*len(values))
+	switch t.Dtype {
 	case F32:
-		t.Data = make([]byte, 4*len(values))
-		for i, v := range values {
-			binary.LittleEndian.PutUint32(t.Data[4*i:], math.Float32bits(v))
+		for _, v := range values {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 		}
 	case F16:
-		t.Data = make([]byte, 2*len(values))
-		for i, v := range values {
+		for _, v := range values {
 			h := float16.Fromfloat32(v)
 			if h.IsInf(0) && !math.IsInf(float64(v), 0) {
-				return t, overflow(v)
+				return b, overflow(v)
 			}
-			binary.LittleEndian.PutUint16(t.Data[2*i:], h.Bits())
+			b = binary.LittleEndian.AppendUint16(b, h.Bits())
 		}
 	case BF16:
-		t.Data = make([]byte, 2*len(values))
-		for i, v := range values {
+		for _, v := range values {
 			h := bfloat16(v)
 			if h&0x7fff == 0x7f80 && !math.IsInf(float64(v), 0) {
-				return t, overflow(v)
+				return b, overflow(v)
 			}
-			binary.LittleEndian.PutUint16(t.Data[2*i:], h)
+			b = binary.LittleEndian.AppendUint16(b, h)
 		}
 	default:
-		return t, fmt.Errorf("%s: cannot write number format %s; want F32, F16 or BF16", name, d)
+		return b, fmt.Errorf("%s: cannot write number format %s; want F32, F16 or BF16", t.Name, t.Dtype)
 	}
-	return t, nil
+	return b, nil
 }
 
 // bfloat16 rounds to the nearest, ties to even; a NaN stays one.
@@ -180,7 +240,7 @@ func (f *File) add(path string) (err error) {
 	tensors := meta.Tensors()
 	for _, name := range sortedKeys(tensors) {
 		info := tensors[name]
-		t := Tensor{Name: name, Dtype: Dtype(info.DType.String()), Shape: make([]int, len(info.Shape))}
+		t := Tensor{Name: name, Dtype: Dtype(info.DType.String()), Shape: make([]int, len(info.Shape)), mapped: true}
 		for i, d := range info.Shape {
 			if d > math.MaxInt32 {
 				return bad("%s: a dimension of %d", name, d)
@@ -365,39 +425,79 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// view is a Tensor as the library wants it.
-type view struct {
-	Tensor
-	dtype format.DType
-}
-
-func (v view) DType() format.DType { return v.dtype }
-func (v view) Data() []byte        { return v.Tensor.Data }
-func (v view) DataLen() uint64     { return uint64(len(v.Tensor.Data)) }
-func (v view) Shape() []uint64 {
-	s := make([]uint64, len(v.Tensor.Shape))
-	for i, d := range v.Tensor.Shape {
-		s[i] = uint64(d)
-	}
-	return s
-}
-
 // Write writes tensors to a stream. The bytes depend on the tensors and the metadata, not on their order. A file that is
 // mapped must not be written over: write beside it and rename.
+//
+// The library's own writer wants every tensor in memory as it goes to the file, twice a model's size beside the model.
 func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
-	views := make(map[string]view, len(tensors))
-	for _, t := range tensors {
-		d, err := format.ParseDType(string(t.Dtype))
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.Name, err)
-		}
-		if uint64(len(t.Data)) != uint64(t.Len())*d.Size() {
-			return fmt.Errorf("%s: %d bytes for shape %v of %s", t.Name, len(t.Data), t.Shape, t.Dtype)
-		}
-		if _, twice := views[t.Name]; twice {
-			return fmt.Errorf("%s: given twice", t.Name)
-		}
-		views[t.Name] = view{t, d}
+	tensors = slices.Clone(tensors)
+	// Wider numbers first, so that each tensor is aligned to its own.
+	slices.SortFunc(tensors, func(a, b Tensor) int {
+		return cmp.Or(cmp.Compare(b.width(), a.width()), cmp.Compare(a.Name, b.Name))
+	})
+	header, err := headerOf(tensors, metadata)
+	if err != nil {
+		return err
 	}
-	return format.SerializeToWriter(views, metadata, w)
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	var data []byte
+	for _, t := range tensors {
+		if t.read == nil {
+			if _, err := w.Write(t.Data); err != nil {
+				return err
+			}
+			continue
+		}
+		err := t.Pieces(func(_ int, values []float32) (err error) {
+			if data, err = t.encode(data[:0], values); err == nil {
+				_, err = w.Write(data)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// headerOf is the length of the header and the header: a JSON object, with blanks behind it so that the data is aligned.
+func headerOf(tensors []Tensor, metadata map[string]string) ([]byte, error) {
+	type entry struct {
+		Dtype   Dtype    `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	fields := map[string]any{}
+	if len(metadata) > 0 {
+		fields["__metadata__"] = metadata
+	}
+	var at int64
+	for _, t := range tensors {
+		size := int64(t.width()) * int64(t.Len())
+		switch {
+		case t.read != nil && t.Dtype.size() == 0:
+			return nil, fmt.Errorf("%s: cannot write number format %s; want F32, F16 or BF16", t.Name, t.Dtype)
+		case t.read == nil && (int64(len(t.Data)) != size || t.Dtype.size() != 0 && t.Dtype.size() != t.width()):
+			return nil, fmt.Errorf("%s: %d bytes for shape %v of %s", t.Name, len(t.Data), t.Shape, t.Dtype)
+		case fields[t.Name] != nil:
+			return nil, fmt.Errorf("%s: given twice", t.Name)
+		}
+		shape := t.Shape
+		if shape == nil {
+			shape = []int{} // a scalar
+		}
+		fields[t.Name] = entry{t.Dtype, shape, [2]int64{at, at + size}}
+		at += size
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
 }

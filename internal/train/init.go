@@ -45,14 +45,10 @@ func Init(o InitOptions) (int, error) {
 	}
 	defer dev.Close()
 	m := model.NewRandom(c, dev, o.Seed)
-	weights, err := m.Tensors("F32")
-	if err != nil {
-		return 0, err
-	}
 	files, err := r.Files()
 	if err != nil {
 		return 0, err
 	}
 	files["config.json"] = c.Text("float32")
-	return m.Len(), checkpoint.WriteModel(o.Output, weights, files)
+	return m.Len(), checkpoint.WriteModel(o.Output, m.Tensors("F32"), files)
 }

@@ -54,21 +54,12 @@ const (
 )
 
 // tensors are the moments for a checkpoint.
-func (a *optimizer) tensors() ([]safetensors.Tensor, error) {
+func (a *optimizer) tensors() []safetensors.Tensor {
 	var ts []safetensors.Tensor
 	for _, p := range a.model.Params {
-		for _, x := range []struct {
-			prefix string
-			buf    compute.Buffer
-		}{{firstMoment, a.m}, {secondMoment, a.v}} {
-			t, err := safetensors.Encode(x.prefix+p.Name, p.Shape, a.model.Values(x.buf, p), a.format)
-			if err != nil {
-				return nil, err
-			}
-			ts = append(ts, t)
-		}
+		ts = append(ts, a.model.Source(firstMoment+p.Name, a.m, p, a.format), a.model.Source(secondMoment+p.Name, a.v, p, a.format))
 	}
-	return ts, nil
+	return ts
 }
 
 // restore takes the moments out of a checkpoint.
@@ -86,11 +77,9 @@ func restore(m *model.Model, b compute.Buffer, f *safetensors.File, prefix strin
 		if !ok || t.Len() != p.Len() {
 			return fmt.Errorf("%s of %s is missing or misshapen; the checkpoint belongs to another model", strings.TrimSuffix(prefix, "."), p.Name)
 		}
-		values := make([]float32, p.Len())
-		if err := t.Float32(values); err != nil {
+		if err := m.Restore(b, p, t); err != nil {
 			return err
 		}
-		m.SetValues(b, p, values)
 	}
 	return nil
 }

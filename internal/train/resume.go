@@ -36,16 +36,9 @@ func (r *runner) save() (path string, err error) {
 	if c.Files, err = r.files(); err != nil {
 		return "", err
 	}
-	if c.Weights, err = r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype)); err != nil {
-		return "", err
-	}
+	c.Weights, c.Moments = r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype)), r.adam.tensors()
 	if r.o.SaveDtype != "float32" {
-		if c.Master, err = r.in.Policy.Tensors("F32"); err != nil {
-			return "", err
-		}
-	}
-	if c.Moments, err = r.adam.tensors(); err != nil {
-		return "", err
+		c.Master = r.in.Policy.Tensors("F32")
 	}
 	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best})
 	if err != nil {

@@ -230,10 +230,6 @@ func scaled(t *testing.T, dir string, factor float32) string {
 		w[i] *= factor
 	}
 	dev.Upload(m.W, 0, w)
-	weights, err := m.Tensors("F32")
-	if err != nil {
-		t.Fatal(err)
-	}
 	r, err := data.Open(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +240,7 @@ func scaled(t *testing.T, dir string, factor float32) string {
 	}
 	files["config.json"] = m.Config.Text("float32")
 	out := filepath.Join(t.TempDir(), "scaled")
-	if err := checkpoint.WriteModel(out, weights, files); err != nil {
+	if err := checkpoint.WriteModel(out, m.Tensors("F32"), files); err != nil {
 		t.Fatal(err)
 	}
 	return out

@@ -561,15 +561,11 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 	if err := r.metrics.Sync(); err != nil {
 		return err
 	}
-	weights, err := r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype))
-	if err != nil {
-		return err
-	}
 	files, err := r.files()
 	if err != nil {
 		return err
 	}
-	if err := checkpoint.WriteModel(r.o.OutputDir, weights, files); err != nil {
+	if err := checkpoint.WriteModel(r.o.OutputDir, r.in.Policy.Tensors(dtypeOf(r.o.SaveDtype)), files); err != nil {
 		return err
 	}
 	if r.after.answers, err = r.answers(ctx); err != nil && ctx.Err() == nil { // whoever is in a hurry need not see them
