@@ -33,7 +33,7 @@ with --resume).`,
 	}
 	holdsCommands(root)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newInitCommand(), newCacheCommand(), newCompletionCommand(), newVersionCommand())
+	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has examples
 	return root
 }

@@ -452,7 +452,7 @@ func TestTRLFixtures(t *testing.T) {
 		"paper-tr-dpo.yaml": {problems: []string{"paper-tr-dpo.yaml:2: sync_ref_model: the reference stays as it is"}},
 		"paper-mpo.yaml":    {problems: []string{"paper-mpo.yaml:2: loss_type: a list of 3; want one loss, losses are not combined", "paper-mpo.yaml:3: loss_weights: losses are not combined"}},
 		"paper-robust.yaml": {problems: []string{"paper-robust.yaml:2: loss_type: robust is a loss of TRL's that is not here; there are "}},
-		"guide.yaml": {set: map[string]string{"max_length": "0", "eval_steps": "100", "gradient_accumulation_steps": "8"}, unused: "use_liger_kernel, padding_free"},
+		"guide.yaml":        {set: map[string]string{"max_length": "0", "eval_steps": "100", "gradient_accumulation_steps": "8"}, unused: "use_liger_kernel, padding_free"},
 		"handbook.yaml": {problems: []string{"handbook.yaml:25: max_prompt_length: TRL 1 has dropped it too; max_length bounds prompt and completion together; drop the line"},
 			without: []string{"handbook.yaml:4: dataset_mixer: " + needsData, "",
 				`    concatenate_datasets([load_dataset("HuggingFaceH4/ultrafeedback_binarized", split="train")]).to_json("train.jsonl")`}},

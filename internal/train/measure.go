@@ -1,0 +1,154 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/eval"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/plan"
+	"dpotrain/internal/score"
+)
+
+// Pass is what was measured of a pass over examples.
+type Pass struct {
+	Seconds float64
+	Flops   float64 // that the pass cannot do without; see model.Model.Flops
+
+	PeakMemory int64 // bytes that the process had at most until the pass was done; 0 where that is not known
+}
+
+// Measurement is how long the passes over examples took, each done once before it was timed.
+type Measurement struct {
+	Pairs, Rows int // rows computed: prompts once for both completions
+	Steps       int // optimizer steps of the training pass
+	Reference   Pass
+	Training    Pass // forward, backward, clipping and AdamW
+}
+
+// Measure times a reference pass and a training pass over the first pairs of the training data. The weights that come out are dropped.
+// say is told what comes next.
+func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Measurement, error) {
+	o := &req.Options
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	l, err := loss.New(o.Loss, o.LossSettings)
+	if err != nil {
+		return nil, err
+	}
+	o.EvalData = ""
+	in, err := Open(req, o.Model, l)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	all := in.Train.Examples
+	all = all[:min(len(all), pairs)]
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: no row is left to measure with", o.Data)
+	}
+	m := &Measurement{Pairs: len(all)}
+	list, rows := make([]*data.Example, len(all)), make([]int, len(all))
+	for i := range all {
+		list[i], rows[i] = &all[i], data.Rows(all[i])
+		m.Rows += rows[i]
+	}
+
+	say("reference pass")
+	forward, err := in.Policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(all, o.MicroBatchTokens)})
+	if err != nil {
+		return nil, err
+	}
+	defer forward.Close()
+	var (
+		packer data.Packer
+		batch  compute.Batch
+		refs   []score.Logps
+	)
+	reference := func() error {
+		refs = refs[:0]
+		m.Reference.Flops = 0
+		for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			packer.Pack(&batch, list[r.From:r.To])
+			m.Reference.Flops += in.Policy.Flops(&batch)
+			out, err := forward.Forward(&batch)
+			if err != nil {
+				return err
+			}
+			for at := 0; at < len(out.Logps); {
+				n := len(list[len(refs)].Sequences)
+				refs = append(refs, append(score.Logps(nil), out.Logps[at:at+n]...))
+				at += n
+			}
+		}
+		return nil
+	}
+	if m.Reference.Seconds, err = timed(reference); err != nil {
+		return nil, err
+	}
+	m.Reference.PeakMemory = peakMemory()
+
+	say("training pass")
+	s := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens}
+	if s.graph, err = in.Policy.NewGraph(model.GraphOptions{Training: true, Rows: largestMicroBatch(all, s.budget)}); err != nil {
+		return nil, err
+	}
+	defer s.graph.Close()
+	adam := newOptimizer(in.Policy, in.Device, o)
+	t := eval.NewTally(l)
+	training := func() error {
+		m.Steps = 0
+		for at := 0; at < len(list); at += o.stepSize() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			to := min(len(list), at+o.stepSize())
+			norm, err := s.gradient(list[at:to], refs[at:to], t)
+			if err != nil {
+				return err
+			}
+			m.Steps++
+			adam.update(m.Steps, o.LearningRate, clipFactor(norm, o.MaxGradNorm))
+		}
+		return nil
+	}
+	m.Training.Flops = 3 * m.Reference.Flops
+	m.Training.Seconds, err = timed(training)
+	m.Training.PeakMemory = peakMemory()
+	return m, err
+}
+
+// peakMemory is the most memory that the process has had, as Linux counts it.
+func peakMemory() int64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// timed runs f twice and says how many seconds the second took: the first lays out memory.
+func timed(f func() error) (seconds float64, err error) {
+	if err := f(); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	err = f()
+	return time.Since(start).Seconds(), err
+}
