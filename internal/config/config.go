@@ -107,7 +107,7 @@ func (e Errors) orNil() error {
 
 // Load puts settings together. What is wrong with them comes out as one error of type Errors.
 func Load(o LoadOptions) (*Resolved, error) {
-	l := newLoader()
+	l := newLoader(Keys())
 	if o.File != "" {
 		l.readFile(o.File)
 	}
@@ -146,13 +146,13 @@ type given struct {
 	place string // as in Problem
 }
 
-func newLoader() *loader {
-	l := &loader{keys: Keys(), ranges: newRanges(), inFile: map[string]string{}}
+func newLoader(keys []Key) *loader {
+	l := &loader{keys: keys, ranges: newRanges(), inFile: map[string]string{}}
 	for i := range l.layers {
 		l.layers[i] = map[string]given{}
 	}
 	for _, k := range l.keys {
-		if k.Default == "" && k.Kind == reflect.String {
+		if k.Default == "" && k.Kind == reflect.String && !k.optional {
 			l.layers[Default][k.Name] = given{"", k.Name}
 		} else if k.Default != "" {
 			l.text(Default, k, k.Default, k.Name)

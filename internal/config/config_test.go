@@ -218,6 +218,13 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	}
+	for _, k := range Keys() { // as a shell offers them
+		for _, v := range k.Values() {
+			if got, err := k.parse(v.Value); err != nil || r.check(k, got) != nil {
+				t.Errorf("%s: %s is among its values, and wrong: %v, %v", k.Name, v.Value, err, r.check(k, got))
+			}
+		}
+	}
 	for _, name := range free {
 		if !seen[name] {
 			t.Errorf("%s is among the free keys and is no key", name)
@@ -288,7 +295,7 @@ func TestValues(t *testing.T) {
 		{"cpu: ''", `""; want auto, avx512, avx2 or generic`},
 		{"lr_scheduler_type: Linear", "Linear; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean linear?)"},
 		{"loss: orpo2", `"orpo2": unknown loss`},
-		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are dpo, cdpo, ipo, ipo_sum, hinge, sft (did you mean ipo_sum?)`},
+		{"loss: IPO-sun", `"IPO-sun": unknown loss; there are ` + strings.Join(loss.Names(), ", ") + ` (did you mean ipo_sum?)`},
 		{"loss: [dpo]", "a list; want text"},
 		{"loss_type: sigmoid", ""},
 		{"loss_type: [sigmoid]", ""},
@@ -504,6 +511,9 @@ func TestHyperparameterKey(t *testing.T) {
 		{uses: []loss.Use{use("a", loss.Hyperparameter{Default: true, Meaning: "whether"})}, help: "whether; default: true for a", good: map[string]any{"false": false}, bad: map[string]string{"1": "1; want true or false"}},
 	} {
 		k := hyperparameter(c.uses, nil)
+		if _, _, given := newLoader([]Key{k}).top(k.Name, Flag); given {
+			t.Errorf("%s: has a value that nobody gave", k.Name)
+		}
 		if k.Name != c.uses[0].Key || k.Help != c.help {
 			t.Errorf("%s: %q, want %q", k.Name, k.Help, c.help)
 		}
@@ -648,7 +658,11 @@ func TestAddFlags(t *testing.T) {
 	AddFlags(fs, "model", "loss")
 	var names []string
 	fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if want := []string{"model", "model-name-or-path", "loss", "loss-type", "beta", "label-smoothing"}; !slices.Equal(names, want) {
+	want := []string{"model", "model-name-or-path", "loss", "loss-type"}
+	for _, uses := range loss.Uses() {
+		want = append(want, dashes(uses[0].Key))
+	}
+	if !slices.Equal(names, want) {
 		t.Errorf("flags %q, want %q", names, want)
 	}
 	all := pflag.NewFlagSet("test", pflag.ContinueOnError)

@@ -409,7 +409,7 @@ func TestTRLHalf(t *testing.T) {
 		"precision: fp32\nmixed_precision: bf16":           "fp32",
 		"bf16: false":                                      "fp32",
 	} {
-		l := newLoader()
+		l := newLoader(Keys())
 		l.readFile(write(t, file))
 		if g, _, _ := l.top("precision", Flag); g.value != want || len(l.problems) > 0 {
 			t.Errorf("%s: precision %v, problems %v; want %s", file, g.value, l.problems, want)
