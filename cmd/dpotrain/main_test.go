@@ -250,10 +250,7 @@ func TestExitCodes(t *testing.T) {
 			if out != "" {
 				t.Errorf("stdout: %s", out)
 			}
-			contains(t, log, tt.want...)
-			if tt.name != "bad rows" {
-				oneLine(t, log)
-			}
+			contains(t, oneLine(t, log), tt.want...)
 		})
 	}
 	_, log := exits(t, exitUsage, "train", "--config", bad)

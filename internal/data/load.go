@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ const (
 func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w; want a JSONL file, one JSON object a line", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: %w; give a JSONL file, one JSON object a line", path, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress
 		return nil, err
 	}
 	if before.IsDir() {
-		return nil, fmt.Errorf("%s: a folder; want a JSONL file", path)
+		return nil, fmt.Errorf("%s: a folder; %s", path, insteadOfFolder(path))
 	}
 	report := func(done int64) {
 		if progress != nil {
@@ -58,16 +59,6 @@ func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress
 	return set, err
 }
 
-// foreign are the first bytes of files that are not text in UTF-8, with what to do.
-var foreign = []struct{ magic, advice string }{
-	{"\x1f\x8b", "compressed with gzip; unpack it first (gunzip)"},
-	{"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first (unzstd)"},
-	{"PK\x03\x04", "a zip archive; unpack it first (unzip)"},
-	{"PAR1", "a parquet file; export it to JSONL, in Python with datasets.load_dataset(...).to_json"},
-	{"\xff\xfe", "UTF-16; save it as UTF-8"},
-	{"\xfe\xff", "UTF-16; save it as UTF-8"},
-}
-
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // line is a row's text and what became of it.
@@ -81,14 +72,12 @@ type line struct {
 func load(r io.Reader, path string, m *maker, progress func(done int64)) (*Set, error) {
 	set := &Set{Report: Report{maxLength: m.options.MaxLength}}
 	in := bufio.NewReaderSize(r, 1<<20)
-	head, err := in.Peek(4)
-	if err != nil && err != io.EOF {
+	if _, err := in.Peek(4); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("%s:1: %w", path, err)
 	}
-	for _, k := range foreign {
-		if bytes.HasPrefix(head, []byte(k.magic)) {
-			return nil, fmt.Errorf("%s: %s", path, k.advice)
-		}
+	head, _ := in.Peek(min(in.Buffered(), headSize)) // reads no more
+	if what := foreign(head, path); what != "" {
+		return nil, fmt.Errorf("%s: %s", path, what)
 	}
 	var done int64
 	for number, end := 1, false; !end; {
@@ -159,7 +148,7 @@ func (m *maker) makeAll(lines []line) {
 // add takes lines into the set in order. With skip a bad row is counted, else it is an error, with those after it.
 func (s *Set) add(lines []line, path string, skip bool) error {
 	r := &s.Report
-	var bad problems
+	var bad badRows
 	for _, l := range lines {
 		r.Rows++
 		if l.err != nil {
@@ -167,7 +156,10 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 				r.firstBad = l.err
 			}
 			r.skipped.add(l.number)
-			bad.add(fmt.Sprintf("%s:%d", path, l.number), l.err.Error())
+			if _, another := errors.AsType[*formError](l.err); another && r.Rows == 1 && !skip {
+				return fmt.Errorf("%s:%d: %w", path, l.number, l.err) // all rows would say so
+			}
+			bad.add(l)
 			continue
 		}
 		if l.made.across {
@@ -194,46 +186,47 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 		s.Examples = append(s.Examples, l.made.example)
 		r.Kept++
 	}
-	if skip {
+	if len(bad) == 0 || skip {
 		return nil
 	}
-	return bad.err()
+	text := bad.text(path)
+	if r.Rows > r.skipped.n { // else nothing would be left
+		text += "; on_bad_row: skip leaves such rows out"
+	}
+	return errors.New(text)
 }
 
-// problem is what is wrong with a row, and the number of others that have the same.
-type problem struct {
-	place, text string
-	more        int
+// badRows are rows that could not be read, those with the same error together, in the order of their first.
+type badRows []badRow
+
+type badRow struct {
+	text string
+	rows tally
 }
 
-// problems are those of many rows: what is wrong with all of a file is said once.
-type problems []problem
+func (b *badRows) add(l line) {
+	text := l.err.Error()
+	i := slices.IndexFunc(*b, func(r badRow) bool { return r.text == text })
+	if i < 0 {
+		i = len(*b)
+		*b = append(*b, badRow{text: text})
+	}
+	(*b)[i].rows.add(l.number)
+}
 
-func (p *problems) add(place, text string) {
-	for i := range *p {
-		if (*p)[i].text == text {
-			(*p)[i].more++
-			return
+// text has a line for each error.
+func (b badRows) text(path string) string {
+	var text []string
+	for _, r := range b[:min(len(b), errorsShown)] {
+		line := fmt.Sprintf("%s:%d: %s", path, r.rows.lines[0], r.text)
+		if r.rows.n > 1 {
+			rest := tally{r.rows.n - 1, r.rows.lines[1:]}
+			line += fmt.Sprintf(" (%s too)", rest.where())
 		}
+		text = append(text, line)
 	}
-	*p = append(*p, problem{place: place, text: text})
-}
-
-func (p problems) err() error {
-	if len(p) == 0 {
-		return nil
+	if more := len(b) - errorsShown; more > 0 {
+		text = append(text, fmt.Sprintf("and %d more", more))
 	}
-	var b strings.Builder
-	for _, k := range p[:min(len(p), errorsShown)] {
-		fmt.Fprintf(&b, "%s: %s", k.place, k.text)
-		if k.more > 0 {
-			fmt.Fprintf(&b, " (and in %d of the lines after it)", k.more)
-		}
-		b.WriteByte('\n')
-	}
-	if len(p) > errorsShown {
-		fmt.Fprintf(&b, "and %d more problems\n", len(p)-errorsShown)
-	}
-	b.WriteString("(on_bad_row: skip leaves such rows out and counts them)")
-	return errors.New(b.String())
+	return strings.Join(text, "\n")
 }

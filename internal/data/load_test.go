@@ -165,33 +165,51 @@ func TestReadLine(t *testing.T) {
 
 // TestLoadErrors are the errors of whole files, word for word; PATH stands for the file.
 func TestLoadErrors(t *testing.T) {
-	manyBad, manyErrors := "", "" // twelve rows with a problem each, of which ten are told
-	for i := 1; i <= 12; i++ {
-		manyBad += fmt.Sprintf(`{"prompt":%d}`+"\n", i)
-		if i <= errorsShown {
-			manyErrors += fmt.Sprintf("PATH:%d: prompt: %d: want text or a list of messages\n", i, i)
-		}
-	}
 	for _, c := range []struct{ name, content, want string }{
 		{"empty", "", "PATH: no rows; want one JSON object a line"},
 		{"blank lines", " \n\n\t\r\n", "PATH: no rows; want one JSON object a line"},
 		{"a mark alone", "\ufeff", "PATH: no rows; want one JSON object a line"},
-		{"not JSON", "hello\n", "PATH:1: not a JSON object; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them\n" +
-			"PATH:2: more after the object: \",\"; want one object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"an object over several lines", "{\n\"chosen\":\"c\"\n}\n", "PATH:1: not JSON: the object does not end on this line; want one whole object a line\n" +
-			"PATH:2: not a JSON object; want one object a line (and in 1 of the lines after it)\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"the last line is cut off", numbered(1) + "\n" + numbered(2)[:20], "PATH:2: not JSON: the object does not end on this line; want one whole object a line\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"blank lines before a bad one", "\n\n" + numbered(1) + "\n\n{\"chosen\":\"c\"}", "PATH:5: rejected: missing (there are chosen); a pair has prompt, chosen and rejected\n(on_bad_row: skip leaves such rows out and counts them)"},
-		{"the same in many rows", numbered(1) + "\n" + strings.Repeat("x\n", 12), "PATH:2: not a JSON object; want one object a line (and in 11 of the lines after it)\n" +
-			"(on_bad_row: skip leaves such rows out and counts them)"},
-		{"many bad rows", manyBad, manyErrors + "and 2 more problems\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"not JSON", "hello\n", "PATH:1: not a JSON object; want one object a line"},
+		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"},
+		{"an object over several lines", "{\n\"chosen\":\"c\"\n}\n", "PATH:1: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"},
+		{"the last line is cut off", numbered(1) + "\n" + numbered(2)[:20],
+			"PATH:2: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them; on_bad_row: skip leaves such rows out"},
+		{"blank lines before a bad one", "\n\n" + numbered(1) + "\n\n{\"chosen\":\"c\"}", "PATH:5: rejected: missing (there are chosen); a pair has prompt, chosen and rejected; on_bad_row: skip leaves such rows out"},
+		{"many rows of another kind", strings.Repeat("x\n", 12), "PATH:1: not a JSON object; want one object a line"},
+		{"many rows of another kind after a good one", numbered(1) + "\n" + strings.Repeat("x\n", 12),
+			"PATH:2: not a JSON object; want one object a line (lines 3, 4, 5, 6 ... too); on_bad_row: skip leaves such rows out"},
+		{"many bad rows", strings.Repeat("{\"chosen\":\"c\"}\n", 12), "PATH:1: rejected: missing (there are chosen); a pair has prompt, chosen and rejected (lines 2, 3, 4, 5 ... too)"},
+		{"two kinds of bad rows", "{\"chosen\":1}\n{\"chosen\":\"c\"}\n" + numbered(3) + "\n{\"chosen\":\"c\"}\n{\"chosen\":1}\n", "PATH:1: chosen: 1; want text or a list of messages (line 5 too)\n" +
+			"PATH:2: rejected: missing (there are chosen); a pair has prompt, chosen and rejected (line 4 too); on_bad_row: skip leaves such rows out"},
+		{"more kinds of bad rows than are shown", func() (rows string) {
+			for i := range 12 {
+				rows += fmt.Sprintf("{\"chosen\":%d}\n", i)
+			}
+			return rows
+		}(), func() (rows string) {
+			for i := range 10 {
+				rows += fmt.Sprintf("PATH:%d: chosen: %d; want text or a list of messages\n", i+1, i)
+			}
+			return rows
+		}() + "and 2 more"},
 		{"gzip", "\x1f\x8b\x08\x00", "PATH: compressed with gzip; unpack it first (gunzip)"},
 		{"zstd", "\x28\xb5\x2f\xfd", "PATH: compressed with zstd; unpack it first (unzstd)"},
 		{"zip", "PK\x03\x04", "PATH: a zip archive; unpack it first (unzip)"},
-		{"parquet", "PAR1\x15", "PATH: a parquet file; export it to JSONL, in Python with datasets.load_dataset(...).to_json"},
-		{"UTF-16", "\xff\xfe{\x00", "PATH: UTF-16; save it as UTF-8"},
-		{"Latin-1", "{\"prompt\":\"caf\xe9\"}", "PATH:1: invalid UTF-8; save the file as UTF-8\n(on_bad_row: skip leaves such rows out and counts them)"},
+		{"parquet", "PAR1\x15", `PATH: a parquet file; export it to JSONL, in Python: from datasets import load_dataset; load_dataset("parquet", data_files="PATH", split="train").to_json("pairs.jsonl")`},
+		{"an Arrow file", "ARROW1\x00", `PATH: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; Dataset.from_file("PATH").to_json("pairs.jsonl")`},
+		{"an Arrow stream", "\xff\xff\xff\xff\x10", `PATH: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; Dataset.from_file("PATH").to_json("pairs.jsonl")`},
+		{"bzip2", "BZh91AY", "PATH: compressed with bzip2; unpack it first (bunzip2)"},
+		{"xz", "\xfd7zXZ\x00", "PATH: compressed with xz; unpack it first (unxz)"},
+		{"a pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "PATH: a git-lfs pointer and not the file itself; get that with git lfs pull"},
+		{"a web page", "<!DOCTYPE html>", "PATH: begins with <, as web pages do, and is no JSONL; get the file itself"},
+		{"CSV", "prompt,chosen,rejected\na,b,c\n", `PATH: a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("PATH").to_json("pairs.jsonl", orient="records", lines=True)`},
+		{"tabs between", "\ufeffprompt\tchosen\trejected\n", `PATH: a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("PATH", sep="\t").to_json("pairs.jsonl", orient="records", lines=True)`},
+		{"zero bytes", "\x00\x00\x00\x00", "PATH: a binary file; want JSONL, which is text"},
+		{"binary", "ab\x00\x01\x02", "PATH: a binary file; want JSONL, which is text"},
+		{"UTF-16", "\xff\xfe{\x00", "PATH: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
+		{"UTF-16 without its mark", "{\x00\"\x00", "PATH: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
+		{"UTF-16 of the other order without its mark", "\x00{\x00\"", "PATH: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
+		{"Latin-1", "{\"prompt\":\"caf\xe9\"}", "PATH:1: invalid UTF-8; save the file as UTF-8"},
 		{"nothing is left", `{"prompt":"p","chosen":"c","rejected":"c"}` + "\n" + `{"prompt":"p","chosen":"c","rejected":""}` + "\n" + `{"prompt":"p","chosen":"d","rejected":""}`,
 			"PATH: no row is left: dropped because chosen and rejected are the same: 1 (line 1); dropped because rejected is empty: 2 (lines 2, 3); look at the data"},
 	} {
@@ -207,11 +225,23 @@ func TestLoadNoFile(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "pairs.jsonl")
 	_, err := loadPairs(missing, Options{})
-	if want := missing + ": file does not exist; want a JSONL file, one JSON object a line"; text(err) != want || !errors.Is(err, fs.ErrNotExist) {
+	if want := missing + ": file does not exist; give a JSONL file, one JSON object a line"; text(err) != want || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v, want %s", err, want)
 	}
-	if _, err := loadPairs(dir, Options{}); text(err) != dir+": a folder; want a JSONL file" {
-		t.Errorf("folder: %v", err)
+	for _, c := range []struct{ holds, want string }{
+		{"", "give a JSONL file"},
+		{"dataset_info.json", `export it to JSONL, in Python: from datasets import load_from_disk; load_from_disk("PATH").to_json("pairs.jsonl")`},
+		{"dataset_dict.json", `export it to JSONL, in Python: from datasets import load_from_disk; load_from_disk("PATH")["train"].to_json("pairs.jsonl")`},
+	} {
+		dir := t.TempDir()
+		if c.holds != "" {
+			if err := os.WriteFile(filepath.Join(dir, c.holds), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := loadPairs(dir, Options{}); strings.ReplaceAll(text(err), dir, "PATH") != "PATH: a folder; "+c.want {
+			t.Errorf("a folder with %q: %v", c.holds, err)
+		}
 	}
 }
 
@@ -309,7 +339,7 @@ func TestReport(t *testing.T) {
 				"truncated to max_length 9: 2 chosen, 0 rejected; the longest sequence has 12 tokens"},
 			[]string{"2 of 5 rows (40 %) are left out; look at max_length and truncation_mode"}},
 		{"bad rows", []string{bad, good, "x", same, good}, Options{OnBadRow: "skip"},
-			[]string{"dropped because chosen and rejected are the same: 1 (line 4)", "bad rows skipped: 2 (lines 1, 3), the first because of: prompt: 1: want text or a list of messages"},
+			[]string{"dropped because chosen and rejected are the same: 1 (line 4)", "bad rows skipped: 2 (lines 1, 3), the first because of: prompt: 1; want text or a list of messages"},
 			[]string{"3 of 5 rows (60 %) are left out; look at the bad rows"}},
 		{"BOS in the text", []string{good, `{"prompt":"<s>p","chosen":"c","rejected":"r"}`, `{"prompt":"p<s>","chosen":"c","rejected":"r"}`}, Options{}, nil,
 			[]string{"the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: 1 (line 2); take it out of the text"}},
@@ -338,7 +368,7 @@ func TestReport(t *testing.T) {
 	}
 
 	_, err := loadPairs(write(t, bad+"\n"+bad), Options{OnBadRow: "skip"})
-	if want := ": no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: prompt: 1: want text or a list of messages; look at the bad rows"; !strings.HasSuffix(text(err), want) {
+	if want := ": no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: prompt: 1; want text or a list of messages; look at the bad rows"; !strings.HasSuffix(text(err), want) {
 		t.Errorf("bad rows alone: %v, want %s", err, want)
 	}
 	noEOS := letters{bos: true}

@@ -43,7 +43,10 @@ func (t *tally) add(line int) {
 	}
 }
 
-func (t *tally) String() string {
+func (t *tally) String() string { return fmt.Sprintf("%d (%s)", t.n, t.where()) }
+
+// where names the first lines.
+func (t *tally) where() string {
 	var s []string
 	for _, l := range t.lines {
 		s = append(s, fmt.Sprint(l))
@@ -56,7 +59,7 @@ func (t *tally) String() string {
 	if t.n > 1 {
 		word = "lines"
 	}
-	return fmt.Sprintf("%d (%s %s%s)", t.n, word, strings.Join(s, ", "), more)
+	return word + " " + strings.Join(s, ", ") + more
 }
 
 // Report says what became of a file's rows.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,26 +54,26 @@ func parseRow(line []byte) (row, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		if line[0] == '[' {
-			return r, errors.New("a JSON list; want one object a line, which jq -c '.[]' makes of a list of them")
+			return r, &formError{"a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"}
 		}
-		return r, errors.New("not a JSON object; want one object a line")
+		return r, &formError{"not a JSON object; want one object a line"}
 	}
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
-			return r, syntaxError(err)
+			return r, syntaxError(line)
 		}
 		name := t.(string) // an object's keys are strings
 		var raw json.RawMessage
 		if err := d.Decode(&raw); err != nil {
-			return r, syntaxError(err)
+			return r, syntaxError(line)
 		}
 		if err := r.add(name, raw); err != nil {
 			return r, fmt.Errorf("%s: %w", short(name), err)
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return r, syntaxError(err)
+		return r, syntaxError(line)
 	}
 	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
 		return r, fmt.Errorf("more after the object: %q; want one object a line", short(string(rest)))
@@ -97,11 +96,24 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	return err
 }
 
-func syntaxError(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return errors.New("not JSON: the object does not end on this line; want one whole object a line")
+// formError is that of a row which, as the first of a file, shows that the file is no JSONL at all.
+type formError struct{ text string }
+
+func (e *formError) Error() string { return e.text }
+
+// syntaxError says where a line that begins as an object is not JSON.
+func syntaxError(line []byte) error {
+	var any json.RawMessage
+	wrong, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(line, &any))
+	if !ok || int(wrong.Offset) >= len(line) && strings.Contains(wrong.Error(), "unexpected end") {
+		return &formError{"not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"}
 	}
-	return fmt.Errorf("not JSON: %s; want one whole object a line", strings.TrimPrefix(err.Error(), "json: "))
+	text := strings.NewReplacer("looking for beginning of object key string", "where a key in double quotes belongs", "looking for beginning of value", "where a value belongs").Replace(wrong.Error())
+	advice := "mend the line"
+	if at := wrong.Offset - 1; at >= 0 && at < int64(len(line)) && line[at] == '\'' {
+		advice = "JSON has double quotes"
+	}
+	return fmt.Errorf("not JSON at byte %d of the line: %s; %s", wrong.Offset, text, advice)
 }
 
 // short cuts what is quoted from a file down to what a message has room for.
@@ -129,7 +141,7 @@ func parseCell(raw json.RawMessage) (c cell, err error) {
 		c.messages, err = chat.ParseMessages(raw)
 		return c, err
 	}
-	return c, fmt.Errorf("%s: want text or a list of messages", short(string(raw)))
+	return c, fmt.Errorf("%s; want text or a list of messages", short(string(raw)))
 }
 
 // loneSurrogate finds a \u escape of one half of a surrogate pair without the other in valid JSON; -1 if there is none.

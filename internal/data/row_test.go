@@ -90,9 +90,9 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `17`, "not a JSON object; want one object a line"},
 		{Pairs, `null`, "not a JSON object; want one object a line"},
 		{Pairs, `[{` + pair + `}]`, "a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"},
-		{Pairs, `{`, "not JSON: the object does not end on this line; want one whole object a line"},
-		{Pairs, `{"chosen": "c",`, "not JSON: the object does not end on this line; want one whole object a line"},
-		{Pairs, `{"chosen": "c`, "not JSON: the object does not end on this line; want one whole object a line"},
+		{Pairs, `{`, "not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"},
+		{Pairs, `{"chosen": "c",`, "not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"},
+		{Pairs, `{"chosen": "c`, "not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"},
 		{Pairs, `{` + pair + `} {` + pair + `}`, `more after the object: "{\"chosen\":\"c\",\"rejected\":\"r\"}"; want one object a line`},
 		{Pairs, `{` + pair + `}]`, `more after the object: "]"; want one object a line`},
 		{Pairs, "{\"chosen\":\"\xff\"}", "invalid UTF-8; save the file as UTF-8"},
@@ -115,10 +115,10 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `{"images":["a.png"],"prompt":"p",` + pair + `}`, "images: only text is read; take such rows out"},
 
 		// Types.
-		{Pairs, `{"prompt":null,` + pair + `}`, "prompt: null: want text or a list of messages"},
-		{Pairs, `{"prompt":7,` + pair + `}`, "prompt: 7: want text or a list of messages"},
-		{Pairs, `{"prompt":true,` + pair + `}`, "prompt: true: want text or a list of messages"},
-		{Pairs, `{"prompt":{"role":"user","content":"a long prompt in a message without a list"},` + pair + `}`, `prompt: {"role":"user","content":"a long prompt ...: want text or a list of messages`},
+		{Pairs, `{"prompt":null,` + pair + `}`, "prompt: null; want text or a list of messages"},
+		{Pairs, `{"prompt":7,` + pair + `}`, "prompt: 7; want text or a list of messages"},
+		{Pairs, `{"prompt":true,` + pair + `}`, "prompt: true; want text or a list of messages"},
+		{Pairs, `{"prompt":{"role":"user","content":"a long prompt in a message without a list"},` + pair + `}`, `prompt: {"role":"user","content":"a long prompt ...; want text or a list of messages`},
 		{Pairs, `{"prompt":[{"role":"user","content":"p"}],` + pair + `}`, "text in one column and messages in another; want one kind in a row"},
 		{Pairs, `{"chosen":"c","rejected":[{"role":"assistant","content":"r"}]}`, "text in one column and messages in another; want one kind in a row"},
 		{Completions, `{"text":[{"role":"user","content":"p"}]}`, "text: a list of messages; want text, or the columns prompt and completion"},
@@ -136,12 +136,18 @@ func TestBadRows(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", c.row, text(err), c.want)
 		}
 	}
-	// What exactly is wrong with these encoding/json says, in its own words.
-	for _, row := range []string{`{"chosen" "c"}`, `{'chosen': 'c'}`, `{"chosen": NaN}`, `{"a": 1, 2: 3}`, `{` + pair + `,}`, "{\"chosen\":\"a\tb\"}", `{"x":` + strings.Repeat("[", 20000) + `}`} {
+	for _, c := range []struct{ row, want string }{
+		{`{"chosen" "c"}`, `not JSON at byte 11 of the line: invalid character '"' after object key; mend the line`},
+		{`{'chosen': 'c'}`, `not JSON at byte 2 of the line: invalid character '\'' where a key in double quotes belongs; JSON has double quotes`},
+		{`{"chosen": NaN}`, `not JSON at byte 12 of the line: invalid character 'N' where a value belongs; mend the line`},
+		{`{"a": 1, 2: 3}`, `not JSON at byte 10 of the line: invalid character '2' where a key in double quotes belongs; mend the line`},
+		{`{` + pair + `,}`, `not JSON at byte 30 of the line: invalid character '}' where a key in double quotes belongs; mend the line`},
+		{"{\"chosen\":\"a\tb\"}", `not JSON at byte 13 of the line: invalid character '\t' in string literal; mend the line`},
+		{`{"x":` + strings.Repeat("[", 20000) + `}`, `not JSON at byte 10005 of the line: invalid character '[' exceeded max depth; mend the line`},
+	} {
 		m := maker{encoder: whole, form: Pairs}
-		_, err := m.make([]byte(row))
-		if got := text(err); !strings.HasPrefix(got, "not JSON: ") || !strings.HasSuffix(got, "; want one whole object a line") || len(got) > 150 {
-			t.Errorf("%.40s: %s", row, got)
+		if _, err := m.make([]byte(c.row)); text(err) != c.want {
+			t.Errorf("%.40s\ngot  %s\nwant %s", c.row, text(err), c.want)
 		}
 	}
 	m := maker{encoder: whole, form: Pairs}
