@@ -72,9 +72,8 @@ var doors = map[string]string{
 	"github.com/dlclark/regexp2": "tokenizer",
 	"golang.org/x/text":          "tokenizer",
 
-	"github.com/nlpodyssey/safetensors": "safetensors",
-	"github.com/edsrzf/mmap-go":         "safetensors",
-	"github.com/x448/float16":           "safetensors",
+	"github.com/edsrzf/mmap-go": "safetensors",
+	"github.com/x448/float16":   "safetensors",
 
 	"github.com/zeebo/xxh3":  "refcache",
 	"github.com/gofrs/flock": "checkpoint refcache",

@@ -5,7 +5,6 @@
 package safetensors
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -21,7 +20,6 @@ import (
 	"strings"
 
 	"github.com/edsrzf/mmap-go"
-	format "github.com/nlpodyssey/safetensors"
 	"github.com/x448/float16"
 )
 
@@ -189,9 +187,6 @@ type File struct {
 	maps     []mmap.MMap
 }
 
-// maxHeader is the format's own bound on a header.
-const maxHeader = 100 << 20
-
 // Open maps one file.
 func Open(path string) (*File, error) {
 	f := &File{tensors: map[string]Tensor{}}
@@ -213,82 +208,37 @@ func (f *File) add(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	bad := func(msg string, a ...any) error {
-		return fmt.Errorf("%s: %s; the file is damaged or no safetensors file", path, fmt.Sprintf(msg, a...))
-	}
-	if !info.Mode().IsRegular() || info.Size() < 8 {
-		return bad("%d bytes", info.Size())
+	switch {
+	case info.IsDir():
+		return fmt.Errorf("%s: a folder; want a safetensors file", path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s: not a regular file; want a safetensors file", path)
+	case info.Size() == 0: // which cannot be mapped
+		return fmt.Errorf("%s: empty; %s", path, again)
 	}
 	m, err := mmap.Map(file, mmap.RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("%s: mapping: %w", path, err)
 	}
 	f.maps = append(f.maps, m)
-	data := []byte(m)
-	size := binary.LittleEndian.Uint64(data)
-	if size > maxHeader || size > uint64(len(data)-8) || size < 2 || data[8] != '{' {
-		return bad("its header is said to have %d bytes, the file has %d", size, len(data))
+	if what := foreign(m, filepath.Dir(path)); what != "" {
+		return fmt.Errorf("%s: %s", path, what)
 	}
-	if name, ok := duplicateKey(data[8 : 8+size]); ok {
-		return bad("%q stands twice in its header", name)
-	}
-	_, meta, err := format.ReadMetadata(data)
+	tensors, metadata, err := parse(m)
 	if err != nil {
-		return bad("%v", err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	end := uint64(0)
-	tensors := meta.Tensors()
-	for _, name := range sortedKeys(tensors) {
-		info := tensors[name]
-		t := Tensor{Name: name, Dtype: Dtype(info.DType.String()), Shape: make([]int, len(info.Shape)), mapped: true}
-		for i, d := range info.Shape {
-			if d > math.MaxInt32 {
-				return bad("%s: a dimension of %d", name, d)
-			}
-			t.Shape[i] = int(d)
+	for _, t := range tensors {
+		if _, twice := f.tensors[t.Name]; twice {
+			return fmt.Errorf("%s: %s is in another shard too", path, t.Name)
 		}
-		end = max(end, info.DataOffsets[1])
-		if end > uint64(len(data))-8-size {
-			return bad("%s: ends at byte %d of %d", name, end, uint64(len(data))-8-size)
-		}
-		t.Data = data[8+size:][info.DataOffsets[0]:info.DataOffsets[1]]
-		if _, twice := f.tensors[name]; twice {
-			return fmt.Errorf("%s: %s is in another shard too", path, name)
-		}
-		f.tensors[name] = t
-	}
-	if end != uint64(len(data))-8-size {
-		return bad("%d bytes after the last tensor", uint64(len(data))-8-size-end)
+		t.mapped = true
+		f.tensors[t.Name] = t
 	}
 	if f.metadata == nil {
-		f.metadata = meta.Metadata()
+		f.metadata = metadata
 	}
 	return nil
-}
-
-// duplicateKey finds a key that stands twice in a JSON object; encoding/json would take the last.
-func duplicateKey(text []byte) (string, bool) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	seen := map[string]bool{}
-	if _, err := d.Token(); err != nil {
-		return "", false
-	}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return "", false // the parser will say what is wrong
-		}
-		if seen[name] {
-			return name, true
-		}
-		seen[name] = true
-		var skip json.RawMessage
-		if d.Decode(&skip) != nil {
-			return "", false
-		}
-	}
-	return "", false
 }
 
 // Names of a model's weights in its folder.
@@ -308,7 +258,7 @@ func OpenDir(dir string) (*File, error) {
 	path := filepath.Join(dir, indexFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missingWeights(dir)
+		return nil, CheckDir(dir)
 	}
 	if err != nil {
 		return nil, err
@@ -330,20 +280,20 @@ func parseIndex(text []byte) (shardOf map[string]string, err error) {
 	var index struct {
 		WeightMap json.RawMessage `json:"weight_map"`
 	}
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, fmt.Errorf("no index of shards: %w", err)
+	if json.Unmarshal(text, &index) != nil {
+		return nil, errors.New("no index of shards; " + again)
 	}
 	if len(index.WeightMap) == 0 {
-		return nil, errors.New("weight_map: missing")
+		return nil, errors.New("weight_map: missing; " + again)
 	}
-	if err := json.Unmarshal(index.WeightMap, &shardOf); err != nil {
-		return nil, fmt.Errorf("weight_map: want the name of a file for every tensor: %w", err)
+	if json.Unmarshal(index.WeightMap, &shardOf) != nil {
+		return nil, errors.New("weight_map: want the name of a file for every tensor; " + again)
 	}
 	if name, ok := duplicateKey(index.WeightMap); ok {
-		return nil, fmt.Errorf("weight_map: %s stands twice in it", name)
+		return nil, fmt.Errorf("weight_map: %s stands twice in it; %s", name, again)
 	}
 	if len(shardOf) == 0 {
-		return nil, errors.New("weight_map: empty")
+		return nil, errors.New("weight_map: empty; " + again)
 	}
 	return shardOf, nil
 }
@@ -391,17 +341,6 @@ func (f *File) addShards(path string, shardOf map[string]string) error {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// missingWeights says why a folder has no weights to read.
-func missingWeights(dir string) error {
-	for _, pattern := range []string{"*.bin", "*.pt", "*.pth"} {
-		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
-			return fmt.Errorf("%s: weights in pickle files (%s) are not read; convert them once with Python: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR, safe_serialization=True)",
-				dir, filepath.Base(found[0]))
-		}
-	}
-	return fmt.Errorf("%s: no %s and no %s; give a Hugging Face model folder", dir, singleFile, indexFile)
-}
 
 // Names lists the tensors, sorted.
 func (f *File) Names() []string { return sortedKeys(f.tensors) }

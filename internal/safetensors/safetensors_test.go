@@ -122,28 +122,124 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestHostileHeaders: what a header says wrongly is an error that says what, and what to do; FILE stands for the file, which
+// has 12 bytes of tensors.
 func TestHostileHeaders(t *testing.T) {
-	for name, header := range map[string]string{
-		"huge shape":     `{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`,
-		"overlap":        `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`,
-		"hole":           `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}`,
-		"beyond the end": `{"a":{"dtype":"F32","shape":[100],"data_offsets":[0,400]}}`,
-		"twice":          `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}`,
-		"unknown dtype":  `{"a":{"dtype":"F7","shape":[3],"data_offsets":[0,12]}}`,
-		"no object":      `[1,2,3]`,
-		"wrong types":    `{"a":{"dtype":3,"shape":"x","data_offsets":[0]}}`,
-		"null":           `{"a":null}`,
-		"negative":       `{"a":{"dtype":"F32","shape":[-3],"data_offsets":[0,12]}}`,
+	const damaged = "; the file is damaged, get it again"
+	for _, c := range []struct{ name, header, want string }{
+		{"overlap", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`,
+			"header: b begins at byte 4, and a ends at byte 8: they overlap" + damaged},
+		{"the same place", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}`,
+			"header: b begins at byte 0, and a ends at byte 12: they overlap" + damaged},
+		{"hole", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}`,
+			"header: b begins at byte 8, and a ends at byte 4: there is a hole between them" + damaged},
+		{"hole at the beginning", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}`, "header: a begins at byte 8, and the header ends at byte 0: there is a hole between them" + damaged},
+		{"hole at the end", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "8 bytes follow the last tensor" + damaged},
+		{"beyond the end", `{"a":{"dtype":"F32","shape":[100],"data_offsets":[0,400]}}`, "header: a ends at byte 400, and the file has 12 bytes of tensors: it is cut off; get it again"},
+		{"backwards", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[12,0]}}`, "header: a: data_offsets: [12,0]; want a first and a last byte" + damaged},
+		{"one offset", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0]}}`, "header: a: data_offsets: [0]; want a first and a last byte" + damaged},
+		{"another length than the shape's", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,12]}}`, "header: a: data_offsets: 12 bytes, and shape [2] in F32 has 8" + damaged},
+		{"huge shape", `{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`, "header: a: shape: [4611686018427387904,4] is out of range" + damaged},
+		{"a shape whose product is beyond 64 bits", `{"a":{"dtype":"F64","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,12]}}`, "header: a: shape: [2147483647,2147483647,2147483647] is out of range" + damaged},
+		{"negative", `{"a":{"dtype":"F32","shape":[-3],"data_offsets":[0,12]}}`, "header: a: shape: [-3]; want a list of sizes" + damaged},
+		{"no shape", `{"a":{"dtype":"F32","shape":null,"data_offsets":[0,12]}}`, "header: a: shape: null; want a list of sizes" + damaged},
+		{"unknown dtype", `{"a":{"dtype":"F7","shape":[3],"data_offsets":[0,12]}}`, `header: a: dtype: "F7" is no number format` + damaged},
+		{"a dtype that is none", `{"a":{"dtype":3,"shape":[3],"data_offsets":[0,12]}}`, "header: a: dtype: 3 is no number format" + damaged},
+		{"twice", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}`, "header: a stands twice in it" + damaged},
+		{"a key twice", `{"a":{"dtype":"F32","dtype":"F16","shape":[3],"data_offsets":[0,12]}}`, "header: a: want dtype, shape and data_offsets, each once" + damaged},
+		{"a key too many", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12],"stride":1}}`, "header: a: want dtype, shape and data_offsets, each once" + damaged},
+		{"a key of other letters", `{"a":{"DTYPE":"F32","shape":[3],"data_offsets":[0,12]}}`, "header: a: want dtype, shape and data_offsets, each once" + damaged},
+		{"a key missing", `{"a":{"dtype":"F32","shape":[3]}}`, "header: a: want dtype, shape and data_offsets, each once" + damaged},
+		{"null", `{"a":null}`, "header: a: want dtype, shape and data_offsets, each once" + damaged},
+		{"metadata of other types", `{"__metadata__":{"format":3},"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}`, "header: __metadata__: want texts" + damaged},
+		{"not JSON", `{"a":{"dtype":"F32",}`, "header: not JSON" + damaged},
+		{"more behind it", `{} {}`, "header: not JSON" + damaged},
+		{"no object", `[1,2,3]`, "does not begin as a safetensors file does" + damaged},
 	} {
 		path := filepath.Join(t.TempDir(), "m.safetensors")
-		data := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
-		data = append(append(data, header...), make([]byte, 12)...)
+		data := binary.LittleEndian.AppendUint64(nil, uint64(len(c.header)))
+		data = append(append(data, c.header...), make([]byte, 12)...)
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: error %v, want one that names the file", name, err)
+		if _, err := Open(path); err == nil || err.Error() != path+": "+c.want {
+			t.Errorf("%s: error\n%v, want\n%s: %s", c.name, err, path, c.want)
 		}
+	}
+}
+
+// TestNoTensors are files that are none of tensors; DIR stands for the folder.
+func TestNoTensors(t *testing.T) {
+	const convert = `convert them once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("DIR").save_pretrained("DIR")`
+	for _, c := range []struct{ name, content, want string }{
+		{"empty", "", "empty; the file is damaged, get it again"},
+		{"short", "abc", "3 bytes, too few for a header; the file is damaged, get it again"},
+		{"eight bytes", "\x08\x00\x00\x00\x00\x00\x00\x00", "cut off in its header, which has 8 bytes; get the file again"},
+		{"text", "Once upon a time", "does not begin as a safetensors file does; the file is damaged, get it again"},
+		{"zeros", strings.Repeat("\x00", 100), "does not begin as a safetensors file does; the file is damaged, get it again"},
+		{"pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "a git-lfs pointer and not the file itself; get that with git lfs pull"},
+		{"pickle", "PK\x03\x04\x00\x00\x00\x00\x00", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and " + convert},
+		{"old pickle", "\x80\x02\x8a\x0al\xfc\x9cF\xf9", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and " + convert},
+		{"GGUF", "GGUF\x03\x00\x00\x00\x00", "a GGUF file under another name; that is for running models and not for training them; get the safetensors files of the model it was made from"},
+		{"a web page", "<html>", "begins with <, as web pages do, and is no safetensors file; get the file itself"},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "m.safetensors")
+		if err := os.WriteFile(path, []byte(c.content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || strings.ReplaceAll(err.Error(), dir, "DIR") != "DIR/m.safetensors: "+c.want {
+			t.Errorf("%s: error\n%v, want\nDIR/m.safetensors: %s", c.name, err, c.want)
+		}
+	}
+	dir := t.TempDir()
+	if _, err := Open(dir); err == nil || err.Error() != dir+": a folder; want a safetensors file" {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestCheckDir are folders without weights under a name that is looked for; DIR stands for the folder.
+func TestCheckDir(t *testing.T) {
+	for _, c := range []struct {
+		holds []string
+		want  string
+	}{
+		{[]string{"config.json", "model.safetensors"}, ""},
+		{[]string{"model.safetensors.index.json"}, ""},
+		{[]string{"adapter_config.json", "model.safetensors"}, ""}, // a whole model, whatever else is there
+		{nil, "no model.safetensors in it; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"},
+		{[]string{"config.json", "README.md"}, "no model.safetensors in it; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"},
+		{[]string{"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"}, `a LoRA adapter (adapter_config.json) without its model; merge the two once, in Python: from peft import AutoPeftModelForCausalLM; ` +
+			`AutoPeftModelForCausalLM.from_pretrained("DIR").merge_and_unload().save_pretrained("DIR-merged"), and put the tokenizer there too`},
+		{[]string{"adapter_config.json", "adapter_model.bin"}, `a LoRA adapter (adapter_config.json) without its model; merge the two once, in Python: from peft import AutoPeftModelForCausalLM; ` +
+			`AutoPeftModelForCausalLM.from_pretrained("DIR").merge_and_unload().save_pretrained("DIR-merged"), and put the tokenizer there too`},
+		{[]string{"config.json", "model-00001-of-00002.safetensors"}, "model-00001-of-00002.safetensors is a part of a model, and there is no model.safetensors.index.json; get all files of the model"},
+		{[]string{"config.json", "weights.safetensors"}, "weights.safetensors is no name that weights are looked for under; if it is the whole model, name it model.safetensors"},
+		{[]string{"config.json", "pytorch_model.bin"}, `weights in pickle files (pytorch_model.bin) are not read; convert them once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("DIR").save_pretrained("DIR")`},
+		{[]string{"pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"}, `weights in pickle files (pytorch_model-00001-of-00002.bin) are not read; convert them once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("DIR").save_pretrained("DIR")`},
+		{[]string{"model.pt"}, `weights in pickle files (model.pt) are not read; convert them once, in Python: import torch, safetensors.torch; ` +
+			`safetensors.torch.save_file({k: v.clone().contiguous() for k, v in torch.load("DIR/model.pt").items()}, "DIR/model.safetensors")`},
+		{[]string{"consolidated.00.pth", "params.json"}, "consolidated.00.pth is in Meta's own format, which is not read; get the Hugging Face version of the model"},
+		{[]string{"m.Q4_K_M.gguf"}, "GGUF files (m.Q4_K_M.gguf) are not read; that is for running models and not for training them; get the safetensors files of the model it was made from"},
+		{[]string{"tf_model.h5"}, "weights of TensorFlow or Flax (tf_model.h5) are not read; get the model's safetensors files"},
+	} {
+		dir := t.TempDir()
+		for _, name := range c.holds {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := CheckDir(dir)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || strings.ReplaceAll(err.Error(), dir, "DIR") != "DIR: "+c.want) {
+			t.Errorf("%q: error\n%v, want\nDIR: %s", c.holds, err, c.want)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.Symlink("nowhere", filepath.Join(dir, singleFile)); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	if _, err := OpenDir(dir); err == nil || err.Error() != dir+": model.safetensors is a link that leads nowhere; get the file again" {
+		t.Errorf("a link that leads nowhere: %v", err)
 	}
 }
 
@@ -220,7 +316,7 @@ func TestOpenDir(t *testing.T) {
 		{"index with a null map", func(d string) { text(d, indexFile, `{"weight_map":null}`) }, indexFile + ": weight_map: empty"},
 		{"index with other values", func(d string) { text(d, indexFile, index(`"a":1`)) }, indexFile + ": weight_map: want the name"},
 		{"no JSON", func(d string) { text(d, indexFile, "{") }, indexFile + ": no index of shards"},
-		{"pickle", func(d string) { text(d, "pytorch_model.bin", "x") }, "safe_serialization=True"},
+		{"pickle", func(d string) { text(d, "pytorch_model.bin", "x") }, "save_pretrained("},
 		{"empty", func(string) {}, "give a Hugging Face model folder"},
 	}
 	for _, tt := range tests {
