@@ -28,8 +28,11 @@ func Architectures() []string {
 
 func architectureOf(modelType string) (*architecture, error) {
 	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.modelType == modelType })
-	if i < 0 {
-		return nil, fmt.Errorf("model_type: %q is not supported; there are %s", modelType, strings.Join(Architectures(), ", "))
+	switch {
+	case modelType == "":
+		return nil, fmt.Errorf("model_type: missing; want one of %s", strings.Join(Architectures(), ", "))
+	case i < 0:
+		return nil, fmt.Errorf("model_type: %.60q is not supported; there are %s", modelType, strings.Join(Architectures(), ", "))
 	}
 	return &architectures[i], nil
 }

@@ -159,8 +159,8 @@ func TestConfigKeys(t *testing.T) {
 		{"qwen2: as many kv heads as heads", qwen25, fields{"num_key_value_heads": nil}, func(s *model.Spec) bool { return s.KVHeads == 14 }, ""},
 		{"qwen2: kv heads are not guessed", qwen25, fields{"num_key_value_heads": absent}, nil, "num_key_value_heads: missing"},
 		{"qwen2: heads do not divide", qwen25, fields{"num_key_value_heads": 4}, nil, "num_attention_heads 14 is not a multiple of num_key_value_heads 4"},
-		{"qwen2: no layers", qwen25, fields{"num_hidden_layers": 0}, nil, "layers: 0 is out of range"},
-		{"qwen2: too many layers", qwen25, fields{"num_hidden_layers": 1 << 40}, nil, "layers: 1099511627776 is out of range"},
+		{"qwen2: no layers", qwen25, fields{"num_hidden_layers": 0}, nil, "num_hidden_layers: 0 is out of range"},
+		{"qwen2: too many layers", qwen25, fields{"num_hidden_layers": 1 << 40}, nil, "num_hidden_layers: 1099511627776 is out of range"},
 		{"qwen2: rope type yarn", qwen25, fields{"rope_scaling": fields{"type": "yarn", "factor": 4.0}}, nil, `rope_type: "yarn" is not implemented`},
 		{"qwen2: rope in both forms", qwen25, fields{"rope_scaling": fields{"type": "linear", "factor": 4.0}, "rope_parameters": fields{"rope_type": "default"}},
 			nil, "rope_parameters: rope_scaling is there too"},
@@ -204,7 +204,7 @@ func TestConfigKeys(t *testing.T) {
 			func(s *model.Spec) bool { return s.MLP == model.GELUTanh }, ""},
 		{"gpt_neox: relu", pythia, fields{"hidden_act": "relu"}, nil, `hidden_act: "relu" is not implemented; there is gelu,`},
 		{"gpt_neox: heads do not divide", pythia, fields{"num_attention_heads": 7}, nil, "hidden_size: 512 is not a multiple of num_attention_heads 7"},
-		{"gpt_neox: no heads", pythia, fields{"num_attention_heads": 0}, nil, "attention heads: 0 is out of range"},
+		{"gpt_neox: no heads", pythia, fields{"num_attention_heads": 0}, nil, "num_attention_heads: 0 is out of range"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := parse(tt.base.with(tt.changes))

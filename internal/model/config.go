@@ -99,7 +99,7 @@ func read[T any](c *configReader, key, want string) (v T) {
 		return v
 	}
 	if err := json.Unmarshal(c.fields[key], &v); err != nil {
-		c.fail(key, fmt.Sprintf("%.40s; want %s", c.fields[key], want))
+		c.fail(key, fmt.Sprintf("%.40s; want %s", compact(c.fields[key]), want))
 	}
 	return v
 }
@@ -111,6 +111,25 @@ func (c *configReader) intOr(key string, d int) int {
 		return d
 	}
 	return c.int(key)
+}
+
+// size reads a number of at least 1. limit bounds it far above any model that this program is for, so that a damaged
+// config.json is an error and not the end of the memory.
+func (c *configReader) size(key string, limit int) int {
+	before := len(c.errs)
+	n := c.int(key)
+	if len(c.errs) == before && (n < 1 || n > limit) {
+		c.fail(key, fmt.Sprintf("%d is out of range; want 1 to %d", n, limit))
+	}
+	return n
+}
+
+// sizeOr is d where the key is missing.
+func (c *configReader) sizeOr(key string, d int) int {
+	if !c.has(key) {
+		return d
+	}
+	return c.size(key, maxDimension)
 }
 
 func (c *configReader) floatOr(key string, d float64) float64 {
@@ -283,11 +302,15 @@ type Config struct {
 // ParseConfig reads the text of a config.json; path is for messages. All that is wrong comes out together.
 func ParseConfig(path string, text []byte) (*Config, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, fmt.Errorf("%s: not a JSON object: %w", path, err)
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		return nil, fmt.Errorf("%s: %s; get the config.json of a Hugging Face model", path, notObject(text, err))
 	}
 	c := &configReader{path: path, fields: fields}
-	arch, err := architectureOf(c.stringOr("model_type", ""))
+	modelType := c.stringOr("model_type", "")
+	if len(c.errs) > 0 {
+		return nil, c.errs[0]
+	}
+	arch, err := architectureOf(modelType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -296,8 +319,12 @@ func ParseConfig(path string, text []byte) (*Config, error) {
 	for _, k := range sortedKeys(fields) {
 		switch u, want := arch.keys.use(k); u {
 		case neutral:
-			if c.has(k) && !sameJSON(fields[k], want) {
-				c.fail(k, fmt.Sprintf("%.60s is not implemented; only %s is", fields[k], want))
+			switch {
+			case !c.has(k) || sameJSON(fields[k], want):
+			case k == "quantization_config":
+				c.fail(k, "quantized weights are not read; take the model that these were made from")
+			default:
+				c.fail(k, fmt.Sprintf("%.60s is not implemented; only %s is", compact(fields[k]), want))
 			}
 		case unknown:
 			if !c.has(k) {
@@ -325,6 +352,27 @@ func ParseConfig(path string, text []byte) (*Config, error) {
 		}
 	}
 	return cfg, errors.Join(c.errs...)
+}
+
+// notObject says what a text is that err says is no JSON object.
+func notObject(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	switch {
+	case len(bytes.TrimSpace(text)) == 0:
+		return "empty"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("not JSON at byte %d (%v)", syntax.Offset, syntax)
+	}
+	return "not a JSON object"
+}
+
+// compact is a value of a JSON file on one line.
+func compact(value json.RawMessage) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, value) != nil {
+		return value
+	}
+	return b.Bytes()
 }
 
 // sameJSON compares two JSON values without regard to white space and to the form of numbers.

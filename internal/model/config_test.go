@@ -70,8 +70,10 @@ func TestConfigErrors(t *testing.T) {
 		err     string // all lines, without the path in front; empty for none
 	}{
 		{"fine", smallLlama, fields{}, ""},
-		{"no model_type", smallLlama, fields{"model_type": absent}, `model_type: "" is not supported; there are gpt2, `},
+		{"no model_type", smallLlama, fields{"model_type": absent}, "model_type: missing; want one of gpt2, "},
 		{"model_type of another kind", smallLlama, fields{"model_type": "t5"}, `model_type: "t5" is not supported; there are gpt2, `},
+
+		{"model_type that is no text", smallLlama, fields{"model_type": []int{1}}, "model_type: [1]; want a string"},
 
 		{"missing", smallLlama, fields{"hidden_size": absent}, "hidden_size: missing; want a whole number"},
 		{"null", smallLlama, fields{"vocab_size": nil}, "vocab_size: missing; want a whole number"},
@@ -83,20 +85,20 @@ func TestConfigErrors(t *testing.T) {
 		{"another activation", smallLlama, fields{"hidden_act": "relu"}, `hidden_act: "relu" is not implemented; there is silu, swish`},
 		{"another activation", gpt2Small, fields{"activation_function": "relu"}, `activation_function: "relu" is not implemented; there is gelu, gelu_python, gelu_new, `},
 
-		{"zero heads", smallLlama, fields{"num_attention_heads": 0, "num_key_value_heads": 0}, "attention heads: 0 is out of range"},
-		{"zero heads", gpt2Small, fields{"n_head": 0}, "attention heads: 0 is out of range"},
-		{"zero kv heads", smallLlama, fields{"num_key_value_heads": 0}, "key-value heads: 0 is out of range"},
-		{"negative", smallLlama, fields{"num_attention_heads": -4}, "attention heads: -4 is out of range"},
+		{"zero heads", smallLlama, fields{"num_attention_heads": 0, "num_key_value_heads": 0}, "num_attention_heads: 0 is out of range; want 1 to 4194304\nnum_key_value_heads: 0 is out of range; want 1 to 4194304"},
+		{"zero heads", gpt2Small, fields{"n_head": 0}, "n_head: 0 is out of range; want 1 to 4194304"},
+		{"zero kv heads", smallLlama, fields{"num_key_value_heads": 0}, "num_key_value_heads: 0 is out of range; want 1 to 4194304"},
+		{"negative", smallLlama, fields{"num_attention_heads": -4}, "num_attention_heads: -4 is out of range; want 1 to 4194304"},
 		{"heads do not divide", smallLlama, fields{"num_attention_heads": 5}, "hidden_size: 24 is not a multiple of num_attention_heads 5, and there is no head_dim"},
 		{"heads do not divide, with a head_dim", smallLlama, fields{"num_attention_heads": 5, "head_dim": 6}, ""},
 		{"heads do not divide", gpt2Small, fields{"n_head": 7}, "n_embd: 768 is not a multiple of n_head 7"},
 		{"kv heads do not divide", smallLlama, fields{"num_key_value_heads": 3}, "num_attention_heads 4 is not a multiple of num_key_value_heads 3"},
 		{"odd head_dim", smallLlama, fields{"head_dim": 5}, "rotary positions are to turn 5 numbers of a head that has 5; they turn an even count, at least 2"},
 		{"odd heads with learned positions", gpt2Small, fields{"n_embd": 20, "n_head": 4}, ""},
-		{"no vocabulary", smallLlama, fields{"vocab_size": 0}, "vocabulary: 0 is out of range"},
-		{"too wide", smallLlama, fields{"intermediate_size": 1 << 30}, "intermediate size: 1073741824 is out of range"},
-		{"no positions", gpt2Small, fields{"n_positions": 0}, "positions: 0 is out of range"},
-		{"too many layers", smallLlama, fields{"num_hidden_layers": 5000}, "layers: 5000 is out of range"},
+		{"no vocabulary", smallLlama, fields{"vocab_size": 0}, "vocab_size: 0 is out of range; want 1 to 4194304"},
+		{"too wide", smallLlama, fields{"intermediate_size": 1 << 30}, "intermediate_size: 1073741824 is out of range; want 1 to 4194304"},
+		{"no positions", gpt2Small, fields{"n_positions": 0}, "n_positions: 0 is out of range; want 1 to 4194304"},
+		{"too many layers", smallLlama, fields{"num_hidden_layers": 5000}, "num_hidden_layers: 5000 is out of range; want 1 to 4096"},
 		{"too large", smallLlama, fields{"vocab_size": 1 << 22, "hidden_size": 1 << 22}, "1.76e+14 parameters; there may be 1.37e+11; look at the sizes"},
 		{"heads too large", smallLlama, fields{"num_attention_heads": 1 << 22, "head_dim": 1 << 22}, "3.38e+15 parameters; there may be 1.37e+11; look at the sizes"},
 		{"epsilon of 0", smallLlama, fields{"rms_norm_eps": 0}, "norm epsilon 0 is out of range; want > 0"},
@@ -105,7 +107,7 @@ func TestConfigErrors(t *testing.T) {
 		{"not neutral", smallLlama, fields{"pretraining_tp": 2}, "pretraining_tp: 2 is not implemented; only 1 is"},
 		{"not neutral", smallLlama, fields{"rope_interleaved": true}, "rope_interleaved: true is not implemented; only false is"},
 		{"not neutral", smallLlama, fields{"pruned_heads": fields{"0": []int{1}}}, `pruned_heads: {"0":[1]} is not implemented; only {} is`},
-		{"not neutral", smallLlama, fields{"quantization_config": fields{"bits": 4}}, `quantization_config: {"bits":4} is not implemented; only null is`},
+		{"not neutral", smallLlama, fields{"quantization_config": fields{"bits": 4}}, "quantization_config: quantized weights are not read; take the model that these were made from"},
 		{"not neutral", gpt2Small, fields{"scale_attn_weights": false}, "scale_attn_weights: false is not implemented; only true is"},
 		{"not neutral", gpt2Small, fields{"scale_attn_by_inverse_layer_idx": true}, "scale_attn_by_inverse_layer_idx: true is not implemented; only false is"},
 		{"not neutral", gpt2Small, fields{"add_cross_attention": true}, "add_cross_attention: true is not implemented; only false is"},
@@ -152,14 +154,17 @@ func TestConfigErrors(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{"", "{", "[]", "3", `"llama"`, "{} {}", `{"model_type": "llama",}`} {
-		if _, err := model.ParseConfig("config.json", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "config.json: not a JSON object: ") {
-			t.Errorf("%q: error %v, want one that says what it is not", text, err)
-		}
-	}
-	for _, text := range []string{"null", "{}"} {
-		if _, err := model.ParseConfig("config.json", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "config.json: model_type: ") {
-			t.Errorf("%q: error %v, want one about model_type", text, err)
+	const get = "; get the config.json of a Hugging Face model"
+	for _, tt := range []struct{ text, want string }{
+		{"", "empty" + get}, {" \n", "empty" + get},
+		{"{", "not JSON at byte 1 (unexpected end of JSON input)" + get},
+		{"{} {}", "not JSON at byte 4 (invalid character '{' after top-level value)" + get},
+		{`{"model_type": "llama",}`, "not JSON at byte 24 (invalid character '}' looking for beginning of object key string)" + get},
+		{"version https://git-lfs.github.com/spec/v1", "not JSON at byte 1 (invalid character 'v' looking for beginning of value)" + get},
+		{"[]", "not a JSON object" + get}, {"3", "not a JSON object" + get}, {`"llama"`, "not a JSON object" + get}, {"null", "not a JSON object" + get},
+	} {
+		if _, err := model.ParseConfig("config.json", []byte(tt.text)); err == nil || err.Error() != "config.json: "+tt.want {
+			t.Errorf("%q: error %v, want config.json: %s", tt.text, err, tt.want)
 		}
 	}
 }
@@ -281,7 +286,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := model.ParseConfig("config.json", text)
 		if err != nil {
-			if s := err.Error(); !strings.HasPrefix(s, "config.json: ") || !json.Valid(text) && !strings.Contains(s, "not a JSON object") {
+			if s := err.Error(); !strings.HasPrefix(s, "config.json: ") || !json.Valid(text) && !strings.Contains(s, "not JSON at byte") && !strings.Contains(s, ": empty; ") {
 				t.Errorf("%q: error %q", text, s)
 			}
 			return

@@ -16,13 +16,13 @@ var gpt2 = architecture{
 	},
 	spec: func(c *configReader) Spec {
 		s := Spec{
-			Vocab: c.int("vocab_size"), Hidden: c.int("n_embd"), Layers: c.int("n_layer"), Heads: c.int("n_head"), Positions: c.intOr("n_positions", 1024),
+			Vocab: c.size("vocab_size", maxDimension), Hidden: c.size("n_embd", maxDimension), Layers: c.size("n_layer", maxLayers), Heads: c.size("n_head", maxDimension), Positions: c.sizeOr("n_positions", 1024),
 			Norm: LayerNorm, NormEps: c.floatOr("layer_norm_epsilon", 1e-5), QKVBias: true, OutBias: true, MLPBias: true,
 			Tied: c.boolOr("tie_word_embeddings", true), InitRange: c.floatOr("initializer_range", 0.02),
 		}
 		s.KVHeads = s.Heads
 		s.HeadDim = s.Hidden / max(s.Heads, 1)
-		s.Intermediate = c.intOr("n_inner", 4*s.Hidden)
+		s.Intermediate = c.sizeOr("n_inner", 4*s.Hidden)
 		if s.Heads > 0 && s.Hidden%s.Heads != 0 {
 			c.fail("n_embd", fmt.Sprintf("%d is not a multiple of n_head %d", s.Hidden, s.Heads))
 		}

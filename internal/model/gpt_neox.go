@@ -17,9 +17,9 @@ var gptNeoX = architecture{
 	},
 	spec: func(c *configReader) Spec {
 		s := Spec{
-			Vocab: c.int("vocab_size"), Hidden: c.int("hidden_size"), Layers: c.int("num_hidden_layers"), Heads: c.int("num_attention_heads"),
-			Intermediate: c.int("intermediate_size"), Norm: LayerNorm, NormEps: c.floatOr("layer_norm_eps", 1e-5), MLP: c.gelu("hidden_act", "gelu"),
-			Positions: c.intOr("max_position_embeddings", 2048), Tied: c.boolOr("tie_word_embeddings", false), InitRange: c.floatOr("initializer_range", 0.02),
+			Vocab: c.size("vocab_size", maxDimension), Hidden: c.size("hidden_size", maxDimension), Layers: c.size("num_hidden_layers", maxLayers), Heads: c.size("num_attention_heads", maxDimension),
+			Intermediate: c.size("intermediate_size", maxDimension), Norm: LayerNorm, NormEps: c.floatOr("layer_norm_eps", 1e-5), MLP: c.gelu("hidden_act", "gelu"),
+			Positions: c.sizeOr("max_position_embeddings", 2048), Tied: c.boolOr("tie_word_embeddings", false), InitRange: c.floatOr("initializer_range", 0.02),
 			QKVBias: c.boolOr("attention_bias", true), MLPBias: true, QKVByHead: true, Parallel: c.boolOr("use_parallel_residual", true),
 		}
 		s.OutBias, s.KVHeads = s.QKVBias, s.Heads

@@ -14,7 +14,7 @@ var llama = architecture{
 	},
 	spec: func(c *configReader) Spec {
 		s := decoderSpec(c, 2048, 0)
-		s.KVHeads = c.intOr("num_key_value_heads", s.Heads)
+		s.KVHeads = c.sizeOr("num_key_value_heads", s.Heads)
 		s.QKVBias, s.MLPBias = c.boolOr("attention_bias", false), c.boolOr("mlp_bias", false)
 		s.OutBias = s.QKVBias
 		return s
@@ -31,9 +31,9 @@ var decoderKeys = []string{"vocab_size", "hidden_size", "intermediate_size", "nu
 // of 0 follows from the hidden size.
 func decoderSpec(c *configReader, positions, headDim int) Spec {
 	s := Spec{
-		Vocab: c.int("vocab_size"), Hidden: c.int("hidden_size"), Layers: c.int("num_hidden_layers"), Heads: c.int("num_attention_heads"),
-		Intermediate: c.int("intermediate_size"), Norm: RMSNorm, NormEps: c.floatOr("rms_norm_eps", 1e-6), MLP: SwiGLU,
-		Positions: c.intOr("max_position_embeddings", positions), Tied: c.boolOr("tie_word_embeddings", false), InitRange: c.floatOr("initializer_range", 0.02),
+		Vocab: c.size("vocab_size", maxDimension), Hidden: c.size("hidden_size", maxDimension), Layers: c.size("num_hidden_layers", maxLayers), Heads: c.size("num_attention_heads", maxDimension),
+		Intermediate: c.size("intermediate_size", maxDimension), Norm: RMSNorm, NormEps: c.floatOr("rms_norm_eps", 1e-6), MLP: SwiGLU,
+		Positions: c.sizeOr("max_position_embeddings", positions), Tied: c.boolOr("tie_word_embeddings", false), InitRange: c.floatOr("initializer_range", 0.02),
 	}
 	if headDim == 0 {
 		headDim = s.Hidden / max(s.Heads, 1)
@@ -41,7 +41,7 @@ func decoderSpec(c *configReader, positions, headDim int) Spec {
 			c.fail("hidden_size", fmt.Sprintf("%d is not a multiple of num_attention_heads %d, and there is no head_dim", s.Hidden, s.Heads))
 		}
 	}
-	s.HeadDim = c.intOr("head_dim", headDim)
+	s.HeadDim = c.sizeOr("head_dim", headDim)
 	s.Rope = c.rope(c.floatOr("rope_theta", 10000), 1, s.HeadDim)
 	if s.Rope.Dim != s.HeadDim {
 		c.fail("partial_rotary_factor", "not implemented for this architecture")
@@ -55,7 +55,7 @@ func (c *configReader) kvHeads(heads int) int {
 	if c.given("num_key_value_heads") && !c.has("num_key_value_heads") {
 		return heads
 	}
-	return c.int("num_key_value_heads")
+	return c.size("num_key_value_heads", maxDimension)
 }
 
 // decoderLayout is how Llama and those that came after it call their tensors.

@@ -146,6 +146,15 @@ func LoadConfig(dir string) (*Config, error) {
 	return ParseConfig(path, text)
 }
 
+// CheckDir finds out in no time whether a folder holds a model: that there are weights, and that config.json is right.
+func CheckDir(dir string) error {
+	if err := safetensors.CheckDir(dir); err != nil {
+		return err
+	}
+	_, err := LoadConfig(dir)
+	return err
+}
+
 // find looks a parameter up in a file, with and without the prefix that some files leave out, and by its other name.
 func (m *Model) find(f *safetensors.File, name string) (safetensors.Tensor, bool) {
 	if t, ok := f.Tensor(name); ok {
@@ -160,19 +169,24 @@ func (m *Model) find(f *safetensors.File, name string) (safetensors.Tensor, bool
 	return safetensors.Tensor{}, false
 }
 
-// check complains about tensors of a file that are missing, misshapen or left over.
+// check complains about tensors of a file that are missing, misshapen or left over: the first of each kind, and how many
+// more there are, for a config.json of another model makes hundreds.
 func (m *Model) check(dir string, f *safetensors.File) error {
-	var errs []error
+	var missing, shapes, others []string
 	used := map[string]bool{}
 	for _, p := range m.Params {
 		t, ok := m.find(f, p.Name)
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s: %s: missing, want shape %v from config.json", dir, p.Name, p.Shape))
+			or := ""
+			if p.Name == m.layout.head {
+				or = ", or tie_word_embeddings true in config.json"
+			}
+			missing = append(missing, fmt.Sprintf("%s: missing, want shape %v%s", p.Name, p.Shape, or))
 			continue
 		}
 		used[t.Name] = true
 		if !slices.Equal(t.Shape, p.Shape) {
-			errs = append(errs, fmt.Errorf("%s: %s: shape %v, want %v from config.json", dir, t.Name, t.Shape, p.Shape))
+			shapes = append(shapes, fmt.Sprintf("%s: shape %v, want %v", t.Name, t.Shape, p.Shape))
 		}
 	}
 	for _, name := range f.Names() {
@@ -181,40 +195,62 @@ func (m *Model) check(dir string, f *safetensors.File) error {
 		}
 		if m.Config.Spec.Tied && (name == m.layout.head || name == m.layout.headAlias) {
 			if err := m.checkTied(dir, f, name); err != nil {
-				errs = append(errs, err)
+				return err
 			}
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: %s: not a tensor of model_type %s with this config.json", dir, name, m.Config.Spec.ModelType))
+		if advice := adviceOn(name); advice != "" {
+			return fmt.Errorf("%s: %s: %s", dir, name, advice)
+		}
+		others = append(others, fmt.Sprintf("%s: not a tensor of model_type %s with this config.json", name, m.Config.Spec.ModelType))
 	}
-	return joinFew(dir, errs)
+	var kinds []string
+	for _, k := range []struct {
+		list []string
+		more string
+	}{{missing, "missing"}, {shapes, "of another shape"}, {others, "not of it"}} {
+		switch n := len(k.list); {
+		case n > 1:
+			kinds = append(kinds, fmt.Sprintf("%s, and %d more %s", k.list[0], n-1, k.more))
+		case n == 1:
+			kinds = append(kinds, k.list[0])
+		}
+	}
+	if kinds == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %s; take weights and config.json from one model", dir, strings.Join(kinds, "; "))
+}
+
+// adviceOn says what to do about weights that are known by the name of one of their tensors; empty for any other.
+func adviceOn(name string) string {
+	for _, end := range []string{".qweight", ".qzeros", ".g_idx", ".absmax", ".quant_map", ".quant_state.bitsandbytes__nf4", ".weight_scale", ".weight_packed", ".SCB"} {
+		if strings.HasSuffix(name, end) {
+			return "quantized weights are not read; take the model that these were made from"
+		}
+	}
+	if strings.Contains(name, ".lora_") {
+		return "a LoRA adapter that is not merged with its model; merge the two, in Python with merge_and_unload of peft"
+	}
+	return ""
 }
 
 // read copies the parameters out of a file that passed check.
 func (m *Model) read(dir string, f *safetensors.File) error {
-	var errs []error
 	for _, p := range m.Params {
 		t, _ := m.find(f, p.Name)
 		err := t.Pieces(func(from int, values []float32) error {
 			if i := slices.IndexFunc(values, func(v float32) bool { return v-v != 0 }); i >= 0 {
-				return fmt.Errorf("%s: element %d is %v; the weights are damaged", t.Name, from+i, values[i])
+				return fmt.Errorf("%s: element %d is %v; the weights are damaged, get them again", t.Name, from+i, values[i])
 			}
 			m.dev.Upload(m.W, p.Off+from, values)
 			return nil
 		})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	return joinFew(dir, errs)
-}
-
-// joinFew joins errors, of many the first ten.
-func joinFew(dir string, errs []error) error {
-	if len(errs) > 10 {
-		errs = append(errs[:10], fmt.Errorf("%s: and %d more", dir, len(errs)-10))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // checkTied refuses a head that is in the file and differs from the embedding it is tied to.

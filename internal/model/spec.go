@@ -91,8 +91,7 @@ func (r *Rope) llama3(f float64) float64 {
 	return (1-smooth)*f/r.Factor + smooth*f
 }
 
-// Bounds of what a config.json may say, far above any model this program is for, so that a damaged one is an error and not
-// the end of the memory.
+// Bounds of what a config.json may say; see configReader.size.
 const (
 	maxDimension  = 1 << 22
 	maxLayers     = 1 << 12
