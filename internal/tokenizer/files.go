@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 )
 
@@ -178,10 +179,37 @@ func readJSON(dir, name string, v any) error {
 	if len(data) > maxFile {
 		return fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, maxFile)
 	}
+	if what := foreign(data); what != "" {
+		return fmt.Errorf("%s: %s", path, what)
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("%s: %w", path, jsonError(err, ""))
 	}
 	return nil
+}
+
+// foreign says what a file is that is no JSON file at all and often stands in the place of one; empty for any other.
+func foreign(data []byte) string {
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		return "empty; get the file again"
+	case bytes.HasPrefix(data, []byte("version https://git-lfs")):
+		return "a git-lfs pointer and not the file itself; get that with git lfs pull"
+	case data[0] == '<':
+		return "begins with <, as web pages do; get the file itself"
+	}
+	return ""
+}
+
+// noTokenizer says what to do about a folder without tokenizer.json.
+func noTokenizer(dir string) error {
+	for _, name := range []string{"tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return fmt.Errorf(`%s: no such file; make it of %s once, in Python: from transformers import AutoTokenizer; AutoTokenizer.from_pretrained("%[3]s").save_pretrained("%[3]s")`,
+				filepath.Join(dir, mainFile), name, filepath.ToSlash(dir))
+		}
+	}
+	return fmt.Errorf("%s: no such file; give a folder with %s and %s, as a Hugging Face model has them", filepath.Join(dir, mainFile), mainFile, settingsFile)
 }
 
 // jsonError puts the place or key of a JSON error into words. key leads to the value that was decoded.
@@ -190,12 +218,48 @@ func jsonError(err error, key string) error {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Errorf("byte %d: %w; fetch the file again", syntax.Offset, err)
+		return fmt.Errorf("not JSON at byte %d (%w); get the file again", syntax.Offset, err)
 	case errors.As(err, &kind):
-		field := strings.Trim(key+"."+kind.Field, ".")
-		return fmt.Errorf("%.200q: JSON %.40s where %s belongs; fetch the file again", field, kind.Value, kind.Type)
+		if field := strings.Trim(key+"."+kind.Field, "."); field != "" {
+			return fmt.Errorf("%.200s: %s where %s belongs; get the file again", field, jsonWord(kind.Value), goWord(kind.Type))
+		}
+		return fmt.Errorf("%s where %s belongs; get the file again", jsonWord(kind.Value), goWord(kind.Type))
 	}
 	return err
+}
+
+// jsonWord names what package json found; numbers come with their digits.
+func jsonWord(value string) string {
+	switch value {
+	case "string":
+		return "text"
+	case "bool":
+		return "true or false"
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	}
+	return fmt.Sprintf("%.40s", value)
+}
+
+// goWord names what a field of type t holds.
+func goWord(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return goWord(t.Elem())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
 }
 
 // readMerges decodes merges, which are pairs of texts or texts with one space between the two.
@@ -234,7 +298,7 @@ func readMerges(data json.RawMessage) ([][2]string, error) {
 }
 
 func unsupported(key, kind, supported string) error {
-	return fmt.Errorf("%s: type %.100q is not supported; supported are %s", key, kind, supported)
+	return fmt.Errorf("%s: type %.100q is not supported; want %s", key, kind, supported)
 }
 
 // checkContent refuses texts with which a short input could be blown up.

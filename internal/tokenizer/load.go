@@ -40,10 +40,14 @@ func Load(dir string) (*Tokenizer, error) {
 	var f tokenizerFile
 	var c, roles configFile
 	var g generationFile
-	if err := readJSON(dir, mainFile, &f); err != nil {
+	if err := readJSON(dir, mainFile, &f); errors.Is(err, fs.ErrNotExist) {
+		return nil, noTokenizer(dir)
+	} else if err != nil {
 		return nil, err
 	}
-	if err := readJSON(dir, settingsFile, &c); err != nil {
+	if err := readJSON(dir, settingsFile, &c); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file; get it from where %s comes from", filepath.Join(dir, settingsFile), mainFile)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := readJSON(dir, rolesFile, &roles); err != nil && !errors.Is(err, fs.ErrNotExist) {

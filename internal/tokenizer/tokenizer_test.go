@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -435,7 +436,7 @@ func TestLoadErrors(t *testing.T) {
 		change func(fixture)
 		want   string
 	}{
-		{"model type", func(f fixture) { f.model()["type"] = "Unigram"; f.model()["vocab"] = []any{} }, `tokenizer.json: model: type "Unigram" is not supported; supported are BPE`},
+		{"model type", func(f fixture) { f.model()["type"] = "Unigram"; f.model()["vocab"] = []any{} }, `tokenizer.json: model: type "Unigram" is not supported; want BPE`},
 		{"no model", func(f fixture) { delete(f.main, "model") }, "tokenizer.json: model: missing"},
 		{"normalizer", func(f fixture) { f.main["normalizer"] = object{"type": "Precompiled"} }, `tokenizer.json: normalizer: type "Precompiled" is not supported`},
 		{"nested pre-tokenizer", func(f fixture) {
@@ -473,7 +474,7 @@ func TestLoadErrors(t *testing.T) {
 		{"negative id", func(f fixture) { f.model()["vocab"].(object)["zz"] = -1 }, `"zz": id -1 is not in 0..16777215`},
 		{"huge id", func(f fixture) { f.model()["vocab"].(object)["zz"] = int64(1) << 40 }, "is not in 0..16777215"},
 		{"enormous id", func(f fixture) { f.model()["vocab"].(object)["zz"] = json.Number("1e30") }, "model.vocab"},
-		{"id type", func(f fixture) { f.model()["vocab"].(object)["zz"] = "9" }, "JSON string where int64 belongs"},
+		{"id type", func(f fixture) { f.model()["vocab"].(object)["zz"] = "9" }, "tokenizer.json: model.vocab: text where a whole number belongs; get the file again"},
 		{"long piece", func(f fixture) { f.model()["vocab"].(object)[strings.Repeat("z", 1<<15)] = 900 }, "32768 bytes, more than 16384"},
 		{"merge out of vocabulary", func(f fixture) { f.model()["merges"] = []string{"h e", "z z"} }, `model.merges[1]: "z" and "z"`},
 		{"merge of three", func(f fixture) { f.model()["merges"] = []string{"h e l"} }, "model.merges[0]"},
@@ -487,7 +488,7 @@ func TestLoadErrors(t *testing.T) {
 		{"byte fallback", func(f fixture) { f.model()["byte_fallback"] = true; delete(f.model()["vocab"].(object), "Ā") }, "model.byte_fallback"},
 		{"added id taken", func(f fixture) { f.addTokens(object{"id": 5, "content": "<x>"}) }, `added_tokens[1]:`},
 		{"added id differs", func(f fixture) { f.addTokens(object{"id": 300, "content": "he"}) }, `"he": id 300, but it already has id 256`},
-		{"added type", func(f fixture) { f.addTokens(object{"id": "x", "content": "he"}) }, `"added_tokens.id": JSON string where int64 belongs`},
+		{"added type", func(f fixture) { f.addTokens(object{"id": "x", "content": "he"}) }, "tokenizer.json: added_tokens.id: text where a whole number belongs; get the file again"},
 		{"template token", func(f fixture) {
 			f.main["post_processor"] = object{"type": "TemplateProcessing", "single": []object{{"SpecialToken": object{"id": "<s>"}}, {"Sequence": object{"id": "A"}}}}
 		}, `post_processor.single[0]: "<s>" is not in special_tokens`},
@@ -532,17 +533,45 @@ func TestLoadErrors(t *testing.T) {
 		if err := os.WriteFile(path, data[:len(data)/2], 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json: byte ") {
+		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json: not JSON at byte ") {
 			t.Errorf("error %v, want one that names the byte", err)
 		}
 	})
-	t.Run("missing files", func(t *testing.T) {
-		dir := byteLevel().dir(t)
-		os.Remove(filepath.Join(dir, "tokenizer_config.json"))
-		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer_config.json") {
-			t.Errorf("error %v, want one that names tokenizer_config.json", err)
-		}
-	})
+	for _, c := range []struct {
+		name, file, content, want string // content "-": the file is not there
+	}{
+		{"no tokenizer.json", "tokenizer.json", "-", "DIR/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
+		{"SentencePiece alone", "tokenizer.model", "-", `DIR/tokenizer.json: no such file; make it of tokenizer.model once, in Python: ` +
+			`from transformers import AutoTokenizer; AutoTokenizer.from_pretrained("DIR").save_pretrained("DIR")`},
+		{"no tokenizer_config.json", "tokenizer_config.json", "-", "DIR/tokenizer_config.json: no such file; get it from where tokenizer.json comes from"},
+		{"empty", "tokenizer.json", " \n", "DIR/tokenizer.json: empty; get the file again"},
+		{"a list", "tokenizer.json", "[]", "DIR/tokenizer.json: a list where an object belongs; get the file again"},
+		{"a number", "tokenizer.json", "3", "DIR/tokenizer.json: number where an object belongs; get the file again"},
+		{"a pointer", "tokenizer.json", "version https://git-lfs.github.com/spec/v1\n", "DIR/tokenizer.json: a git-lfs pointer and not the file itself; get that with git lfs pull"},
+		{"a web page", "tokenizer_config.json", "<html>", "DIR/tokenizer_config.json: begins with <, as web pages do; get the file itself"},
+		{"text", "special_tokens_map.json", "x", "DIR/special_tokens_map.json: not JSON at byte 1 (invalid character 'x' looking for beginning of value); get the file again"},
+		{"a word for a list", "tokenizer.json", `{"added_tokens": true}`, "DIR/tokenizer.json: added_tokens: true or false where a list belongs; get the file again"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := byteLevel().dir(t)
+			path := filepath.Join(dir, c.file)
+			var err error
+			switch {
+			case c.file == "tokenizer.model":
+				err = errors.Join(os.Remove(filepath.Join(dir, "tokenizer.json")), os.WriteFile(path, nil, 0o644))
+			case c.content == "-":
+				err = os.Remove(path)
+			default:
+				err = os.WriteFile(path, []byte(c.content), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(dir); err == nil || strings.ReplaceAll(err.Error(), dir, "DIR") != c.want {
+				t.Errorf("error %v, want %s", err, c.want)
+			}
+		})
+	}
 }
 
 func TestEncodeErrors(t *testing.T) {
