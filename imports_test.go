@@ -67,7 +67,7 @@ var doors = map[string]string{
 	"github.com/chewxy/hm":  "model",
 
 	"golang.org/x/sys/cpu":  "compute/cpu",
-	"golang.org/x/sys/unix": "compute/cpu safetensors",
+	"golang.org/x/sys/unix": "compute/cpu plan safetensors",
 
 	"github.com/dlclark/regexp2": "tokenizer",
 	"golang.org/x/text":          "tokenizer",

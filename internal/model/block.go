@@ -120,35 +120,35 @@ func (s *Spec) upWidth() int {
 	return s.Intermediate
 }
 
-func newStats(s *Spec, dev compute.Device, rows int) normStats {
-	n := normStats{rstd: dev.Alloc(rows)}
+func newStats(s *Spec, alloc allocator, rows int) normStats {
+	n := normStats{rstd: alloc(rows)}
 	if s.Norm == LayerNorm {
-		n.mean = dev.Alloc(rows)
+		n.mean = alloc(rows)
 	}
 	return n
 }
 
-func newActivations(s *Spec, dev compute.Device, rows int) *activations {
+func newActivations(s *Spec, alloc allocator, rows int) *activations {
 	a := &activations{
-		qkv: dev.Alloc(rows * s.qkvWidth()), o: dev.Alloc(rows * s.queryWidth()), lse: dev.Alloc(rows * s.Heads), x2: dev.Alloc(rows * s.Hidden),
-		up: dev.Alloc(rows * s.upWidth()), stat1: newStats(s, dev, rows), stat2: newStats(s, dev, rows),
+		qkv: alloc(rows * s.qkvWidth()), o: alloc(rows * s.queryWidth()), lse: alloc(rows * s.Heads), x2: alloc(rows * s.Hidden),
+		up: alloc(rows * s.upWidth()), stat1: newStats(s, alloc, rows), stat2: newStats(s, alloc, rows),
 	}
 	if s.QKNorm {
-		a.qk = dev.Alloc(rows * s.qkWidth())
+		a.qk = alloc(rows * s.qkWidth())
 		for range s.Heads + s.KVHeads {
-			a.headStats = append(a.headStats, newStats(s, dev, rows))
+			a.headStats = append(a.headStats, newStats(s, alloc, rows))
 		}
 	}
 	return a
 }
 
-func newScratch(s *Spec, dev compute.Device, rows int, training bool) *scratch {
-	t := &scratch{h: dev.Alloc(rows * s.Hidden), act: dev.Alloc(rows * s.Intermediate)}
+func newScratch(s *Spec, alloc allocator, rows int, training bool) *scratch {
+	t := &scratch{h: alloc(rows * s.Hidden), act: alloc(rows * s.Intermediate)}
 	if training {
-		t.dh, t.dUp = dev.Alloc(rows*s.Hidden), dev.Alloc(rows*s.upWidth())
-		t.dqkv, t.do = dev.Alloc(rows*s.qkvWidth()), dev.Alloc(rows*s.queryWidth())
+		t.dh, t.dUp = alloc(rows*s.Hidden), alloc(rows*s.upWidth())
+		t.dqkv, t.do = alloc(rows*s.qkvWidth()), alloc(rows*s.queryWidth())
 		if s.QKNorm {
-			t.dqk = dev.Alloc(rows * s.qkWidth())
+			t.dqk = alloc(rows * s.qkWidth())
 		}
 	}
 	return t

@@ -14,6 +14,8 @@ type GraphOptions struct {
 	Training  bool // with the backward half; gradients are added to Model.G
 	Recompute bool // keep only every block's input and compute its inside again in backward
 	Rows      int  // rows of the largest batch; memory is laid out for them, and grows if a larger one comes
+	Scored    int  // rows that predict a scored id, of the batch with the most; likewise
+	Length    int  // positions of the longest sequence; likewise
 	Logits    int  // numbers of logits held at once; 0 = a default. Scored rows beyond it are computed twice in training
 }
 
@@ -50,10 +52,10 @@ type Graph struct {
 	dLogps  []float64
 	failed  error // of the op that ended the run at hand
 
-	rows    int            // rows that memory is laid out for
-	x       []*value       // outputs of the embedding and of every block
-	d       *value         // the gradient on its way back
-	acts    []*activations // of every block; all the same where they are not kept
+	rows    int      // rows that memory is laid out for
+	x       []*value // outputs of the embedding and of every block
+	d       *value   // the gradient on its way back
+	blocks  blockMemory
 	head    headMemory
 	cosines compute.Mat // [positions, D/2]
 	sines   compute.Mat
@@ -93,6 +95,8 @@ func (m *Model) NewGraph(o GraphOptions) (*Graph, error) {
 		return nil, fmt.Errorf("building the graph: %w", err)
 	}
 	g.reserve(o.Rows)
+	g.head.reserve(s, m.dev, o, o.Scored)
+	g.reservePositions(o.Length)
 	return g, nil
 }
 
@@ -104,7 +108,6 @@ func (g *Graph) build() error {
 	for i := range g.x {
 		g.x[i] = &value{}
 	}
-	g.acts = make([]*activations, s.Layers)
 
 	x, err := g.apply(g.embedding(), g.input)
 	if err != nil {
@@ -146,25 +149,12 @@ func (g *Graph) reserve(rows int) {
 	}
 	g.rows = rows
 	s, dev := &g.model.Config.Spec, g.model.dev
-	g.run.scratch = newScratch(s, dev, rows, g.options.Training)
-	keepInputs, keepInsides := g.options.Training, g.options.Training && !g.options.Recompute
+	g.blocks = newBlockMemory(s, dev.Alloc, g.options, rows)
+	g.run.scratch = newScratch(s, dev.Alloc, rows, g.options.Training)
 	for i := range g.x {
-		if i >= 2 && !keepInputs {
-			g.x[i].mat.Buf = g.x[i-2].mat.Buf
-		} else {
-			g.x[i].mat.Buf = dev.Alloc(rows * s.Hidden)
-		}
+		g.x[i].mat.Buf = g.blocks.x[i]
 	}
-	for i := range g.acts {
-		if i >= 1 && !keepInsides {
-			g.acts[i] = g.acts[0]
-		} else {
-			g.acts[i] = newActivations(s, dev, rows)
-		}
-	}
-	if g.options.Training {
-		g.d.mat.Buf = dev.Alloc(rows * s.Hidden)
-	}
+	g.d.mat.Buf = g.blocks.d
 }
 
 // reservePositions lays out the tables of cosines and sines for positions [0, n).
@@ -173,7 +163,9 @@ func (g *Graph) reservePositions(n int) {
 	if s.Rope == nil || n <= g.cosines.Rows {
 		return
 	}
-	n = max(n, min(s.Positions, 2*n))
+	if g.cosines.Rows > 0 {
+		n = max(n, min(s.Positions, 2*n))
+	}
 	f := s.Rope.Frequencies()
 	cos, sin := make([]float32, n*len(f)), make([]float32, n*len(f))
 	for p := range n {
@@ -183,8 +175,7 @@ func (g *Graph) reservePositions(n int) {
 		}
 	}
 	dev := g.model.dev
-	g.cosines = compute.Matrix(dev.Alloc(len(cos)), n, len(f))
-	g.sines = compute.Matrix(dev.Alloc(len(sin)), n, len(f))
+	g.cosines, g.sines = newTables(s, dev.Alloc, n)
 	dev.Upload(g.cosines.Buf, 0, cos)
 	dev.Upload(g.sines.Buf, 0, sin)
 	g.run.cos, g.run.sin = g.cosines, g.sines
@@ -317,15 +308,15 @@ func (g *Graph) embedding() *op {
 func (g *Graph) blockOp(i int) *op {
 	b := g.model.block(i)
 	o := &op{name: fmt.Sprintf("block %d", i+1), do: func([]gorgonia.Value) (gorgonia.Value, error) {
-		b.forward(&g.run, g.x[i+1].mat, g.x[i].mat, g.acts[i])
+		b.forward(&g.run, g.x[i+1].mat, g.x[i].mat, g.blocks.acts[i])
 		return g.x[i+1], nil
 	}}
 	o.symDiff = func(_ gorgonia.Nodes, out, grad *gorgonia.Node) (*gorgonia.Node, error) {
 		return g.backwardOp(o.name, out, grad, func([]gorgonia.Value) (gorgonia.Value, error) {
 			if g.options.Recompute {
-				b.forward(&g.run, g.x[i+1].mat, g.x[i].mat, g.acts[i])
+				b.forward(&g.run, g.x[i+1].mat, g.x[i].mat, g.blocks.acts[i])
 			}
-			b.backward(&g.run, g.d.mat, g.acts[i])
+			b.backward(&g.run, g.d.mat, g.blocks.acts[i])
 			return g.d, nil
 		})
 	}

@@ -40,21 +40,27 @@ func (h *headMemory) bind(b *compute.Batch) {
 	h.coef = grow(h.coef, len(b.Targets))
 }
 
-// reserve lays out the buffers.
-func (h *headMemory) reserve(s *Spec, dev compute.Device, o GraphOptions) {
-	n := len(h.rows)
+// reserve lays out the buffers for n rows.
+func (h *headMemory) reserve(s *Spec, dev compute.Device, o GraphOptions, n int) {
 	if n <= h.size {
 		return
 	}
-	n = max(n, min(o.Rows, 2*h.size))
+	if h.size > 0 {
+		n = max(n, min(o.Rows, 2*h.size))
+	}
+	h.lay(s, dev.Alloc, o, n)
+}
+
+// lay makes the buffers for n rows.
+func (h *headMemory) lay(s *Spec, alloc allocator, o GraphOptions, n int) {
 	h.size = n
-	h.x, h.h, h.stats = dev.Alloc(n*s.Hidden), dev.Alloc(n*s.Hidden), newStats(s, dev, n)
+	h.x, h.h, h.stats = alloc(n*s.Hidden), alloc(n*s.Hidden), newStats(s, alloc, n)
 	if o.Training {
-		h.dx, h.dh = dev.Alloc(n*s.Hidden), dev.Alloc(n*s.Hidden)
+		h.dx, h.dh = alloc(n*s.Hidden), alloc(n*s.Hidden)
 	}
 	if rows := min(n, max(1, o.Logits/s.Vocab)); rows > h.chunkRows {
 		h.chunkRows = rows
-		h.logits = dev.Alloc(rows * logitsStride(s))
+		h.logits = alloc(rows * logitsStride(s))
 	}
 }
 
@@ -90,7 +96,7 @@ func (g *Graph) headOp(table weight, n normed) *op {
 	}
 	out := &value{}
 	o := &op{name: "head", do: func([]gorgonia.Value) (gorgonia.Value, error) {
-		h.reserve(s, dev, g.options)
+		h.reserve(s, dev, g.options, len(h.rows))
 		rows := len(h.rows)
 		x := compute.Matrix(h.x, rows, s.Hidden)
 		dev.Gather(x, top.mat, h.rows)

@@ -1,0 +1,5 @@
+package plan
+
+import "os"
+
+func free() Limit { return freeLinux(os.DirFS("/")) }
