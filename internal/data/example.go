@@ -74,7 +74,7 @@ func (m *maker) make(line []byte) (out made, err error) {
 		return out, nil
 	}
 	for i, s := range out.example.Sequences {
-		cut := m.truncate(s)
+		cut := m.options.truncate(s)
 		if len(cut.IDs) < len(s.IDs) {
 			out.truncated[i]++
 		}
@@ -85,6 +85,7 @@ func (m *maker) make(line []byte) (out made, err error) {
 			}
 			return out, nil
 		}
+		cut.IDs = slices.Clone(cut.IDs) // which holds on to no memory besides
 		out.example.Sequences[i] = cut
 	}
 	if identical(out.example.Sequences) {
@@ -212,14 +213,27 @@ func (m *maker) encode(text string, addSpecial bool) (tokenizer.Encoding, error)
 }
 
 // truncate cuts a sequence to max_length ids from the end or the start.
-func (m *maker) truncate(s Sequence) Sequence {
-	limit := m.options.MaxLength
+func (o Options) truncate(s Sequence) Sequence {
+	limit := o.MaxLength
 	if limit == 0 || len(s.IDs) <= limit {
 		return s
 	}
-	if m.options.TruncationMode == "keep_end" {
+	if o.TruncationMode == "keep_end" {
 		cut := len(s.IDs) - limit
 		return Sequence{IDs: s.IDs[cut:], First: max(s.First-cut, 1)}
 	}
 	return Sequence{IDs: s.IDs[:limit], First: s.First}
+}
+
+// Truncated is what would become of an example, which may be truncated already, with these options: ok is false if it would be left out.
+func (o Options) Truncated(e Example) (cut Example, ok bool) {
+	cut = e
+	cut.Sequences = make([]Sequence, len(e.Sequences))
+	for i, s := range e.Sequences {
+		cut.Sequences[i] = o.truncate(s)
+		if cut.Sequences[i].First >= len(cut.Sequences[i].IDs) {
+			return cut, false
+		}
+	}
+	return cut, !identical(cut.Sequences)
 }

@@ -131,6 +131,14 @@ func TestTruncate(t *testing.T) {
 		if show != c.want || got.truncated != c.truncated || got.longest != 8 {
 			t.Errorf("max_length %d, %s: %s, truncated %v, longest %d; want %s, %v, 8", c.length, c.mode, show, got.truncated, got.longest, c.want, c.truncated)
 		}
+		// The same from the whole example.
+		all, err := (&maker{encoder: whole, form: Pairs}).make([]byte(row))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cut, ok := m.options.Truncated(all.example); ok != (got.drop == kept) || ok && whole.showAll(cut) != show {
+			t.Errorf("max_length %d, %s: Truncated gives %s, %v; want %s", c.length, c.mode, whole.showAll(cut), ok, show)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package data
 
 import (
 	"math/rand/v2"
+	"unsafe"
 
 	"dpotrain/internal/compute"
 )
@@ -42,6 +43,31 @@ func Rows(e Example) int {
 	n := shared
 	for _, s := range e.Sequences {
 		n += len(s.IDs) - 1 - shared
+	}
+	return n
+}
+
+// Scored is the number of an example's rows that predict a scored id. Both completions of a pair may be predicted by one row.
+func Scored(e Example) int {
+	shared := e.shared()
+	n, last := 0, 0
+	for _, s := range e.Sequences {
+		n += len(s.IDs) - max(s.First, shared+1)
+		if s.First == shared {
+			last = 1 // the last row of the prefix
+		}
+	}
+	return n + last
+}
+
+// Bytes is what examples take in memory.
+func Bytes(examples []Example) int64 {
+	n := int64(unsafe.Sizeof(Example{})) * int64(cap(examples))
+	for _, e := range examples {
+		n += int64(unsafe.Sizeof(Sequence{})) * int64(cap(e.Sequences))
+		for _, s := range e.Sequences {
+			n += 4 * int64(cap(s.IDs))
+		}
 	}
 	return n
 }

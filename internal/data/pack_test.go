@@ -252,14 +252,22 @@ func TestPackReadsBack(t *testing.T) {
 	var b compute.Batch
 	for round := range 500 {
 		examples := make([]Example, r.IntN(6))
-		rows := 0
+		rows, scored := 0, 0
 		for i := range examples {
 			examples[i] = randomExample(r)
 			rows += Rows(examples[i])
+			scored += Scored(examples[i])
 		}
 		Packer{}.Pack(&b, pointers(examples))
 		if b.Rows() != rows {
 			t.Fatalf("round %d: %d rows, Rows says %d", round, b.Rows(), rows)
+		}
+		predict := map[int]bool{}
+		for _, target := range b.Targets {
+			predict[target.Row] = true
+		}
+		if len(predict) != scored {
+			t.Fatalf("round %d: %d rows predict a scored id, Scored says %d\nexamples %+v", round, len(predict), scored, examples)
 		}
 		if err := readBack(&b, examples); err != nil {
 			t.Fatalf("round %d (seed 1, 2): %v\nexamples %+v\nbatch %+v", round, err, examples, b)
@@ -397,5 +405,14 @@ func TestOrderIsFair(t *testing.T) {
 				t.Errorf("example %d stands in place %d in %d of %d epochs, want about %d", k, place, got, epochs, epochs/n)
 			}
 		}
+	}
+}
+
+// TestBytes: the ids are most of it, and what was cut off is not held on to.
+func TestBytes(t *testing.T) {
+	ids := make([]int32, 100, 150)
+	e := []Example{{Sequences: []Sequence{{ids, 50}, {ids[:10], 5}}}}
+	if got, least := Bytes(e), int64(4*300+2*32); got < least || got > least+200 {
+		t.Errorf("%d bytes, want %d and a little", got, least)
 	}
 }

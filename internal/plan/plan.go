@@ -1,4 +1,6 @@
-// Package plan says how an optimizer step is cut into micro-batches.
+// Package plan says how an optimizer step is cut into micro-batches, how much memory there is, and how a run's need of it adds up.
+//
+// It knows sizes alone: what a graph takes is counted by package model, and package train puts the parts of a run together.
 package plan
 
 // Range is the examples [From, To) of a step.
@@ -18,4 +20,29 @@ func Cut(rows []int, budget int) []Range {
 		cut[len(cut)-1].To = i + 1
 	}
 	return cut
+}
+
+// Size is how large a micro-batch is.
+type Size struct {
+	Rows   int // that are computed
+	Scored int // of them: those that predict a scored token
+	Length int // positions of the longest sequence
+}
+
+// Max is the larger of two sizes in each respect: what holds either.
+func (s Size) Max(t Size) Size {
+	return Size{max(s.Rows, t.Rows), max(s.Scored, t.Scored), max(s.Length, t.Length)}
+}
+
+// Largest is a size that holds every micro-batch of examples with the given sizes, cut in this order.
+func Largest(sizes []Size, budget int) Size {
+	var most, at Size
+	for i, s := range sizes {
+		if i == 0 || at.Rows+s.Rows > budget {
+			at = Size{}
+		}
+		at = Size{at.Rows + s.Rows, at.Scored + s.Scored, max(at.Length, s.Length)}
+		most = most.Max(at)
+	}
+	return most
 }

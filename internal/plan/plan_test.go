@@ -65,3 +65,42 @@ func TestCutHolds(t *testing.T) {
 		}
 	}
 }
+
+// TestLargest draws sizes and budgets: what Largest says is the largest of the micro-batches that Cut makes.
+func TestLargest(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for round := range 2000 {
+		sizes, rows := make([]Size, r.IntN(12)), []int(nil)
+		for i := range sizes {
+			sizes[i] = Size{1 + r.IntN(9), 1 + r.IntN(5), 1 + r.IntN(7)}
+			rows = append(rows, sizes[i].Rows)
+		}
+		budget := 1 + r.IntN(20)
+		var want Size
+		for _, c := range Cut(rows, budget) {
+			var sum Size
+			for _, s := range sizes[c.From:c.To] {
+				sum.Rows += s.Rows
+				sum.Scored += s.Scored
+				sum.Length = max(sum.Length, s.Length)
+			}
+			want = want.Max(sum)
+		}
+		if got := Largest(sizes, budget); got != want {
+			t.Fatalf("round %d: Largest(%v, %d) = %v, want %v", round, sizes, budget, got, want)
+		}
+	}
+}
+
+func TestPeak(t *testing.T) {
+	a := Phase{"a", []Part{{"x", 3, ""}, {"y", 4, ""}}}
+	b := Phase{"b", []Part{{"x", 8, ""}}}
+	for _, phases := range [][]Phase{{a, b}, {b, a}, {b, {"c", []Part{{"x", 8, ""}}}}} {
+		if got := Peak(phases); got.Name != "b" || got.Total() != 8 {
+			t.Errorf("%v: peak %v", phases, got)
+		}
+	}
+	if got := Peak(nil); got.Total() != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+}
