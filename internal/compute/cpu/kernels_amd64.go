@@ -324,6 +324,11 @@ func ropeAVX512(n int, x *float32, y *float32, cos *float32, sin *float32, sign 
 //go:noescape
 func adamWAVX512(n int, w *float32, grad *float32, m *float32, v *float32, coefficients *float32)
 
+// adamWMomentsAVX512 is adamWMomentsRef with coefficients in the order of adamWTable; noise is the first element, the two parts of the key, and the multipliers.
+//
+//go:noescape
+func adamWMomentsAVX512(n int, w *float32, grad *float32, m *uint16, v *uint16, coefficients *float32, noise *uint32)
+
 // peakAVX512 does n rounds of 4x28 multiply-adds of 16 float32 on registers loaded from x and nothing else: the peak of the machine.
 //
 //go:noescape

@@ -15999,6 +15999,148 @@ done:
 	VZEROUPPER
 	RET
 
+// func adamWMomentsAVX512(n int, w *float32, grad *float32, m *uint16, v *uint16, coefficients *float32, noise *uint32)
+// Requires: AVX, AVX512F
+TEXT ·adamWMomentsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), CX
+	MOVQ         w+8(FP), DX
+	MOVQ         grad+16(FP), SI
+	MOVQ         m+24(FP), DI
+	MOVQ         v+32(FP), R8
+	MOVQ         coefficients+40(FP), R9
+	VBROADCASTSS (R9), Z16
+	VBROADCASTSS 4(R9), Z17
+	VBROADCASTSS 8(R9), Z18
+	VBROADCASTSS 12(R9), Z19
+	VBROADCASTSS 16(R9), Z20
+	VBROADCASTSS 20(R9), Z21
+	VBROADCASTSS 24(R9), Z22
+	VBROADCASTSS 28(R9), Z23
+	VBROADCASTSS 32(R9), Z24
+	MOVQ         noise+48(FP), R9
+	VPBROADCASTD (R9), Z25
+	VPBROADCASTD 4(R9), Z26
+	VPBROADCASTD 8(R9), Z27
+	VPBROADCASTD 12(R9), Z28
+	VPBROADCASTD 16(R9), Z29
+	MOVL         $0x0000ffff, R10
+	VPBROADCASTD R10, Z30
+	MOVL         $0x00000010, R10
+	VPBROADCASTD R10, Z31
+	MOVQ         $0x0706050403020100, R10
+	VPINSRQ      $0x00, R10, X0, X0
+	MOVQ         $0x0f0e0d0c0b0a0908, R10
+	VPINSRQ      $0x01, R10, X0, X0
+	VPMOVZXBD    X0, Z0
+	VPADDD       Z0, Z25, Z25
+	MOVQ         $-1, R10
+	KMOVW        R10, K1
+	CMPQ         CX, $0x10
+	JL           tail
+
+loop:
+	VPXORD      Z26, Z25, Z5
+	VPADDD      Z31, Z25, Z25
+	VPSRLD      $0x10, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPMULLD     Z28, Z5, Z5
+	VPSRLD      $0x0f, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPADDD      Z27, Z5, Z5
+	VPMULLD     Z29, Z5, Z5
+	VPSRLD      $0x0f, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPANDD      Z30, Z5, Z6
+	VPSRLD      $0x10, Z5, Z5
+	VMOVUPS.Z   (SI), K1, Z0
+	VMULPS      Z16, Z0, Z0
+	VPMOVZXWD.Z (DI), K1, Z1
+	VPSLLD      $0x10, Z1, Z1
+	VMULPS      Z17, Z1, Z1
+	VFMADD231PS Z18, Z0, Z1
+	VPMOVZXWD.Z (R8), K1, Z2
+	VPSLLD      $0x10, Z2, Z2
+	VMULPS      Z19, Z2, Z2
+	VMULPS      Z0, Z0, Z0
+	VFMADD231PS Z20, Z0, Z2
+	VSQRTPS     Z2, Z3
+	VFMADD213PS Z22, Z21, Z3
+	VMULPS      Z23, Z1, Z4
+	VDIVPS      Z3, Z4, Z4
+	VMOVUPS.Z   (DX), K1, Z7
+	VMULPS      Z24, Z7, Z7
+	VSUBPS      Z4, Z7, Z7
+	VMOVUPS     Z7, K1, (DX)
+	VCMPPS      $0x07, Z1, Z1, K2
+	VPADDD      Z6, Z1, K2, Z1
+	VPSRLD      $0x10, Z1, Z1
+	VPMOVDW     Z1, K1, (DI)
+	VCMPPS      $0x07, Z2, Z2, K2
+	VPADDD      Z5, Z2, K2, Z2
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, K1, (R8)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, CX
+	CMPQ        CX, $0x10
+	JGE         loop
+
+tail:
+	TESTQ       CX, CX
+	JZ          done
+	MOVQ        $0x0000000000000001, R10
+	SHLQ        CL, R10
+	DECQ        R10
+	KMOVW       R10, K1
+	VPXORD      Z26, Z25, Z5
+	VPADDD      Z31, Z25, Z25
+	VPSRLD      $0x10, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPMULLD     Z28, Z5, Z5
+	VPSRLD      $0x0f, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPADDD      Z27, Z5, Z5
+	VPMULLD     Z29, Z5, Z5
+	VPSRLD      $0x0f, Z5, Z6
+	VPXORD      Z6, Z5, Z5
+	VPANDD      Z30, Z5, Z6
+	VPSRLD      $0x10, Z5, Z5
+	VMOVUPS.Z   (SI), K1, Z0
+	VMULPS      Z16, Z0, Z0
+	VPMOVZXWD.Z (DI), K1, Z1
+	VPSLLD      $0x10, Z1, Z1
+	VMULPS      Z17, Z1, Z1
+	VFMADD231PS Z18, Z0, Z1
+	VPMOVZXWD.Z (R8), K1, Z2
+	VPSLLD      $0x10, Z2, Z2
+	VMULPS      Z19, Z2, Z2
+	VMULPS      Z0, Z0, Z0
+	VFMADD231PS Z20, Z0, Z2
+	VSQRTPS     Z2, Z3
+	VFMADD213PS Z22, Z21, Z3
+	VMULPS      Z23, Z1, Z4
+	VDIVPS      Z3, Z4, Z4
+	VMOVUPS.Z   (DX), K1, Z7
+	VMULPS      Z24, Z7, Z7
+	VSUBPS      Z4, Z7, Z7
+	VMOVUPS     Z7, K1, (DX)
+	VCMPPS      $0x07, Z1, Z1, K2
+	VPADDD      Z6, Z1, K2, Z1
+	VPSRLD      $0x10, Z1, Z1
+	VPMOVDW     Z1, K1, (DI)
+	VCMPPS      $0x07, Z2, Z2, K2
+	VPADDD      Z5, Z2, K2, Z2
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, K1, (R8)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+
+done:
+	VZEROUPPER
+	RET
+
 // func peakAVX512(n int, x *float32)
 // Requires: AVX, AVX512F
 TEXT ·peakAVX512(SB), NOSPLIT, $0-16

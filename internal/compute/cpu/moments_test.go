@@ -220,3 +220,25 @@ func TestMomentsUpload(t *testing.T) {
 		t.Errorf("-3e-39 became %v", out[4])
 	}
 }
+
+// BenchmarkAdamW updates a million weights with moments of either format.
+func BenchmarkAdamW(b *testing.B) {
+	const n = 1 << 20
+	w, g, m, v := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
+	m16, v16 := make(moments, n), make(moments, n)
+	for i := range g {
+		g[i] = float32(i%7-3) / 3
+	}
+	for lv := Generic; lv <= Best(); lv++ {
+		b.Run(lv.String()+"/float32", func(b *testing.B) {
+			for i := range b.N {
+				adamW(lv, w, g, m, v, coefficientsOf(i+1))
+			}
+		})
+		b.Run(lv.String()+"/bf16", func(b *testing.B) {
+			for i := range b.N {
+				adamWMoments(lv, w, g, m16, v16, 0, keyOf(i), coefficientsOf(i+1))
+			}
+		})
+	}
+}

@@ -40,8 +40,18 @@ func siluMulBackVector(dGate, dUp, dy, gate, up []float32) {
 	siluMulBackAVX512(len(dy), first(dGate), first(dUp), first(dy), first(gate), first(up), &expTable[0])
 }
 
-func adamWVector(w, g, m, v []float32, c adamWCoefficients) {
-	table := [9]float32{float32(c.gradScale), float32(c.beta1), float32(1 - c.beta1), float32(c.beta2), float32(1 - c.beta2),
+// adamWTable is the coefficients as the kernels want them.
+func adamWTable(c adamWCoefficients) [9]float32 {
+	return [9]float32{float32(c.gradScale), float32(c.beta1), float32(1 - c.beta1), float32(c.beta2), float32(1 - c.beta2),
 		float32(1 / c.rootCorrection), float32(c.eps), float32(c.rate), float32(c.keep)}
+}
+
+func adamWVector(w, g, m, v []float32, c adamWCoefficients) {
+	table := adamWTable(c)
 	adamWAVX512(len(w), first(w), first(g), first(m), first(v), &table[0])
+}
+
+func adamWMomentsVector(w, g []float32, m, v moments, element uint32, key noiseKey, c adamWCoefficients) {
+	table, noise := adamWTable(c), [5]uint32{element, key[0], key[1], noiseMul1, noiseMul2}
+	adamWMomentsAVX512(len(w), first(w), first(g), &m[0], &v[0], &table[0], &noise[0])
 }

@@ -16,6 +16,9 @@ func axpyVector(y []float32, a float32, x []float32)        { axpyRef(y, a, x) }
 func siluMulVector(y, gate, up []float32)                   { siluMulRef(y, gate, up) }
 func siluMulBackVector(dGate, dUp, dy, gate, up []float32)  { siluMulBackRef(dGate, dUp, dy, gate, up) }
 func adamWVector(w, g, m, v []float32, c adamWCoefficients) { adamWRef(w, g, m, v, c) }
+func adamWMomentsVector(w, g []float32, m, v moments, element uint32, key noiseKey, c adamWCoefficients) {
+	adamWMomentsRef(w, g, m, v, element, key, c)
+}
 
 func sumSquaresVector(x []float32) float64 { return sumSquaresRef(x) }
 func rmsNormVector(y, x, w []float32, eps float64) float32 {

@@ -20,6 +20,7 @@ func main() {
 	geluTanh()
 	norms()
 	adamWAVX512()
+	adamWMomentsAVX512()
 	peaks()
 	Generate()
 }
