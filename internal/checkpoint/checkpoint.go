@@ -29,15 +29,14 @@ const version = 1
 
 // State is what a run must remember besides its tensors to go on as if it had never stopped.
 type State struct {
-	Version          int             `json:"version"`              // set by Save
-	Step             int             `json:"step"`                 // optimizer steps done
-	NumTokens        int64           `json:"num_tokens"`           // tokens trained on so far
-	LossSum          float64         `json:"loss_sum"`             // of the losses of all steps with an update so far
-	Skipped          int             `json:"skipped,omitempty"`    // of the steps: those without an update
-	MetricsBytes     int64           `json:"metrics_bytes"`        // length of metrics.jsonl at this step; resuming cuts off what comes later
-	MicroBatchTokens int             `json:"micro_batch_tokens"`   // the resolved cut; another one gives other bits
-	Settings         json.RawMessage `json:"settings"`             // the caller's settings, to compare on resuming
-	LossState        json.RawMessage `json:"loss_state,omitempty"` // of a loss that remembers something from step to step
+	Version          int             `json:"version"`            // set by Save
+	Step             int             `json:"step"`               // optimizer steps done
+	NumTokens        int64           `json:"num_tokens"`         // tokens trained on so far
+	LossSum          float64         `json:"loss_sum"`           // of the losses of all steps with an update so far
+	Skipped          int             `json:"skipped,omitempty"`  // of the steps: those without an update
+	MetricsBytes     int64           `json:"metrics_bytes"`      // length of metrics.jsonl at this step; resuming cuts off what comes later
+	MicroBatchTokens int             `json:"micro_batch_tokens"` // the resolved cut; another one gives other bits
+	Settings         json.RawMessage `json:"settings"`           // the caller's settings, to compare on resuming
 }
 
 // Contents is a checkpoint to be saved.

@@ -98,9 +98,6 @@ type Tally struct {
 // NewTally starts a tally of the metrics that l has.
 func NewTally(l loss.Loss) *Tally { return &Tally{loss: l} }
 
-// Reset starts again.
-func (t *Tally) Reset() { *t = Tally{loss: t.loss} }
-
 // Add counts outcomes with what LossBatch and the loss made of them.
 func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 	for i, o := range outcomes {

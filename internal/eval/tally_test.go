@@ -103,11 +103,10 @@ func TestTally(t *testing.T) {
 		t.Errorf("merged: %d examples, %d tokens", merged.Examples(), merged.Tokens())
 	}
 
-	// Reset forgets them.
-	parts.Reset()
-	add(parts, l, outcomes[1:2], references[1:2])
-	if loss := parts.Loss(); loss != math.Ln2 || parts.Examples() != 1 || !parts.AllTied() {
-		t.Errorf("after Reset: loss %v, %d examples, all tied %v", loss, parts.Examples(), parts.AllTied())
+	tied := NewTally(l)
+	add(tied, l, outcomes[1:2], references[1:2])
+	if loss := tied.Loss(); loss != math.Ln2 || tied.Examples() != 1 || !tied.AllTied() || merged.AllTied() {
+		t.Errorf("of the second pair alone: loss %v, %d examples, all tied %v", loss, tied.Examples(), tied.AllTied())
 	}
 }
 

@@ -376,6 +376,3 @@ func (m *Model) mat(b compute.Buffer, name string) compute.Mat {
 	}
 	return compute.Mat{Buf: b, Off: p.Off, Rows: rows, Cols: cols, Stride: cols}
 }
-
-// Family names the kernels that compute the model; see compute.Device.
-func (m *Model) Family() string { return m.dev.Family() }
