@@ -17,15 +17,16 @@ type interval struct {
 	skipped int
 	norms   float64
 	rate    float64
-	started time.Time
+	took    time.Duration // by the steps alone: an evaluation or a checkpoint between them is no part of their speed
 }
 
 func newInterval(l loss.Loss) *interval {
-	return &interval{tally: eval.NewTally(l), started: time.Now()}
+	return &interval{tally: eval.NewTally(l)}
 }
 
 // add counts a step.
 func (v *interval) add(s step) {
+	v.took += s.took
 	if s.skipped {
 		v.skipped++
 		return
@@ -57,7 +58,7 @@ func (v *interval) detail() string {
 
 // speed is tokens a second, 0 while that cannot be told.
 func (v *interval) speed() float64 {
-	s := time.Since(v.started).Seconds()
+	s := v.took.Seconds()
 	if s <= 0 {
 		return 0
 	}

@@ -477,6 +477,7 @@ func every(step, interval int) bool { return interval > 0 && step%interval == 0 
 type step struct {
 	tally      *eval.Tally
 	norm, rate float64
+	took       time.Duration
 	skipped    bool // no update was made
 }
 
@@ -484,6 +485,7 @@ type step struct {
 // nothing: it ends the run or, with on_nonfinite: skip, is counted and passed over. The schedule goes on then, for the
 // step's examples have had their turn; the optimizer's count of updates, which corrects the bias of its moments, does not.
 func (r *runner) takeStep() (step, error) {
+	began := time.Now()
 	examples, refs := r.examples(r.step)
 	s := step{tally: eval.NewTally(r.loss), rate: r.schedule.learningRate(r.step)}
 	var err error
@@ -515,6 +517,7 @@ func (r *runner) takeStep() (step, error) {
 	if r.o.OnNonfinite == "skip" {
 		row = append(row, report.Int("skipped_steps", int64(r.skipped)))
 	}
+	s.took = time.Since(began)
 	return s, r.metrics.Append(row)
 }
 
