@@ -69,6 +69,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	}
 	defer in.Close()
 	in.logData(req.Log, o)
+	req.Log.Info("loss " + o.lossText())
 	var refs []score.Logps
 	if l.Needs().Reference {
 		ref, err := in.referenceOf(req, e.Ref)

@@ -289,12 +289,7 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
 	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, threads: %d, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
-	info, _ := loss.Describe(o.Loss)
-	settings := ""
-	for _, h := range info.Hyperparameters {
-		settings += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
-	}
-	r.Log.Info(fmt.Sprintf("loss %s%s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", r.loss.Name(), settings, r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	r.Log.Info(fmt.Sprintf("loss %s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", o.lossText(), r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
 		if o.higherIsBetter() {
@@ -305,6 +300,16 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	if from != nil {
 		r.Log.Info(fmt.Sprintf("going on from %s, step %d", from.Path(), from.State.Step))
 	}
+}
+
+// lossText is the loss with its hyperparameters: dpo, beta 0.1.
+func (o *Options) lossText() string {
+	info, _ := loss.Describe(o.Loss)
+	text := o.Loss
+	for _, h := range info.Hyperparameters {
+		text += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
+	}
+	return text
 }
 
 // passOne brings the reference's log-probs and decides whether the step-0 proof applies.
