@@ -57,8 +57,9 @@ func shapes(vocab, n int) []*compute.Batch {
 // allocated on the device after the largest batch, and little garbage for the host.
 func TestGraphsDoNotGrow(t *testing.T) {
 	const batches = 1000
-	// Bytes a run, of two blocks; measured: llama 4,485 and 11,130, gpt2 5,021 and 12,146. Most of it are the closures that kernels are
-	// called with: some 4.7 KB for a block forward and back, whatever its size.
+	// Bytes a run, of two blocks, the median of 20 parts; measured: llama 4,545 and 11,840, gpt2 5,095 and 12,450. Most of it are the
+	// closures that kernels are called with: some 4.7 KB for a block forward and back, whatever its size. On a busy machine single parts
+	// have up to a fifth more, which is the Go runtime's own; what a graph leaves behind is in every part.
 	const forwardLimit, trainingLimit = 5500, 13500
 	for _, name := range []string{"llama", "gpt2"} {
 		t.Run(name, func(t *testing.T) {
@@ -80,13 +81,18 @@ func TestGraphsDoNotGrow(t *testing.T) {
 				{"training", trainingLimit, func(b *compute.Batch) { forwardBackward(t, training, b, loss) }},
 			} {
 				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				for _, b := range all {
-					g.run(b)
+				var parts []uint64
+				for part := range slices.Chunk(all, batches/20) {
+					runtime.ReadMemStats(&before)
+					for _, b := range part {
+						g.run(b)
+					}
+					runtime.ReadMemStats(&after)
+					parts = append(parts, (after.TotalAlloc-before.TotalAlloc)/uint64(len(part)))
 				}
-				runtime.ReadMemStats(&after)
-				garbage := (after.TotalAlloc - before.TotalAlloc) / batches
-				t.Logf("%s: %d bytes of garbage a run, in %d pieces", g.name, garbage, (after.Mallocs-before.Mallocs)/batches)
+				slices.Sort(parts)
+				garbage := parts[len(parts)/2]
+				t.Logf("%s: %d bytes of garbage a run, %d to %d", g.name, garbage, parts[0], parts[len(parts)-1])
 				if garbage > g.limit {
 					t.Errorf("%s: %d bytes of garbage a run, want at most %d", g.name, garbage, g.limit)
 				}
