@@ -31,9 +31,10 @@ args = DPOConfig(
     bf16=job["bf16"], use_cpu=True, train_sampling_strategy="sequential", logging_steps=1, save_strategy="no", report_to="none",
     dataloader_pin_memory=False,
 )  # fmt: skip
-trainer = Timed(
-    model=job["model"], args=args, train_dataset=datasets.Dataset.from_list(rows), processing_class=transformers.AutoTokenizer.from_pretrained(job["model"])
-)
+# AutoTokenizer of transformers 5 may split text by the class that tokenizer_config.json names, whatever tokenizer.json says: the
+# ids would not be those that dpotrain trains on.
+tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(job["model"])
+trainer = Timed(model=job["model"], args=args, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer)
 reference_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 start = time.monotonic()
 trainer.train()
