@@ -102,5 +102,5 @@ func (s *settings) load(cmd *cobra.Command, required ...string) (*config.Resolve
 // request is what package train is asked for.
 func request(cmd *cobra.Command, o train.Options) train.Request {
 	return train.Request{Options: o, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(), Log: report.Logger(cmd.ErrOrStderr()),
-		Marshal: config.Marshal, Differences: config.Differences}
+		Marshal: config.Marshal, Values: config.Values, Differences: config.Differences}
 }

@@ -728,7 +728,7 @@ func randomText(random *rand.Rand) string {
 func TestDifferences(t *testing.T) {
 	was := input{flags: []string{"--model=m"}}.mustLoad(t).Options
 	now := was
-	if got := Differences(was, now); len(got) != 0 {
+	if got := Differences(Values(was), Values(now)); len(got) != 0 {
 		t.Errorf("the same settings differ: %q", got)
 	}
 	for _, name := range free { // each set to something else
@@ -744,13 +744,27 @@ func TestDifferences(t *testing.T) {
 			f.SetFloat(77)
 		}
 	}
-	if got := Differences(was, now); len(got) != 0 {
+	if got := Differences(Values(was), Values(now)); len(got) != 0 {
 		t.Errorf("free keys make differences: %q", got)
 	}
 	now.LearningRate, now.Loss, now.LossSettings, now.Rows.Shuffle, now.Rows.Seed, now.Compute.CPU = 2e-6, "sft", loss.Settings{}, false, 43, "avx2"
 	want := []string{"loss: was dpo, now sft", "beta: was 0.1, now none", "shuffle: was true, now false", "seed: was 42, now 43", "cpu: was auto, now avx2", "learning_rate: was 1e-06, now 2e-06"}
-	if got := Differences(was, now); !slices.Equal(got, want) {
+	if got := Differences(Values(was), Values(now)); !slices.Equal(got, want) {
 		t.Errorf("differences %q, want %q", got, want)
+	}
+
+	// A run of an older dpotrain, which did not know all keys and had one that is gone.
+	older := Values(was)
+	delete(older, "optim")
+	delete(older, "learning_rate")
+	older["gone"] = "1"
+	if got := Differences(older, Values(was)); len(got) != 0 {
+		t.Errorf("keys that were not there yet make differences: %q", got)
+	}
+	want = []string{"learning_rate: was 1e-06, now 2e-06"}
+	was.LearningRate = 2e-6
+	if got := Differences(older, Values(was)); !slices.Equal(got, want) {
+		t.Errorf("differences to an older run %q, want %q", got, want)
 	}
 }
 

@@ -122,7 +122,7 @@ func TestTRLDefaults(t *testing.T) {
 			}
 			continue
 		}
-		got, want := shown(k, ours), def
+		got, want := k.in(Values(ours)), def
 		if v, err := k.parse(def); err == nil {
 			want = fmt.Sprint(v)
 		}
@@ -313,7 +313,7 @@ func TestTRLValues(t *testing.T) {
 		}
 		for name, want := range c.set {
 			k, _ := find(Keys(), name)
-			if got := shown(k, r.Options); got != want {
+			if got := k.in(Values(r.Options)); got != want {
 				t.Errorf("%q: %s is %s, want %s", c.file, name, got, want)
 			}
 		}
@@ -497,7 +497,7 @@ func TestTRLFixtures(t *testing.T) {
 			}
 			for name, want := range c.set {
 				k, _ := find(Keys(), name)
-				if got := shown(k, r.Options); got != want {
+				if got := k.in(Values(r.Options)); got != want {
 					t.Errorf("%s is %s, want %s", name, got, want)
 				}
 			}

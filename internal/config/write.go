@@ -54,11 +54,23 @@ var plain = regexp.MustCompile(`^[\w./][\w./-]*$`)
 var free = []string{"model", "ref_model", "data", "eval_data", "output_dir", "overwrite", "ref_cache_dir", "on_bad_row", "threads", "gradient_checkpointing", "logging_steps", "eval_steps",
 	"eval_on_start", "sample_prompts", "max_new_tokens", "save_strategy", "save_steps", "save_total_limit", "save_dtype", "resume_from_checkpoint"}
 
-// Differences are the settings that differ between two runs and alter results, a line each: "beta: was 0.1, now 0.2".
-func Differences(was, now train.Options) []string {
+// Values are the settings that have a value, by key, each as a config file has it. A checkpoint keeps them.
+func Values(o train.Options) map[string]string {
+	values := map[string]string{}
+	for _, k := range Keys() {
+		if v, ok := k.value(o); ok {
+			values[k.Name] = literal(v)
+		}
+	}
+	return values
+}
+
+// Differences are the settings that differ between the Values of two runs and alter results, a line each: "beta: was 0.1,
+// now 0.2". A key that a run did not know yet, for its dpotrain was older, had what is the default now.
+func Differences(was, now map[string]string) []string {
 	var lines []string
 	for _, k := range Keys() {
-		a, b := shown(k, was), shown(k, now)
+		a, b := k.in(was), k.in(now)
 		if a != b && !slices.Contains(free, k.Name) {
 			lines = append(lines, fmt.Sprintf("%s: was %s, now %s", k.Name, a, b))
 		}
@@ -66,11 +78,17 @@ func Differences(was, now train.Options) []string {
 	return lines
 }
 
-// shown is a key's value in words.
-func shown(k Key, o train.Options) string {
-	v, ok := k.value(o)
-	if !ok {
+// in is the key's value among Values.
+func (k Key) in(values map[string]string) string {
+	if v, ok := values[k.Name]; ok {
+		return v
+	}
+	if k.Default == "" {
 		return "none"
 	}
-	return literal(v)
+	v, err := k.parse(k.Default)
+	if err != nil {
+		panic(err) // a field's tag
+	}
+	return literal(reflect.ValueOf(v))
 }

@@ -9,11 +9,11 @@ import (
 	"dpotrain/internal/report"
 )
 
-// settings are what a checkpoint remembers of its run: the options, and the content of the inputs.
+// settings are what a checkpoint remembers of its run: the options, the content of the inputs, and what was found so far.
 type settings struct {
-	Options Options `json:"options"`
-	Data    string  `json:"data"`      // digest of the training examples
-	Eval    string  `json:"eval_data"` // digest of the held-out examples
+	Options map[string]string `json:"options"`   // Request.Values
+	Data    string            `json:"data"`      // digest of the training examples
+	Eval    string            `json:"eval_data"` // digest of the held-out examples
 
 	Before findings `json:"before"`
 	Best   *best    `json:"best,omitempty"`
@@ -40,7 +40,7 @@ func (r *runner) save() (path string, err error) {
 	if r.o.SaveDtype != "float32" {
 		c.Master = r.in.Policy.Tensors("F32")
 	}
-	text, err := json.Marshal(settings{Options: *r.o, Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best})
+	text, err := json.Marshal(settings{Options: r.Values(*r.o), Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best})
 	if err != nil {
 		return "", err
 	}

@@ -104,7 +104,8 @@ func request(o Options, out, errs *bytes.Buffer, watch func(text string)) Reques
 	w := &watcher{to: errs, watch: watch}
 	return Request{Options: o, Stdout: out, Stderr: w, Log: report.Logger(w),
 		Marshal:     func(o Options) []byte { return fmt.Appendf(nil, "%+v\n", o) },
-		Differences: func(was, now Options) []string { return nil }, // package config's task
+		Values:      func(Options) map[string]string { return nil }, // package config's task, as is what follows
+		Differences: func(was, now map[string]string) []string { return nil },
 	}
 }
 

@@ -42,8 +42,9 @@ type Request struct {
 	Stdout      io.Writer // results
 	Stderr      io.Writer // progress and messages
 	Log         *slog.Logger
-	Marshal     func(Options) []byte            // the text of the resolved config
-	Differences func(was, now Options) []string // settings that differ and change results
+	Marshal     func(Options) []byte                      // the text of the resolved config
+	Values      func(Options) map[string]string           // the settings by key, for checkpoints
+	Differences func(was, now map[string]string) []string // of Values: those that differ and change results
 }
 
 // ErrInterrupted is returned when the context ended: the step at hand was finished and a checkpoint saved.
@@ -272,7 +273,7 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
 	}
 	if err == nil {
-		if diff := r.Differences(was.Options, *r.o); len(diff) > 0 {
+		if diff := r.Differences(was.Options, r.Values(*r.o)); len(diff) > 0 {
 			err = usage("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
 		}
 	}
