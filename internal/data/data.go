@@ -6,6 +6,12 @@
 //
 // Order is a function of seed and epoch, examples are one of the file and the options: nothing depends on time or on the
 // number of threads.
+//
+// Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line, or counted in the
+// Report; what becomes of which row is in docs/formats.md.
+//
+// To add a column or a form of rows: parsing in row.go, its way to ids in example.go, rows in the tables of row_test.go and
+// example_test.go, and docs/formats.md. A new reason to leave a row out is one of dropReason (report.go).
 package data
 
 import (

@@ -1,5 +1,12 @@
 // Package eval says what a policy makes of held-out examples: loss, rewards, accuracy, margin and log-probs under TRL's
 // names. Evaluation inside training and the eval command are the same function, and give the same bits.
+//
+// Run is given a forward-only graph, examples and the reference's log-probs, and gives back an Evaluation: the Tally over
+// all examples and a Row for each. Training steps add to a Tally too. Log-probs are sums in nats over a completion's scored
+// tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches.
+//
+// To add a metric: a sum in Tally with its lines in Add and Merge, its place in Metrics, a row in metrics (metric.go), and
+// one in docs/metrics.md; if it is known of a single example, in Evaluation.Row too.
 package eval
 
 import (

@@ -46,10 +46,9 @@ func KeyOf(ids []int32, first int) Key {
 
 // Facts tell a person which reference a cache file belongs to. Nothing is decided by them.
 type Facts struct {
-	Model     string `json:"model"`             // where the weights came from, as the user wrote it
-	Precision string `json:"precision"`         // fp32, bf16
-	Kernels   string `json:"kernels"`           // cpu-avx512, cpu-avx2, cpu-generic, gpu
-	Created   string `json:"created,omitempty"` // leave it empty where the same input must give the same bytes
+	Model     string `json:"model"`     // where the weights came from, as the user wrote it
+	Precision string `json:"precision"` // fp32, bf16
+	Kernels   string `json:"kernels"`   // cpu-avx512, cpu-avx2, cpu-generic, gpu
 }
 
 // Cache is one cache file, seen by a run that wants the log-probs of certain sequences. It is not safe for concurrent use.

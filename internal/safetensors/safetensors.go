@@ -2,6 +2,10 @@
 //
 // Files may be hostile: everything a header says is checked against the file before memory is touched, and what is
 // wrong is an error that names the file and the tensor.
+//
+// Open and OpenDir map files and give back Tensors, whose numbers are read piece by piece as float32 (F32, F16, BF16); Write
+// is given Tensors in one of these formats, whose numbers are made while they are written. No tensor has to be in memory as
+// a whole. To add a number format: a Dtype, its size, and its case where Tensors are read and written.
 package safetensors
 
 import (

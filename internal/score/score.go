@@ -1,5 +1,13 @@
 // Package score brings the reference's log-probs of examples: from the cache on disk where they are, else from a
 // forward pass of the reference model, which puts them there. That is pass one.
+//
+// Bring is given a Reference, which need not be loaded while nothing is missing, and sets of examples. It gives back
+// Logps: for each example, for each of its sequences, the sum in nats over the scored tokens, float64, added in order of
+// position. The cache has every token's log-prob as float32; the same sum is taken of the policy's (package model), so
+// that equal models give equal bits. An example is computed as a whole when one of its sequences is missing.
+//
+// To keep another number of each token: a field in package refcache, its place in filler.compute, and a reader beside
+// Sums.
 package score
 
 import (

@@ -155,7 +155,7 @@ func writePerPair(path string, examples []data.Example, e *eval.Evaluation) erro
 func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error) {
 	o := &req.Options
 	info, err := readRunInfo(o.Model)
-	if given == "" && errors.Is(err, os.ErrNotExist) {
+	if given == "" && errors.Is(err, errNoRunFile) {
 		given = o.RefModel
 	}
 	if given != "" {
@@ -186,12 +186,15 @@ func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error
 	}), nil
 }
 
+// errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
+var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model, and what its reference is is not known; give that folder with --ref")
+
 func readRunInfo(dir string) (runInfo, error) {
 	var info runInfo
 	path := filepath.Join(dir, RunFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return info, fmt.Errorf("%w, so the reference model is not known; give its folder with --ref", err)
+		return info, fmt.Errorf("%s: %w", path, errNoRunFile)
 	}
 	if err != nil {
 		return info, err
