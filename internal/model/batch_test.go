@@ -154,15 +154,6 @@ func newDevice(t testing.TB, lv cpu.Level, threads int) *cpu.Device {
 	return d
 }
 
-// levels are the kernel levels of this machine.
-func levels() []cpu.Level {
-	var all []cpu.Level
-	for lv := cpu.Generic; lv <= cpu.Best(); lv++ {
-		all = append(all, lv)
-	}
-	return all
-}
-
 func load(t testing.TB, dir string, d compute.Device) *model.Model {
 	t.Helper()
 	m, err := model.Load(dir, d)

@@ -65,7 +65,7 @@ func exactModels(t *testing.T) []exactModel {
 // eachExact runs a test for every model and its levels.
 func eachExact(t *testing.T, f func(t *testing.T, em exactModel, lv cpu.Level)) {
 	for _, em := range exactModels(t) {
-		for _, lv := range levels() {
+		for _, lv := range cpu.Levels() {
 			if lv == cpu.Best() || slices.Contains(em.low, lv) {
 				t.Run(em.name+"/"+lv.String(), func(t *testing.T) { f(t, em, lv) })
 			}

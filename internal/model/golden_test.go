@@ -174,7 +174,7 @@ func TestGolden(t *testing.T) {
 				checkGolden(t, g, &e, float64Device)
 			})
 		}
-		for _, lv := range levels() {
+		for _, lv := range cpu.Levels() {
 			t.Run(g.name+"/"+lv.String(), func(t *testing.T) {
 				e := *e
 				if lv != cpu.Best() && g.large {

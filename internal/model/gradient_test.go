@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dpotrain/internal/compute"
+	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/model"
 )
 
@@ -56,7 +57,7 @@ func TestWholeModelGradients(t *testing.T) {
 			}
 			centralDifferences(t, m, fw, b, refs, d)
 
-			for _, lv := range levels() {
+			for _, lv := range cpu.Levels() {
 				dev := newDevice(t, lv, 2)
 				m := load(t, dir, dev)
 				scaleWeights(m, dev, scale)

@@ -112,7 +112,7 @@ func TestOutput(t *testing.T) {
 	dir := testfiles.Path(t, "models", "llama")
 	b := pack(randomPairs(320, 9)...)
 	want := forward(t, newGraph(t, load(t, dir, float64Device), model.GraphOptions{}), b)
-	for _, lv := range levels() {
+	for _, lv := range cpu.Levels() {
 		m := load(t, dir, newDevice(t, lv, 2))
 		out := forward(t, newGraph(t, m, model.GraphOptions{}), b)
 		if len(out.Logps) != b.Sequences || len(out.TokenLogps) != len(b.Targets) || len(out.Entropy) != len(b.Targets) || len(out.Best) != len(b.Targets) {

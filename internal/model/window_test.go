@@ -70,7 +70,7 @@ func TestWindowReach(t *testing.T) {
 	const layers, window, reach = 2, 7, 2 * 6
 	r := rand.New(rand.NewPCG(3, 4))
 	ids := randomIDs(r, 90)
-	for _, lv := range levels() {
+	for _, lv := range cpu.Levels() {
 		g := newGraph(t, random(t, sliding(layers, window), newDevice(t, lv, 2), 5), model.GraphOptions{})
 		want := tokenLogps(t, g, ids)
 		for _, at := range []int{0, 3, 50, 63, 64} {
@@ -97,7 +97,7 @@ func TestWindowIsExact(t *testing.T) {
 		side := func(n int) sequence { return sequence{slices.Concat(prompt, randomIDs(r, n)), len(prompt)} }
 		pairs = append(pairs, example{side(n[1]), side(n[2])})
 	}
-	for _, lv := range levels() {
+	for _, lv := range cpu.Levels() {
 		for _, window := range []int{3, 9, 64, 70, 100} {
 			m := random(t, sliding(2, window), newDevice(t, lv, 1), 8)
 			fw := newGraph(t, m, model.GraphOptions{})

@@ -18,7 +18,7 @@ import (
 // TestCurve repeats the ten steps of testdata/trl_curve.json. Its loop in float64 differs from the one in float32 by up to
 // 9e-7 in the loss: two sound implementations in float32 cannot be asked to be much nearer than a few times that.
 func TestCurve(t *testing.T) {
-	for level := cpu.Generic; level <= cpu.Best(); level++ {
+	for _, level := range cpu.Levels() {
 		t.Run(level.String(), func(t *testing.T) { testCurve(t, level) })
 	}
 }

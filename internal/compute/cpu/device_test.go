@@ -13,7 +13,7 @@ import (
 func TestReferenceGradients(t *testing.T) { computetest.Gradients(t) }
 
 func TestDevice(t *testing.T) {
-	for lv := cpu.Generic; lv <= cpu.Best(); lv++ {
+	for _, lv := range cpu.Levels() {
 		for _, threads := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%v/%d", lv, threads), func(t *testing.T) {
 				d, err := cpu.New(compute.Options{CPU: lv.String(), Threads: threads})
@@ -60,7 +60,7 @@ func TestShapesThatDoNotFit(t *testing.T) {
 
 // TestNotANumberLogits: log-probs of logits with a NaN are NaN, and nothing panics.
 func TestNotANumberLogits(t *testing.T) {
-	for lv := cpu.Generic; lv <= cpu.Best(); lv++ {
+	for _, lv := range cpu.Levels() {
 		d, err := cpu.New(compute.Options{CPU: lv.String(), Threads: 2})
 		if err != nil {
 			t.Fatal(err)

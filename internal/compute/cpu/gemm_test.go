@@ -60,7 +60,7 @@ func (kn kernels) String() string {
 // allKernels are those that this machine has.
 func allKernels() []kernels {
 	var all []kernels
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, lv := range Levels() {
 		all = append(all, kernels{Level: lv})
 	}
 	if HasBF16() {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	xcpu "golang.org/x/sys/cpu"
@@ -9,31 +10,39 @@ import (
 	"dpotrain/internal/compute"
 )
 
-// Level is a set of kernels. Higher ones need more of the CPU.
+// Level is a set of kernels.
 type Level int
 
 // The levels there are.
 const (
 	Generic Level = iota // plain Go
-	AVX2                 // AVX2 and FMA
-	AVX512               // AVX-512 F, BW, DQ and VL
+	AVX2                 // x86-64 with AVX2 and FMA
+	AVX512               // x86-64 with AVX-512 F, BW, DQ and VL
 )
 
 var levelNames = []string{"generic", "avx2", "avx512"}
 
 func (l Level) String() string { return levelNames[l] }
 
-// Best is the highest level this CPU and this build have.
-func Best() Level {
-	switch {
-	case !haveAssembly:
-		return Generic
-	case xcpu.X86.HasAVX512F && xcpu.X86.HasAVX512BW && xcpu.X86.HasAVX512DQ && xcpu.X86.HasAVX512VL && xcpu.X86.HasAVX2 && xcpu.X86.HasFMA:
-		return AVX512
-	case xcpu.X86.HasAVX2 && xcpu.X86.HasFMA:
-		return AVX2
+// Levels are those this CPU and this build have, the best last.
+func Levels() []Level {
+	all := []Level{Generic}
+	if !haveAssembly {
+		return all
 	}
-	return Generic
+	if xcpu.X86.HasAVX2 && xcpu.X86.HasFMA {
+		all = append(all, AVX2)
+		if xcpu.X86.HasAVX512F && xcpu.X86.HasAVX512BW && xcpu.X86.HasAVX512DQ && xcpu.X86.HasAVX512VL {
+			all = append(all, AVX512)
+		}
+	}
+	return all
+}
+
+// Best is the last of Levels.
+func Best() Level {
+	all := Levels()
+	return all[len(all)-1]
 }
 
 // HasBF16 says that this CPU and this build can multiply bf16 numbers.
@@ -67,18 +76,18 @@ func Resolve(o compute.Options) (compute.Options, error) {
 
 // ParseLevel reads a level's name; auto, or nothing, is the best one. A level this CPU lacks is an error.
 func ParseLevel(s string) (Level, error) {
-	best := Best()
 	if s == "" || s == auto {
-		return best, nil
+		return Best(), nil
 	}
-	for i, name := range levelNames {
-		if s != name {
-			continue
+	var have []string
+	for _, lv := range Levels() {
+		if s == lv.String() {
+			return lv, nil
 		}
-		if Level(i) > best {
-			return 0, fmt.Errorf("cpu: %s: this CPU does not have it; there is %s", s, strings.Join(levelNames[:best+1], ", "))
-		}
-		return Level(i), nil
+		have = append(have, lv.String())
+	}
+	if slices.Contains(levelNames, s) {
+		return 0, fmt.Errorf("cpu: %s: this CPU does not have it; there is %s", s, strings.Join(have, ", "))
 	}
 	return 0, fmt.Errorf("cpu: %q: unknown level; want auto, %s", s, strings.Join(levelNames, ", "))
 }

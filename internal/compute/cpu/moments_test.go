@@ -67,7 +67,7 @@ func TestAdamWMoments(t *testing.T) {
 
 // TestAdamWMomentsPieces: however elements are divided into calls, the bits are the same, for what is random goes by the place.
 func TestAdamWMomentsPieces(t *testing.T) {
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, lv := range Levels() {
 		const n = 1000
 		run := func(size int) ([]float32, moments, moments) {
 			r := rand.New(rand.NewPCG(7, 7))
@@ -229,7 +229,7 @@ func BenchmarkAdamW(b *testing.B) {
 	for i := range g {
 		g[i] = float32(i%7-3) / 3
 	}
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, lv := range Levels() {
 		b.Run(lv.String()+"/float32", func(b *testing.B) {
 			for i := range b.N {
 				adamW(lv, w, g, m, v, coefficientsOf(i+1))

@@ -54,7 +54,7 @@ func widen(x []float32) []float64 {
 
 // eachLevel runs a test at every level of this machine and every edge length.
 func eachLevel(t *testing.T, f func(t *testing.T, lv Level, n int, v *vectors, normal func() float32)) {
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, lv := range Levels() {
 		for _, n := range edges {
 			t.Run(fmt.Sprintf("%v/%d", lv, n), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(n), 3))
@@ -172,7 +172,7 @@ func TestElementwise(t *testing.T) {
 // TestNotANumber: a NaN and an infinity come out as they do of the plain loops.
 func TestNotANumber(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for lv := Generic; lv <= Best(); lv++ {
+	for _, lv := range Levels() {
 		for _, n := range []int{1, 17, 40} {
 			for at := range n {
 				x := make([]float32, n)
