@@ -64,36 +64,6 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 	}
 }
 
-// pack8 is packRef, 8 lanes at a time.
-func pack8(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k0, kc int) {
-	for l := 0; l < width; l += 8 {
-		w, done := min(8, width-l), 0
-		// A vector that sticks out of this row's lanes must be the last, so that the next row overwrites what it leaves.
-		if l0+l+8 <= total && (w == 8 || l+w == width && width == stride) {
-			done = packVectors8(dst[l:], stride, s, ld, contiguous, l0+l, k0, kc)
-		}
-		if done < kc {
-			packRef(dst[done*stride+l:], stride, s, ld, contiguous, l0+l, w, k0+done, kc-done)
-		}
-	}
-}
-
-// packVectors8 packs 8 lanes for as many k as make whole squares, and returns their number.
-func packVectors8(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, k0, kc int) int {
-	if !contiguous {
-		for k := range kc {
-			*(*[8]float32)(dst[k*stride:]) = *(*[8]float32)(s[(k0+k)*ld+l0:])
-		}
-		return kc
-	}
-	done := kc / 8 * 8
-	if done > 0 {
-		_, _ = s[(l0+7)*ld+k0+done-1], dst[(done-1)*stride+7]
-		transpose8(done/8, &s[l0*ld+k0], 4*ld, &dst[0], 4*stride)
-	}
-	return done
-}
-
 // peakKernel is the loop that Peak runs, and the floating-point operations of a round; nil if there is none.
 func peakKernel(bf16 bool) (rounds func(n int), perRound int) {
 	// Numbers near 1 of which no sum overflows in the rounds of a call.
