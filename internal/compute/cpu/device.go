@@ -51,7 +51,7 @@ func New(o compute.Options) (*Device, error) {
 	return &Device{level: lv, linear: kernels{lv, o.Precision == bf16}, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
 }
 
-// Family implements compute.Device. Other processors than x86-64 have families of their own, as cpu-generic-arm64: Go fuses
+// Family implements compute.Device. Other processors than x86-64 have families of their own, as cpu-neon-arm64: Go fuses
 // multiplications and additions on some of them, and its exponentials and logarithms differ in the last bit.
 func (d *Device) Family() string {
 	if runtime.GOARCH == "amd64" {

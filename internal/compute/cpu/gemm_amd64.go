@@ -28,10 +28,8 @@ func (g *product) micro(rows int, a, b, c []float32, ldc, n, accumulate int) {
 		microKernels512[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
 	case g.Level == AVX2:
 		microKernels2[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
-	case rows == 2:
-		micro2x4(g.depth, a, b, c, ldc, accumulate)
 	default:
-		microRef(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
+		microGeneric(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
 	}
 }
 

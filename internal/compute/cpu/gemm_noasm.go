@@ -1,15 +1,11 @@
-//go:build !amd64 || noasm
+//go:build !(amd64 || arm64) || noasm
 
 package cpu
 
 const haveAssembly = false
 
 func (g *product) micro(rows int, a, b, c []float32, ldc, _, accumulate int) {
-	if rows == 2 {
-		micro2x4(g.depth, a, b, c, ldc, accumulate)
-		return
-	}
-	microRef(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
+	microGeneric(rows, g.panel, g.depth, a, b, c, ldc, accumulate)
 }
 
 func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, _ int) {

@@ -1,13 +1,13 @@
-//go:build amd64 && !noasm
+//go:build (amd64 || arm64) && !noasm
 
 package cpu
 
 // pack8 is packRef, 8 lanes at a time.
 func pack8(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k0, kc int) {
-	for l := 0; l < width; l += 8 {
+	// The last lanes first: vectors that stick out of their row write into the lanes of the next, which are written after them.
+	for l := (width - 1) / 8 * 8; l >= 0; l -= 8 {
 		w, done := min(8, width-l), 0
-		// A vector that sticks out of this row's lanes must be the last, so that the next row overwrites what it leaves.
-		if l0+l+8 <= total && (w == 8 || l+w == width && width == stride) {
+		if l0+l+8 <= total && (w == 8 || width == stride) {
 			done = packVectors8(dst[l:], stride, s, ld, contiguous, l0+l, k0, kc)
 		}
 		if done < kc {

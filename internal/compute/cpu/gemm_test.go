@@ -232,10 +232,36 @@ func TestGemmElementsAreIndependent(t *testing.T) {
 	}
 }
 
-// TestGemmLevelsAgree: the vector levels sum in the same order with the same operations.
+// fma32 is x*y + z, rounded once. The product is exact in float64; its sum with z is rounded to the odd number of the two around it, which
+// float32 then rounds as it would have rounded the exact sum (Boldo and Melquiond 2008).
+func fma32(x, y, z float32) float32 {
+	p, q := float64(x)*float64(y), float64(z)
+	s := p + q
+	b := s - p
+	lost := (p - (s - b)) + (q - b) // exact: Knuth's TwoSum
+	if u := math.Float64bits(s); lost != 0 && u&1 == 0 {
+		if (lost > 0) == (s > 0) {
+			u++
+		} else {
+			u--
+		}
+		s = math.Float64frombits(u)
+	}
+	return float32(s)
+}
+
+// TestGemmLevelsAgree: all vector levels give the bits of the plain loop: for a block of k after the other a sum in order, with fused
+// multiply-adds, which is added to what was there.
 func TestGemmLevelsAgree(t *testing.T) {
-	if Best() < AVX512 {
-		t.Skipf("the best level of this machine is %v", Best())
+	if Best() == Generic {
+		t.Skip("this machine, or this build, has no vector level")
+	}
+	// 1 + 2^-24 + 2^-60 is more than halfway to the next number; rounded to float64 before, it would be halfway, and 1.
+	if got, want := fma32(1+0x1p-23, 1-0x1p-23, 0x1p-24), float32(1); got != want {
+		t.Fatalf("fma32: %v, want %v", got, want)
+	}
+	if got, want := fma32(0x1p-30, 0x1p-30, 1+0x1p-23), float32(1+0x1p-23); got != want {
+		t.Fatalf("fma32: %v, want %v", got, want)
 	}
 	p := newPools(t, 1)[0]
 	const m, n, k = 53, 75, blockK + 90
@@ -243,13 +269,33 @@ func TestGemmLevelsAgree(t *testing.T) {
 	value := func() float32 { return float32(r.NormFloat64()) }
 	for _, f := range forms {
 		a, b := newOperand(max(m, k), max(m, k), 0, 0, value), newOperand(max(n, k), max(n, k), 0, 0, value)
-		var out [2][]float32
-		for i, lv := range []Level{AVX2, AVX512} {
-			out[i] = make([]float32, m*n)
-			gemm(p, kernels{Level: lv}, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, out[i], n, false)
+		ata := func(i, l int) float32 { return a.whole[margin+i*a.ld+l] }
+		atb := func(l, j int) float32 { return b.whole[margin+l*b.ld+j] }
+		switch f.form {
+		case tn:
+			ata = func(i, l int) float32 { return a.whole[margin+l*a.ld+i] }
+		case nt:
+			atb = func(l, j int) float32 { return b.whole[margin+j*b.ld+l] }
 		}
-		if !slices.Equal(out[0], out[1]) {
-			t.Errorf("%s: avx2 and avx512 give different bits", f.name)
+		want := make([]float32, m*n)
+		step := (&product{k: k}).stepK()
+		for i := range m {
+			for j := range n {
+				for pc := 0; pc < k; pc += step {
+					var sum float32
+					for l := pc; l < min(k, pc+step); l++ {
+						sum = fma32(ata(i, l), atb(l, j), sum)
+					}
+					want[i*n+j] += sum
+				}
+			}
+		}
+		for _, lv := range Levels()[1:] {
+			got := make([]float32, m*n)
+			gemm(p, kernels{Level: lv}, f.form, m, n, k, a.from(), a.ld, b.from(), b.ld, got, n, false)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %v gives other bits than the plain loop", f.name, lv)
+			}
 		}
 	}
 }

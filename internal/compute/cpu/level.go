@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -18,9 +19,10 @@ const (
 	Generic Level = iota // plain Go
 	AVX2                 // x86-64 with AVX2 and FMA
 	AVX512               // x86-64 with AVX-512 F, BW, DQ and VL
+	NEON                 // arm64: all of them have it
 )
 
-var levelNames = []string{"generic", "avx2", "avx512"}
+var levelNames = []string{"generic", "avx2", "avx512", "neon"}
 
 func (l Level) String() string { return levelNames[l] }
 
@@ -29,6 +31,9 @@ func Levels() []Level {
 	all := []Level{Generic}
 	if !haveAssembly {
 		return all
+	}
+	if runtime.GOARCH == "arm64" {
+		return append(all, NEON)
 	}
 	if xcpu.X86.HasAVX2 && xcpu.X86.HasFMA {
 		all = append(all, AVX2)

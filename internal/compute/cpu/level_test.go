@@ -33,7 +33,7 @@ func TestParseLevel(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"AVX2", "sse", " avx2"} {
-		if lv, err := ParseLevel(s); err == nil || !strings.Contains(err.Error(), "want auto, generic, avx2, avx512") {
+		if lv, err := ParseLevel(s); err == nil || !strings.Contains(err.Error(), "want auto, generic, avx2, avx512, neon") {
 			t.Errorf("ParseLevel(%q) = %v, %v, want an error that names the levels", s, lv, err)
 		}
 	}

@@ -4,7 +4,7 @@ package cpu
 
 import "dpotrain/internal/compute"
 
-// Builds without assembly have the Generic level alone, which calls none of these.
+// No level of these builds calls any of these: only AVX512 has vector kernels.
 
 func maxVector(x []float32) float32                         { return maxRef(x) }
 func expSumVector(y, x []float32, shift float32) float32    { return expSumRef(y, x, shift) }
