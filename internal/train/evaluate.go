@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -184,26 +183,4 @@ func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error
 		}
 		return m, nil
 	}), nil
-}
-
-// errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
-var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model, and what its reference is is not known; give that folder with --ref")
-
-func readRunInfo(dir string) (runInfo, error) {
-	var info runInfo
-	path := filepath.Join(dir, RunFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return info, fmt.Errorf("%s: %w", path, errNoRunFile)
-	}
-	if err != nil {
-		return info, err
-	}
-	if err := json.Unmarshal(text, &info); err != nil {
-		return info, fmt.Errorf("%s: %w", path, err)
-	}
-	if info.Version > runFileVersion {
-		return info, fmt.Errorf("%s: version %d is newer than this program knows (%d); use a newer dpotrain", path, info.Version, runFileVersion)
-	}
-	return info, nil
 }

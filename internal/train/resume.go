@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/report"
@@ -25,6 +26,55 @@ func settingsOf(s checkpoint.State) (settings, error) {
 		return was, fmt.Errorf("resume: the checkpoint's settings are unreadable: %w", err)
 	}
 	return was, nil
+}
+
+// checkpoint opens the checkpoint to go on from; nil for a new run, which finds no other in output_dir or may replace it.
+func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
+	dir := r.o.OutputDir
+	if err := checkpoint.RemoveUnfinished(dir); err != nil {
+		return nil, err
+	}
+	switch r.o.ResumeFromCheckpoint {
+	case "":
+	case "latest", "true":
+		path, err := checkpoint.Latest(dir, func(warning string) { r.Log.Warn(warning) })
+		if err != nil {
+			return nil, fmt.Errorf("resume: %w; to begin again, leave out --resume and give --overwrite", err)
+		}
+		return r.openCheckpoint(path)
+	default:
+		return r.openCheckpoint(r.o.ResumeFromCheckpoint)
+	}
+	has, err := checkpoint.HasRun(dir)
+	if err != nil || !has {
+		return nil, err
+	}
+	if !r.o.Overwrite {
+		return nil, usage("output_dir %s already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir", dir)
+	}
+	return nil, nil
+}
+
+// openCheckpoint opens a checkpoint and refuses one of a run with other settings.
+func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	was, err := settingsOf(c.State)
+	if err == nil && !samePlace(filepath.Dir(filepath.Clean(path)), r.o.OutputDir) {
+		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
+	}
+	if err == nil {
+		if diff := r.Differences(was.Options, r.Values(*r.o)); len(diff) > 0 {
+			err = usage("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // save writes a checkpoint of the step that has just ended.

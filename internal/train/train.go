@@ -13,11 +13,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"math"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"dpotrain/internal/checkpoint"
@@ -164,124 +161,6 @@ func (o *Options) complete() error {
 		return &UsageError{err}
 	}
 	return nil
-}
-
-// checkFolders sees to it that the models are there, and refuses to write into, around or over a model folder that the run reads.
-func checkFolders(o *Options) error {
-	out, err := realPath(o.OutputDir)
-	if err != nil {
-		return err
-	}
-	for _, m := range []struct{ key, dir string }{{"model", o.Model}, {"ref_model", o.RefModel}} {
-		if err := modelFolder(m.key, m.dir); err != nil {
-			return err
-		}
-		dir, err := realPath(m.dir)
-		if err != nil {
-			return err
-		}
-		if within(out, dir) || within(dir, out) {
-			return usage("output_dir %s and %s %s are one inside the other; choose another output_dir", o.OutputDir, m.key, m.dir)
-		}
-	}
-	return nil
-}
-
-// checkForeign refuses an output_dir with files of others where the tuned model is to lie.
-func (r *runner) checkForeign() error {
-	files, err := r.files()
-	if err != nil {
-		return err
-	}
-	foreign, err := checkpoint.Foreign(r.o.OutputDir, append(slices.Sorted(maps.Keys(files)), "model.safetensors"))
-	if err != nil {
-		return err
-	}
-	if len(foreign) > 0 {
-		return usage("output_dir %s holds files that dpotrain did not write and the tuned model would replace (%s); choose another output_dir", r.o.OutputDir, strings.Join(foreign, ", "))
-	}
-	return nil
-}
-
-// within says that path is dir or lies inside.
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
-}
-
-// realPath is the absolute path without symbolic links, of which the last parts need not exist.
-func realPath(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	rest := ""
-	for {
-		if real, err := filepath.EvalSymlinks(abs); err == nil {
-			return filepath.Join(real, rest), nil
-		}
-		parent := filepath.Dir(abs)
-		if parent == abs {
-			return filepath.Join(abs, rest), nil
-		}
-		abs, rest = parent, filepath.Join(filepath.Base(abs), rest)
-	}
-}
-
-// samePlace says that two paths are one, once links are followed.
-func samePlace(a, b string) bool {
-	realA, errA := realPath(a)
-	realB, errB := realPath(b)
-	return errA == nil && errB == nil && realA == realB
-}
-
-// checkpoint opens the checkpoint to go on from; nil for a new run, which finds no other in output_dir or may replace it.
-func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
-	dir := r.o.OutputDir
-	if err := checkpoint.RemoveUnfinished(dir); err != nil {
-		return nil, err
-	}
-	switch r.o.ResumeFromCheckpoint {
-	case "":
-	case "latest", "true":
-		path, err := checkpoint.Latest(dir, func(warning string) { r.Log.Warn(warning) })
-		if err != nil {
-			return nil, fmt.Errorf("resume: %w; to begin again, leave out --resume and give --overwrite", err)
-		}
-		return r.openCheckpoint(path)
-	default:
-		return r.openCheckpoint(r.o.ResumeFromCheckpoint)
-	}
-	has, err := checkpoint.HasRun(dir)
-	if err != nil || !has {
-		return nil, err
-	}
-	if !r.o.Overwrite {
-		return nil, usage("output_dir %s already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir", dir)
-	}
-	return nil, nil
-}
-
-// openCheckpoint opens a checkpoint and refuses one of a run with other settings.
-func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	c, err := checkpoint.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	was, err := settingsOf(c.State)
-	if err == nil && !samePlace(filepath.Dir(filepath.Clean(path)), r.o.OutputDir) {
-		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
-	}
-	if err == nil {
-		if diff := r.Differences(was.Options, r.Values(*r.o)); len(diff) > 0 {
-			err = usage("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
-		}
-	}
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // announce says what is about to happen.

@@ -1,0 +1,93 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/model"
+	"dpotrain/internal/report"
+	"dpotrain/internal/score"
+)
+
+// reference says which model the reference is. When the policy has just been loaded from the same folder, its own weights
+// serve; same says that policy and reference are the same numbers.
+func (in *Inputs) reference(req Request, fresh bool) (ref score.Reference, same bool, err error) {
+	o := &req.Options
+	m := in.Policy
+	if m == nil || !fresh || filepath.Clean(o.RefModel) != filepath.Clean(o.Model) {
+		if m, err = in.loadModel(req, o.RefModel); err != nil {
+			return ref, false, err
+		}
+	}
+	ref = newReference(o, in.Device, m.Digest(), func() (*model.Model, error) { return m, nil })
+	return ref, in.Policy != nil && fresh && (m == in.Policy || in.Policy.Digest() == ref.Digest), nil
+}
+
+func newReference(o *Options, dev compute.Device, d model.Digest, load func() (*model.Model, error)) score.Reference {
+	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Load: load}
+}
+
+// PassOne computes what the reference cache lacks of the examples. done says in a line what it did.
+func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+	o := &req.Options
+	var bar *report.Progress
+	tokens := 0
+	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
+		MicroBatchTokens: o.MicroBatchTokens,
+		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
+		Started: func(sequences int) {
+			bar = report.NewProgress(req.Stderr, "reference log-probs", int64(sequences), "sequences")
+		},
+		Progress: func(sequences, n int) {
+			tokens += n
+			bar.Add(int64(sequences), report.Count(int64(tokens))+" tokens")
+		},
+	}, sets...)
+	if bar != nil {
+		bar.Done()
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	speed := ""
+	if s := st.Duration.Seconds(); st.Computed > 0 && s > 0 {
+		speed = fmt.Sprintf(", %s tokens/s", report.Count(int64(float64(st.Tokens)/s)))
+	}
+	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s pairs), %s reused (%s pairs)%s; cache %s",
+		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path), nil
+}
+
+// PrecomputeRef is pass one alone, for training and held-out examples.
+func PrecomputeRef(ctx context.Context, req Request) error {
+	o := &req.Options
+	if err := o.complete(); err != nil {
+		return err
+	}
+	l, err := loss.New(o.Loss, o.LossSettings)
+	if err != nil {
+		return err
+	}
+	if !l.Needs().Reference {
+		return usage("loss %s needs no reference log-probs; there is nothing to precompute", l.Name())
+	}
+	in, err := Open(req, "", l)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	in.logData(req.Log, o)
+	ref, _, err := in.reference(req, false)
+	if err != nil {
+		return err
+	}
+	_, done, err := PassOne(ctx, req, ref, in.sets()...)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(req.Stdout, done)
+	return err
+}

@@ -1,0 +1,68 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"dpotrain/internal/safetensors"
+)
+
+// dtypeOf is the file format of a save_dtype.
+func dtypeOf(saveDtype string) safetensors.Dtype {
+	switch saveDtype {
+	case "bfloat16":
+		return "BF16"
+	case "float16":
+		return "F16"
+	}
+	return "F32"
+}
+
+// runInfo is what a saved model remembers of the run that made it, in RunFile.
+type runInfo struct {
+	Version   int    `json:"version"`
+	Reference string `json:"reference"` // digest of the reference model; empty for a loss without one
+}
+
+// RunFile lies beside the weights of every model that a run saves; docs/formats.md describes it.
+const (
+	RunFile        = "dpotrain-run.json"
+	runFileVersion = 1
+)
+
+// files are the parts of a saved model besides its weights.
+func (r *runner) files() (map[string][]byte, error) {
+	files, err := r.in.Reader.Files()
+	if err != nil {
+		return nil, err
+	}
+	files["config.json"] = r.in.Policy.Config.Text(r.o.SaveDtype)
+	info, err := json.MarshalIndent(runInfo{Version: runFileVersion, Reference: r.reference}, "", "  ")
+	files[RunFile] = append(info, '\n')
+	return files, err
+}
+
+// errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
+var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model, and what its reference is is not known; give that folder with --ref")
+
+func readRunInfo(dir string) (runInfo, error) {
+	var info runInfo
+	path := filepath.Join(dir, RunFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return info, fmt.Errorf("%s: %w", path, errNoRunFile)
+	}
+	if err != nil {
+		return info, err
+	}
+	if err := json.Unmarshal(text, &info); err != nil {
+		return info, fmt.Errorf("%s: %w", path, err)
+	}
+	if info.Version > runFileVersion {
+		return info, fmt.Errorf("%s: version %d is newer than this program knows (%d); use a newer dpotrain", path, info.Version, runFileVersion)
+	}
+	return info, nil
+}
