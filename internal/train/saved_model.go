@@ -46,7 +46,7 @@ func (r *runner) files() (map[string][]byte, error) {
 }
 
 // errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
-var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model, and what its reference is is not known; give that folder with --ref")
+var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model; give the folder of its reference with --ref")
 
 func readRunInfo(dir string) (runInfo, error) {
 	var info runInfo
