@@ -342,7 +342,7 @@ func TestHostileManifest(t *testing.T) {
 		{"parent", func(m *manifest) { m.Files[0].Name = "../secret" }, "../secret"},
 		{"absolute", func(m *manifest) { m.Files[0].Name = "/etc/passwd" }, "passwd"},
 		{"link", func(m *manifest) { m.Files[0].Name = "link" }, "link"},
-		{"folder", func(m *manifest) { m.Files[0].Name = "dpotrain" }, "not a file"},
+		{"folder", func(m *manifest) { m.Files[0].Name = "dpotrain" }, "it is no file"},
 		{"negative size", func(m *manifest) { m.Files[0].Size = -1 }, "want -1"},
 		{"no model", func(m *manifest) {
 			m.Files = slices.DeleteFunc(m.Files, func(f manifestEntry) bool { return f.Name == modelName })

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"dpotrain/internal/safetensors"
 )
@@ -128,6 +129,11 @@ const maxManifest = 16 << 20 // bytes
 // the manifest says.
 func verify(path string) (State, error) {
 	var state State
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return state, fmt.Errorf("%s: no such checkpoint; %s", path, others(filepath.Dir(filepath.Clean(path))))
+	} else if err == nil && !info.IsDir() {
+		return state, fmt.Errorf("%s: a file, and a checkpoint is a folder; name another", path)
+	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return state, err
@@ -138,7 +144,7 @@ func verify(path string) (State, error) {
 	}
 	text, err := readSmall(root, manifestName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return state, fmt.Errorf("%s: no %s, so dpotrain did not write it or it is not whole; name another checkpoint", path, manifestName)
+		return state, fmt.Errorf("%s: no checkpoint, for there is no %s in it; %s", path, manifestName, others(path))
 	}
 	if err != nil {
 		return state, damaged(manifestName, "%v", err)
@@ -147,10 +153,8 @@ func verify(path string) (State, error) {
 		return state, err
 	}
 	var m manifest
-	if err := json.Unmarshal(text, &m); err != nil {
-		return state, damaged(manifestName, "%v", err)
-	}
-	if again, err := marshal(m); err != nil || !bytes.Equal(again, text) {
+	err = json.Unmarshal(text, &m)
+	if again, merr := marshal(m); err != nil || merr != nil || !bytes.Equal(again, text) {
 		return state, damaged(manifestName, "it is not as dpotrain writes it")
 	}
 	listed := map[string]bool{}
@@ -174,13 +178,27 @@ func verify(path string) (State, error) {
 	if err := checkVersion(filepath.Join(path, filepath.FromSlash(stateName)), text); err != nil {
 		return state, err
 	}
-	if err := json.Unmarshal(text, &state); err != nil {
-		return state, damaged(stateName, "%v", err)
+	if json.Unmarshal(text, &state) != nil {
+		return state, damaged(stateName, "it is not as dpotrain writes it")
 	}
 	if state.Step != m.Step {
 		return state, damaged(manifestName, "step %d, but %s says %d", m.Step, stateName, state.Step)
 	}
 	return state, nil
+}
+
+// others says what to name in place of what is no checkpoint: those in dir, if it has any.
+func others(dir string) string {
+	const most = 5
+	var names []string
+	steps, _ := List(dir)
+	for _, step := range steps[max(0, len(steps)-most):] {
+		names = append(names, checkpointPath(dir, step))
+	}
+	if names == nil {
+		return "name another"
+	}
+	return "name another, of which there are " + strings.Join(names, ", ")
 }
 
 // checkVersion refuses what a newer dpotrain wrote. Text that is no JSON is for the caller to judge.
@@ -209,11 +227,14 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 
 func verifyFile(root *os.Root, want manifestEntry) error {
 	info, err := root.Stat(want.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it is missing")
+	}
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return errors.New("not a file")
+		return errors.New("it is no file")
 	}
 	if info.Size() != want.Size {
 		return fmt.Errorf("%d bytes, want %d", info.Size(), want.Size)
@@ -228,7 +249,7 @@ func verifyFile(root *os.Root, want manifestEntry) error {
 		return err
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != want.SHA256 {
-		return fmt.Errorf("SHA-256 %s, want %s", got, want.SHA256)
+		return fmt.Errorf("its SHA-256 is not that of %s", manifestName)
 	}
 	return nil
 }

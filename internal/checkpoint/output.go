@@ -57,8 +57,15 @@ func WriteModel(outputDir string, weights []safetensors.Tensor, files map[string
 }
 
 func writeModel(fsys fileSystem, outputDir string, weights []safetensors.Tensor, files map[string][]byte) error {
-	fail := func(err error) error { return fmt.Errorf("model %s: %w", outputDir, err) }
+	made := missing(outputDir)
+	fail := func(err error) error {
+		removeEmpty(made)
+		return fmt.Errorf("model %s: %w", outputDir, err)
+	}
 	if err := checkNames(files); err != nil {
+		return fail(err)
+	}
+	if err := checkPlace(outputDir); err != nil {
 		return fail(err)
 	}
 	if err := makeDir(fsys, outputDir); err != nil {
@@ -126,7 +133,7 @@ func readList(outputDir string) ([]string, error) {
 	}
 	var list fileList
 	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; remove the files of the old run yourself, or choose another output_dir", path, err)
+		return nil, fmt.Errorf("%s is damaged: it is not as dpotrain writes it; remove the files of the old run yourself, or choose another output_dir", path)
 	}
 	for _, name := range list.Files {
 		if !plainName(name) {
@@ -218,26 +225,50 @@ func LockRun(outputDir string) (release func() error, err error) {
 	made := missing(outputDir)
 	lock, err := tryLock(outputDir)
 	if err != nil {
+		removeEmpty(made)
 		return nil, fmt.Errorf("output_dir %s: %w", outputDir, err)
 	}
 	return func() error {
 		if has, err := HasRun(outputDir); err == nil && !has {
-			// It does no harm if they stay: on Windows an open file cannot be removed, and a folder may have other things in it.
-			_ = os.Remove(lock.Path())
-			for _, dir := range made {
-				_ = os.Remove(dir)
-			}
+			_ = os.Remove(lock.Path()) // it does no harm if it stays: on Windows an open file cannot be removed
+			removeEmpty(made)
 		}
 		return lock.Close()
 	}, nil
 }
 
+// removeEmpty removes folders, innermost first, up to the first that has something in it.
+func removeEmpty(dirs []string) {
+	for _, dir := range dirs {
+		_ = os.Remove(dir)
+	}
+}
+
+// checkPlace says why a folder cannot be there or be made: something on the way to it is no folder.
+func checkPlace(dir string) error {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir() && at == filepath.Clean(dir):
+			return errors.New("a file is there")
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("%s is a file", at)
+		case err == nil || filepath.Dir(at) == at:
+			return nil
+		}
+	}
+}
+
 // tryLock makes outputDir and locks it. A lock that another run takes away, with the folder it made, between opening and locking would
 // keep nobody out: then it tries again.
 func tryLock(outputDir string) (*flock.Flock, error) {
+	another := func(err error) (*flock.Flock, error) { return nil, fmt.Errorf("%w; choose another output_dir", err) }
+	if err := checkPlace(outputDir); err != nil {
+		return another(err)
+	}
 	for range 100 {
 		if err := makeDir(disk{}, outputDir); err != nil {
-			return nil, err
+			return another(err)
 		}
 		lock := flock.New(filepath.Join(outputDir, lockName))
 		locked, err := lock.TryLock()
@@ -247,12 +278,12 @@ func tryLock(outputDir string) (*flock.Flock, error) {
 		lock.Close()
 		switch {
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, err
+			return another(err)
 		case err == nil && !locked:
 			return nil, errors.New("another dpotrain is writing here; wait for it to end or choose another output_dir")
 		}
 	}
-	return nil, errors.New("the folder cannot be made or vanishes again; choose another output_dir")
+	return another(errors.New("the folder cannot be made or vanishes again"))
 }
 
 // missing are dir and the folders above it that do not exist, innermost first.

@@ -1,6 +1,10 @@
 package refcache
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -33,8 +37,11 @@ func Inspect(dir string) ([]Info, error) {
 
 func cacheFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such folder; give the ref_cache_dir that runs have filled", dir)
+	}
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(checkFolder(dir), err)
 	}
 	var paths []string
 	for _, e := range entries {

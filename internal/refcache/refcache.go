@@ -1,6 +1,7 @@
 package refcache
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -86,12 +87,15 @@ func (c *Cache) refresh() error {
 	f, err := os.Open(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		c.reset(nil)
-		return nil
+		return checkFolder(filepath.Dir(c.path))
 	}
 	if err != nil {
-		return err
+		return cmp.Or(checkFolder(filepath.Dir(c.path)), err)
 	}
 	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s: a folder, where a cache file belongs; move it away", c.path)
+	}
 	if err != nil {
 		f.Close()
 		return err
@@ -107,7 +111,7 @@ func (c *Cache) refresh() error {
 			return err
 		}
 		if fp != c.fp {
-			return fmt.Errorf("%s: holds log-probs of reference %s, want %s; move the file away or set another ref_cache_dir", c.path, fp, c.fp)
+			return fmt.Errorf("%s: holds log-probs of reference %.16s, want %.16s; move the file away or set another ref_cache_dir", c.path, fp, c.fp)
 		}
 		c.end = end
 	}
@@ -198,6 +202,10 @@ type Writer struct {
 	buf   []byte
 	dirty bool  // something was written since the last Sync
 	err   error // the first failure to write; nothing is written after it
+
+	madeDirs []string // folders that were not there before, innermost first
+	madeFile bool
+	header   int64 // bytes of the header of a file that was made
 }
 
 // Lock makes the caller the file's only writer until Writer.Close. While another process writes it waits, having called waiting once
@@ -205,30 +213,64 @@ type Writer struct {
 // shrunk. A torn tail is cut off.
 func (c *Cache) Lock(ctx context.Context, waiting func()) (*Writer, error) {
 	dir := filepath.Dir(c.path)
-	if err := makeDir(dir); err != nil {
+	another := func(err error) error { return fmt.Errorf("ref_cache_dir %s: %w; choose another", dir, reason(err)) }
+	for try := 0; ; try++ {
+		w := &Writer{cache: c, lock: flock.New(filepath.Join(dir, c.fp.String()[:16]+".lock")), madeDirs: missingDirs(dir)}
+		if err := makeDir(dir); err != nil {
+			return nil, another(err)
+		}
+		locked, err := w.lock.TryLock()
+		if err == nil && !locked {
+			if waiting != nil {
+				waiting()
+				waiting = nil
+			}
+			_, err = w.lock.TryLockContext(ctx, 50*time.Millisecond)
+		}
+		if try < 100 && (errors.Is(err, fs.ErrNotExist) || err == nil && !stillThere(w.lock)) { // the one who had it has taken it away
+			w.lock.Close()
+			continue
+		}
+		if err == nil {
+			if err = w.start(); err == nil {
+				return w, nil
+			}
+			if w.file != nil {
+				w.file.Close()
+			}
+			w.takeAway()
+		} else if ctx.Err() == nil {
+			err = another(fmt.Errorf("%s: %w", filepath.Base(w.lock.Path()), reason(err)))
+		} else {
+			err = fmt.Errorf("%s: %w", w.lock.Path(), err)
+		}
+		w.lock.Close()
 		return nil, err
 	}
-	lock := flock.New(filepath.Join(dir, c.fp.String()[:16]+".lock"))
-	locked, err := lock.TryLock()
-	if err == nil && !locked {
-		if waiting != nil {
-			waiting()
-		}
-		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
-	}
+}
+
+// stillThere says that the path of a lock leads to the file that is locked.
+func stillThere(lock *flock.Flock) bool {
+	locked, err := lock.Stat()
 	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("%s: %w", lock.Path(), err)
+		return false
 	}
-	w := &Writer{cache: c, lock: lock}
-	if err := w.start(); err != nil {
-		if w.file != nil {
-			w.file.Close()
-		}
-		lock.Close()
-		return nil, err
+	there, err := os.Stat(lock.Path())
+	return err == nil && os.SameFile(locked, there)
+}
+
+// takeAway removes a cache file that this Writer made and that has no record, with its lock and the folders that were made for it,
+// where they are empty. It does no harm if something stays: on Windows an open file cannot be removed.
+func (w *Writer) takeAway() {
+	c := w.cache
+	if !w.madeFile || c.end > w.header {
+		return
 	}
-	return w, nil
+	_ = os.Remove(c.path)
+	_ = os.Remove(w.lock.Path())
+	for _, dir := range w.madeDirs {
+		_ = os.Remove(dir)
+	}
 }
 
 // start brings cache and file to the same state: what is on disk is indexed, and the file ends with a whole record.
@@ -255,6 +297,7 @@ func (w *Writer) start() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.path, err)
 		}
+		w.madeFile, w.header = true, int64(len(header))
 		if _, err := w.file.WriteAt(header, 0); err != nil {
 			return err
 		}
@@ -293,7 +336,8 @@ func (w *Writer) Append(k Key, logps []float32) error {
 	w.buf = appendRecord(w.buf[:0], k, logps)
 	w.dirty = true
 	if _, err := w.file.WriteAt(w.buf, c.end); err != nil {
-		w.err = fmt.Errorf("%s: %d bytes at byte %d: %w", c.path, len(w.buf), c.end, err)
+		w.err = fmt.Errorf("%s: %w; what was computed before is kept", c.path, reason(err))
+		_ = w.file.Truncate(c.end) // if this fails too there is a torn tail
 		return w.err
 	}
 	c.index[k] = span{c.end, len(w.buf)}
@@ -315,7 +359,9 @@ func (w *Writer) Sync() error {
 
 // Close syncs and lets the next writer in. The Cache stays open.
 func (w *Writer) Close() error {
-	return errors.Join(w.Sync(), w.file.Close(), w.lock.Close())
+	err := errors.Join(w.Sync(), w.file.Close())
+	w.takeAway()
+	return errors.Join(err, w.lock.Close())
 }
 
 // makeDir makes dir and the directories above it, and sees that the new names survive a power cut.
@@ -333,6 +379,38 @@ func makeDir(dir string) error {
 		return err
 	}
 	return syncDir(parent)
+}
+
+// missingDirs are dir and the directories above it that do not exist, innermost first.
+func missingDirs(dir string) []string {
+	var list []string
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return list
+		}
+		list = append(list, dir)
+	}
+}
+
+// checkFolder is an error if something that is no folder stands where dir is to be.
+func checkFolder(dir string) error {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("ref_cache_dir %s: %s is a file, and log-probs are kept in a folder; choose another", dir, at)
+		case err == nil || filepath.Dir(at) == at:
+			return nil
+		}
+	}
+}
+
+// reason is what the operating system says of a file, without the file's name.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // syncDir makes the names in a directory durable. Windows has no such call.

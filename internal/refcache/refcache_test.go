@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -228,6 +229,92 @@ func TestWriteError(t *testing.T) {
 	fill(t, c)
 	if got, _ := os.ReadFile(c.Path()); !bytes.Equal(got, want) {
 		t.Error("the continued file differs from an uninterrupted one")
+	}
+}
+
+// A writer that has written nothing leaves nothing behind, and one that has leaves the folders.
+func TestNothingBehind(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "new", "cache")
+	c := mustOpen(t, dir, testKeys(1))
+	w := mustLock(t, c)
+	if _, err := os.Stat(c.Path()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(top); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	fill(t, c)
+	if n := checkLogps(t, mustOpen(t, dir, testKeys(1)), 1); n != 1 {
+		t.Errorf("%d sequences after the folder was taken away and made again, want 1", n)
+	}
+	if err := mustLock(t, c).Close(); err != nil { // nothing to write, and a file that was there
+		t.Fatal(err)
+	}
+	if n := checkLogps(t, mustOpen(t, dir, testKeys(1)), 1); n != 1 {
+		t.Errorf("%d sequences after a writer that wrote nothing, want 1", n)
+	}
+
+	// One that waited while the lock was taken away gets another.
+	other := filepath.Join(top, "other")
+	first, second := mustOpen(t, other, testKeys(1)), mustOpen(t, other, testKeys(1))
+	w = mustLock(t, first)
+	waiting, got := make(chan bool), make(chan error)
+	go func() {
+		w, err := second.Lock(context.Background(), func() { close(waiting) })
+		if err == nil {
+			err = errors.Join(w.Append(testKey(0), testLogps(0)), w.Close())
+		}
+		got <- err
+	}()
+	<-waiting
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	if n := checkLogps(t, mustOpen(t, other, testKeys(1)), 1); n != 1 {
+		t.Errorf("%d sequences of the one that waited, want 1", n)
+	}
+	if _, err := os.Stat(filepath.Join(other, testFP.String()[:16]+".lock")); err != nil {
+		t.Errorf("the lock of the one that waited: %v", err)
+	}
+}
+
+// What stands in the way of a cache; DIR stands for the test's folder, F for the name of the file without its end.
+func TestInTheWay(t *testing.T) {
+	for _, c := range []struct{ name, cache, file, folder, want string }{
+		{"a file", "file", "file", "", "ref_cache_dir DIR/file: DIR/file is a file, and log-probs are kept in a folder; choose another"},
+		{"a file above", "file/a/b", "file", "", "ref_cache_dir DIR/file/a/b: DIR/file is a file, and log-probs are kept in a folder; choose another"},
+		{"a folder of the file's name", "", "", "F.refs", "DIR/F.refs: a folder, where a cache file belongs; move it away"},
+		{"a folder of the lock's name", "", "", "F.lock", "ref_cache_dir DIR: F.lock: is a directory; choose another"},
+	} {
+		dir := t.TempDir()
+		names := strings.NewReplacer("F.", testFP.String()[:16]+".", "DIR", dir)
+		var err error
+		if c.file != "" {
+			err = os.WriteFile(filepath.Join(dir, c.file), nil, 0o666)
+		} else {
+			err = os.Mkdir(filepath.Join(dir, names.Replace(c.folder)), 0o777)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache, err := Open(filepath.Join(dir, c.cache), testFP, testFacts, testKeys(1))
+		if err == nil {
+			_, err = cache.Lock(context.Background(), nil)
+		}
+		if err == nil || err.Error() != names.Replace(c.want) {
+			t.Errorf("%s: error %v, want %s", c.name, err, names.Replace(c.want))
+		}
+	}
+	dir := t.TempDir()
+	if _, err := Inspect(filepath.Join(dir, "absent")); err == nil || err.Error() != filepath.Join(dir, "absent")+": no such folder; give the ref_cache_dir that runs have filled" {
+		t.Errorf("no folder: %v", err)
 	}
 }
 
