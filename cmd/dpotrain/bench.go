@@ -31,7 +31,7 @@ every weight of a matrix and row in the reference pass and 6 in training, the he
 causal attention. tokens/s counts rows computed, a prompt once for both completions; compare pairs/s.`,
 		Example: `  dpotrain bench
   dpotrain bench --passes-only --model models/smollm2 --data pairs.jsonl --pairs 16 --precision bf16`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := s.load(cmd)
 			if err != nil {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +37,7 @@ func newCacheInspectCommand() *cobra.Command {
 		Use:     "inspect",
 		Short:   "List the cached reference models: fingerprint, sequences, model, precision, size",
 		Example: `  dpotrain cache inspect --ref-cache-dir ref_cache`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			infos, err := refcache.Inspect(dir)
 			if err != nil {
@@ -49,16 +52,20 @@ func newCacheInspectCommand() *cobra.Command {
 				state := "sound"
 				switch {
 				case f.Err != nil:
-					state, bad = f.Err.Error(), bad+1
+					state, bad = strings.TrimPrefix(message(f.Err), f.Path+": "), bad+1
 				case f.TornBytes > 0:
 					state = fmt.Sprintf("torn tail of %s", report.Bytes(f.TornBytes))
 				}
-				rows = append(rows, []string{f.Fingerprint.String()[:16], report.Count(int64(f.Records)), report.Count(f.Tokens), f.Facts.Model,
+				name := strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)) // where the header says nothing
+				if f.Fingerprint != (refcache.Fingerprint{}) {
+					name = f.Fingerprint.String()[:16]
+				}
+				rows = append(rows, []string{name, report.Count(int64(f.Records)), report.Count(f.Tokens), f.Facts.Model,
 					f.Facts.Precision, f.Facts.Kernels, report.Bytes(f.Bytes), state})
 			}
 			report.Table(cmd.OutOrStdout(), []string{"fingerprint", "sequences", "tokens", "model", "precision", "kernels", "size", "state"}, rows)
 			if bad > 0 {
-				return fmt.Errorf("%d of %d cache files are damaged", bad, len(infos))
+				return fmt.Errorf("%d of %d cache files in %s cannot be used; see their state in the table", bad, len(infos), dir)
 			}
 			return nil
 		},
@@ -77,7 +84,7 @@ not sound is named with its place in the file, and the exit code is 1. A torn ta
 while it wrote, is harmless: it was not in use yet, and the next run that writes cuts it off.`,
 		Example: `  dpotrain cache verify
   dpotrain cache verify --ref-cache-dir ref_cache`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var bar *report.Progress
 			files, err := refcache.Verify(cmd.Context(), dir, func(done, total int64) {
@@ -95,7 +102,7 @@ while it wrote, is harmless: it was not in use yet, and the next run that writes
 			if len(files) == 0 {
 				return noCache(cmd, dir)
 			}
-			out, bad := cmd.OutOrStdout(), 0
+			out, damaged, newer := cmd.OutOrStdout(), 0, 0
 			for _, f := range files {
 				fmt.Fprintf(out, "%s: %s records are sound, %s\n", f.Path, report.Count(int64(f.Records)), report.Bytes(f.Bytes))
 				for _, at := range f.Damaged {
@@ -105,17 +112,27 @@ while it wrote, is harmless: it was not in use yet, and the next run that writes
 					fmt.Fprintf(out, "%s: its length is damaged too, so that the %s from there on could not be checked\n", f.Path, report.Bytes(f.Unchecked))
 				}
 				if f.Err != nil && len(f.Damaged) == 0 {
-					fmt.Fprintln(out, f.Err)
+					fmt.Fprintln(out, message(f.Err))
 				}
 				if f.TornBytes > 0 {
 					fmt.Fprintf(out, "%s: torn tail of %s, left by a run that was killed: harmless, the next run that writes cuts it off\n", f.Path, report.Bytes(f.TornBytes))
 				}
-				if f.Err != nil {
-					bad++
+				switch {
+				case errors.Is(f.Err, refcache.ErrNewer):
+					newer++
+				case f.Err != nil:
+					damaged++
 				}
 			}
-			if bad > 0 {
-				return fmt.Errorf("%d of %d cache files are damaged; move them away and run \"dpotrain precompute-ref\" again", bad, len(files))
+			var problems []string
+			if damaged > 0 {
+				problems = append(problems, fmt.Sprintf("%d of %d cache files are damaged; move them away and run \"dpotrain precompute-ref\" again", damaged, len(files)))
+			}
+			if newer > 0 {
+				problems = append(problems, fmt.Sprintf("a newer dpotrain wrote %d of %d cache files; use that one", newer, len(files)))
+			}
+			if problems != nil {
+				return errors.New(strings.Join(problems, "; "))
 			}
 			return nil
 		},

@@ -31,7 +31,7 @@ an error says how many rows are missing.`,
   dpotrain eval --model runs/dpo --data test.jsonl --json
   dpotrain eval --model runs/dpo/checkpoint-100 --data test.jsonl --per-pair pairs.jsonl
   dpotrain eval --model models/other --ref models/smollm2 --data test.jsonl --loss dpo`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run := train.RunConfig(flag(cmd, "model"))
 			if s.file == "" {

@@ -109,8 +109,8 @@ func TestEvalForeign(t *testing.T) {
 	args := []string{"eval", "--model", p.model, "--data", held, "--ref-cache-dir", p.cache}
 	_, log := exits(t, exitUsage, args...)
 	contains(t, oneLine(t, log), p.model+" was not made by a run", "--loss", "--config")
-	_, log = exits(t, exitFailed, append(args, "--loss", "dpo")...)
-	contains(t, oneLine(t, log), p.model, "no such file", "--ref")
+	_, log = exits(t, exitUsage, append(args, "--loss", "dpo")...)
+	contains(t, oneLine(t, log), p.model, "reference is not known", "--ref")
 	out, _ := dpotrain(t, append(args, "--loss", "dpo", "--ref", p.model, "--json")...)
 	if m := numbers(t, out); m["rewards/margins"] != 0 || m["rewards/ties"] != 1 || m["rewards/accuracies_high"] != 0 || m["loss"]-0.6931471805599453 > 1e-15 || m["loss"]-0.6931471805599453 < -1e-15 {
 		t.Errorf("a model against itself: %v", m)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,12 @@ func newInitCommand() *cobra.Command {
 		Long: `Make a Hugging Face folder with the architecture of a config.json, the tokenizer of another folder and random
 weights: normal with the config's initializer_range, norms 1, biases 0. The same seed gives the same weights.`,
 		Example: `  dpotrain init --config config.json --tokenizer models/smollm2 --output models/new --seed 1`,
-		Args:    cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.Config == "" || o.Tokenizer == "" || o.Output == "" {
+				return errors.New("want --config, --tokenizer and --output, each with a value")
+			}
+			return noArguments(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := train.Init(o)
 			if err == nil {
@@ -31,11 +37,6 @@ weights: normal with the config's initializer_range, norms 1, biases 0. The same
 	f.StringVar(&o.Tokenizer, "tokenizer", "", "folder whose tokenizer the model gets")
 	f.StringVar(&o.Output, "output", "", "folder to make")
 	f.Uint64Var(&o.Seed, "seed", 42, "seed of the weights")
-	for _, name := range []string{"config", "tokenizer", "output"} {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is defined above
-		}
-	}
 	completeWith(cmd, "config", cobra.ShellCompDirectiveFilterFileExt, "json")
 	completeWith(cmd, "tokenizer", cobra.ShellCompDirectiveFilterDirs)
 	completeWith(cmd, "output", cobra.ShellCompDirectiveFilterDirs)

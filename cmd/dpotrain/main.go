@@ -63,7 +63,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case !entered: // so it is cobra's word on flags and arguments
 		err = fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())
 	}
-	fmt.Fprintln(stderr, "dpotrain:", err)
+	fmt.Fprintln(stderr, "dpotrain:", message(err))
 	return exitCode(err, entered)
 }
 

@@ -242,7 +242,7 @@ func TestExitCodes(t *testing.T) {
 		{"a model that is missing", exitFailed, p.train(t, "--ref-model", filepath.Join(p.dir, "none")), []string{"ref_model: ", "none: no such folder"}},
 		{"bad rows", exitFailed, []string{"precompute-ref", "--model", p.model, "--data", junk, "--ref-cache-dir", p.cache}, []string{"junk.jsonl:1: rejected: missing"}},
 		{"data that is missing", exitFailed, []string{"eval", "--model", p.model, "--data", filepath.Join(p.dir, "none.jsonl"), "--loss", "dpo"}, []string{"none.jsonl", "does not exist"}},
-		{"no cache", exitFailed, []string{"cache", "inspect", "--ref-cache-dir", filepath.Join(p.dir, "none")}, []string{"none", "no such file"}},
+		{"no cache", exitFailed, []string{"cache", "inspect", "--ref-cache-dir", filepath.Join(p.dir, "none")}, []string{"none: no such folder"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

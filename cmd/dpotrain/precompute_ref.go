@@ -15,7 +15,7 @@ func newPrecomputeRefCommand() *cobra.Command {
 by content: rows that are there are not computed again, whatever file or run they came from. Killed and started again,
 it goes on.`,
 		Example: `  dpotrain precompute-ref --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := s.load(cmd, "model", "data")
 			if err != nil {

@@ -86,8 +86,8 @@ func TestResumeCommand(t *testing.T) {
 	})
 	t.Run("nothing to go on from", func(t *testing.T) {
 		empty := filepath.Join(p.dir, "empty")
-		_, log := exits(t, exitFailed, p.train(t, "--resume", "--output-dir", empty)...)
-		contains(t, oneLine(t, log), empty, "no whole checkpoint", "--overwrite")
+		_, log := exits(t, exitUsage, p.train(t, "--resume", "--output-dir", empty)...)
+		contains(t, oneLine(t, log), "there is no run in output_dir "+empty, "leave out --resume")
 		if _, err := os.Stat(empty); !os.IsNotExist(err) {
 			t.Errorf("the folder was left behind: %v", err)
 		}
@@ -116,7 +116,7 @@ func TestResumeChanged(t *testing.T) {
 		{[]string{"--cpu", "generic"}, []string{"cpu: was ", ", now generic"}},
 	} {
 		_, log := exits(t, exitUsage, p.train(t, append([]string{"--max-steps", "6", "--resume"}, tt.flags...)...)...)
-		contains(t, log, append(tt.want, filepath.Join(p.run, "checkpoint-6"), "put them back")...)
+		contains(t, oneLine(t, log), append(tt.want, filepath.Join(p.run, "checkpoint-6"), "put them back")...)
 	}
 	if after := files(t, p.run); strings.Join(after, " ") != strings.Join(before, " ") {
 		t.Errorf("a refused run changed the folder: %q, want %q", after, before)

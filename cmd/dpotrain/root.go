@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -57,8 +58,30 @@ func holdsCommands(cmd *cobra.Command) {
 	}
 }
 
-// flagError says what to do about an unknown flag.
+// noArguments is for a command that has flags alone. It says what an argument was probably meant for.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	switch ext := filepath.Ext(args[0]); {
+	case args[0] == "true" || args[0] == "false":
+		meant = fmt.Sprintf("; a flag takes this value after an equals sign: --flag=%s", args[0])
+	case (ext == ".yaml" || ext == ".yml") && cmd.Flags().Lookup("config") != nil:
+		meant = fmt.Sprintf(" (did you mean --config %s?)", args[0])
+	}
+	return fmt.Errorf("%q: %s takes flags and no arguments%s", args[0], cmd.CommandPath(), meant)
+}
+
+// flagError says what to do about a flag that is unknown or has no right value.
 func flagError(cmd *cobra.Command, err error) error {
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		want := map[string]string{"bool": "true or false", "int": "a whole number", "uint64": "a whole number of at least 0"}[wrong.GetFlag().Value.Type()]
+		return fmt.Errorf("--%s: %s; want %s", wrong.GetFlag().Name, wrong.GetValue(), want)
+	}
+	if none, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Errorf("--%s: no value; give one behind it", none.GetFlag().Name)
+	}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		if config.FileOnly(unknown.GetSpecifiedName()) {
 			return fmt.Errorf("%w; it is a key of TRL's, which is read from the file of --config only", err)

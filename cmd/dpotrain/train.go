@@ -28,10 +28,10 @@ on; a second one ends at once.`,
   dpotrain train --config runs/dpo/dpotrain.yaml --resume runs/dpo/checkpoint-500`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			// A flag whose value may be left out takes none without "=", so the folder after --resume is an argument.
-			if resume == latest && len(args) == 1 {
-				return nil
+			if resume == latest && len(args) > 0 {
+				args = args[1:]
 			}
-			return cobra.NoArgs(cmd, args)
+			return noArguments(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {

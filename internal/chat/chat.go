@@ -83,7 +83,7 @@ func ParseMessages(raw json.RawMessage) ([]Message, error) {
 			return nil, fmt.Errorf("message %d: content: want a string, a list or null", i+1)
 		}
 		if !has {
-			return nil, fmt.Errorf("message %d: content: missing", i+1)
+			return nil, fmt.Errorf("message %d: content: missing; want a string, a list or null", i+1)
 		}
 		messages[i] = Message{role, o, len(r)}
 	}

@@ -160,7 +160,9 @@ func verify(path string) (State, error) {
 	listed := map[string]bool{}
 	for _, f := range m.Files {
 		listed[f.Name] = true
-		if err := verifyFile(root, f); err != nil {
+		if err := verifyFile(root, f); errors.Is(err, fs.ErrNotExist) {
+			return state, fmt.Errorf("%s is missing; resume from another checkpoint", filepath.Join(path, filepath.FromSlash(f.Name)))
+		} else if err != nil {
 			return state, damaged(f.Name, "%v", err)
 		}
 	}
@@ -227,9 +229,6 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 
 func verifyFile(root *os.Root, want manifestEntry) error {
 	info, err := root.Stat(want.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("it is missing")
-	}
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func writeModel(fsys fileSystem, outputDir string, weights []safetensors.Tensor,
 	if err := checkNames(files); err != nil {
 		return fail(err)
 	}
-	if err := checkPlace(outputDir); err != nil {
+	if err := CheckPlace(outputDir); err != nil {
 		return fail(err)
 	}
 	if err := makeDir(fsys, outputDir); err != nil {
@@ -151,9 +151,11 @@ func HasRun(outputDir string) (bool, error) {
 		return len(steps) > 0, err
 	}
 	for _, name := range append([]string{listName}, runFiles...) {
-		if _, err := os.Lstat(filepath.Join(outputDir, name)); err == nil {
+		info, err := os.Lstat(filepath.Join(outputDir, name))
+		if err == nil && !info.IsDir() {
 			return true, nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 	}
@@ -244,8 +246,8 @@ func removeEmpty(dirs []string) {
 	}
 }
 
-// checkPlace says why a folder cannot be there or be made: something on the way to it is no folder.
-func checkPlace(dir string) error {
+// CheckPlace says why a folder cannot be there or be made: something on the way to it is no folder.
+func CheckPlace(dir string) error {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {
@@ -263,7 +265,7 @@ func checkPlace(dir string) error {
 // keep nobody out: then it tries again.
 func tryLock(outputDir string) (*flock.Flock, error) {
 	another := func(err error) (*flock.Flock, error) { return nil, fmt.Errorf("%w; choose another output_dir", err) }
-	if err := checkPlace(outputDir); err != nil {
+	if err := CheckPlace(outputDir); err != nil {
 		return another(err)
 	}
 	for range 100 {

@@ -84,7 +84,7 @@ func parseRow(line []byte) (row, error) {
 // add takes in a column.
 func (r *row) add(name string, raw json.RawMessage) (err error) {
 	if _, twice := r.cells[name]; twice {
-		return errors.New("stands twice in the row")
+		return errors.New("stands twice in the row; leave one out")
 	}
 	r.names = append(r.names, name)
 	if advice, no := refused[name]; no && !slices.Contains([]string{"null", "[]", "{}", `""`}, string(raw)) {

@@ -106,7 +106,7 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `{"Prompt":"p","Chosen":"c","Rejected":"r"}`, "chosen: missing (there are Prompt, Chosen, Rejected); a pair has prompt, chosen and rejected"},
 		{Pairs, `{"prompt":"p","chosen":"c"}`, "rejected: missing (there are prompt, chosen); a pair has prompt, chosen and rejected"},
 		{Pairs, `{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}`, "chosen: missing (there are a, b, c, d, e, f, g, h, ...); a pair has prompt, chosen and rejected"},
-		{Pairs, `{` + pair + `,"chosen":"d"}`, "chosen: stands twice in the row"},
+		{Pairs, `{` + pair + `,"chosen":"d"}`, "chosen: stands twice in the row; leave one out"},
 		{Completions, `{"messages":[]}`, "no column completion, chosen or text (there are messages); a row of a loss without pairs has prompt and completion, prompt and chosen, or text"},
 		{Completions, `{"completion":"c"}`, "prompt: missing; a row with completion needs one"},
 		{Completions, `{"chosen":"c"}`, "prompt: missing; a row with chosen needs one"},
@@ -128,7 +128,7 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `{"prompt":["hello"],` + pair + `}`, "prompt: message 1: want an object with role and content"},
 		{Pairs, `{"prompt":[{"role":"user","content":"p"},{"from":"human","value":"p"}],` + pair + `}`, "prompt: message 2: role: want a string such as user or assistant"},
 		{Pairs, `{"prompt":[{"role":"","content":"p"}],` + pair + `}`, "prompt: message 1: role: want a string such as user or assistant"},
-		{Pairs, `{"prompt":[{"role":"user"}],` + pair + `}`, "prompt: message 1: content: missing"},
+		{Pairs, `{"prompt":[{"role":"user"}],` + pair + `}`, "prompt: message 1: content: missing; want a string, a list or null"},
 		{Pairs, `{"prompt":[{"role":"user","content":3}],` + pair + `}`, "prompt: message 1: content: want a string, a list or null"},
 	} {
 		m := maker{encoder: whole, template: template(t, plainTemplate), form: c.form}

@@ -45,6 +45,9 @@ func sealed(b []byte) bool {
 	return n >= 0 && checksum(b[:n]) == le.Uint32(b[n:])
 }
 
+// ErrNewer is wrapped by the error for a file of a later version of the format.
+var ErrNewer = errors.New("a newer dpotrain wrote it")
+
 // damage is the error for the record, or the header, at byte offset of a file.
 type damage struct {
 	path   string
@@ -92,8 +95,7 @@ func readHeader(f *os.File, size int64) (fp Fingerprint, facts Facts, end int64,
 		return fp, facts, 0, fmt.Errorf("%s: not a reference cache; move the file away", path)
 	}
 	if len(b) >= 12 && le.Uint32(b[8:]) > formatVersion {
-		return fp, facts, 0, fmt.Errorf("%s: format version %d, but this dpotrain reads version %d; use the dpotrain that wrote it or another ref_cache_dir",
-			path, le.Uint32(b[8:]), formatVersion)
+		return fp, facts, 0, fmt.Errorf("%s: format version %d, but this dpotrain reads version %d: %w; use that one or another ref_cache_dir", path, le.Uint32(b[8:]), formatVersion, ErrNewer)
 	}
 	if len(b) < headerHead || !sealed(b) {
 		return fp, facts, 0, tornOrDamaged(f, 0, headerHead-1, size)

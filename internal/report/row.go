@@ -175,11 +175,17 @@ func cutMetrics(f *os.File, keep int64) error {
 	return err
 }
 
-// Append writes a row as one line, in one write.
+// Append writes a row as one line, in one write. Of one that fails nothing stays.
 func (m *MetricsFile) Append(r Row) error {
 	n, err := m.file.Write(append(r.JSON(), '\n'))
+	if err != nil {
+		// What cannot be taken back is cut off when the run goes on.
+		_ = m.file.Truncate(m.bytes)
+		_, _ = m.file.Seek(m.bytes, io.SeekStart)
+		return err
+	}
 	m.bytes += int64(n)
-	return err
+	return nil
 }
 
 // Bytes is the length of the file, for a checkpoint to keep.

@@ -16,15 +16,15 @@ const (
 
 // converted says how transformers makes a safetensors file of the weights in a folder.
 func converted(dir string) string {
-	return fmt.Sprintf(`convert them once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("%[1]s").save_pretrained("%[1]s")`, filepath.ToSlash(dir))
+	return fmt.Sprintf(`in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("%[1]s").save_pretrained("%[1]s")`, filepath.ToSlash(dir))
 }
 
 // foreign says what a file in dir is that is known by its first bytes and is no safetensors file; empty for any other.
 func foreign(file []byte, dir string) string {
 	for _, f := range []struct{ magic, what string }{
 		{"version https://git-lfs", "a git-lfs pointer and not the file itself; get that with git lfs pull"},
-		{"PK\x03\x04", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and " + converted(dir)},
-		{"\x80\x02", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and " + converted(dir)},
+		{"PK\x03\x04", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and convert it once, " + converted(dir)},
+		{"\x80\x02", "a pickle file of PyTorch under another name; name it pytorch_model.bin, and convert it once, " + converted(dir)},
 		{"GGUF", "a GGUF file under another name; " + unquantized},
 		{"<", "begins with <, as web pages do, and is no safetensors file; get the file itself"},
 	} {
@@ -76,7 +76,7 @@ func CheckDir(dir string) error {
 		return is("%s is in Meta's own format, which is not read; get the Hugging Face version of the model", name)
 	}
 	if name := find("*.bin"); name != "" {
-		return is("weights in pickle files (%s) are not read; %s", name, converted(dir))
+		return is("weights in pickle files (%s) are not read; convert them once, %s", name, converted(dir))
 	}
 	if name := find("*.pt", "*.pth", "*.ckpt"); name != "" {
 		return is(`weights in pickle files (%s) are not read; convert them once, in Python: import torch, safetensors.torch; `+
@@ -98,7 +98,7 @@ func Instead(file string) string {
 	case ".gguf":
 		return "a GGUF file; " + unquantized
 	case ".bin", ".pt", ".pth", ".ckpt":
-		return "a pickle file of PyTorch, which is not read; " + folder + ", and if there is none but this, " + converted(filepath.Dir(file))
+		return "a pickle file of PyTorch; " + folder
 	}
 	return "a file; " + folder
 }

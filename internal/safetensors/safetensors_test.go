@@ -170,7 +170,7 @@ func TestHostileHeaders(t *testing.T) {
 
 // TestNoTensors are files that are none of tensors; DIR stands for the folder.
 func TestNoTensors(t *testing.T) {
-	const convert = `convert them once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("DIR").save_pretrained("DIR")`
+	const convert = `convert it once, in Python: from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("DIR").save_pretrained("DIR")`
 	for _, c := range []struct{ name, content, want string }{
 		{"empty", "", "empty; the file is damaged, get it again"},
 		{"short", "abc", "3 bytes, too few for a header; the file is damaged, get it again"},

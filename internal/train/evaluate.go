@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -48,6 +49,14 @@ func RunConfig(dir string) string {
 // evaluation inside training, bit for bit where the weights are saved as float32.
 func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	o := &req.Options
+	if err := modelFolder("model", o.Model); err != nil {
+		return err
+	}
+	if e.Ref != "" {
+		if err := modelFolder("--ref", e.Ref); err != nil {
+			return err
+		}
+	}
 	if !e.LossGiven {
 		return usage("%s was not made by a run of dpotrain; say the loss with --loss, or give --config", o.Model)
 	}
@@ -173,6 +182,9 @@ func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error
 		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
 		if o.RefModel == "" {
 			return nil, fmt.Errorf("%s does not say where its reference model is; %s", o.Model, advice)
+		}
+		if _, err := os.Stat(o.RefModel); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("ref_model %s is not there any more; %s", o.RefModel, advice)
 		}
 		m, err := model.Load(o.RefModel, in.Device)
 		if err != nil {

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -12,26 +13,45 @@ import (
 	"strings"
 
 	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/model"
+	"dpotrain/internal/safetensors"
 )
 
 // hubName is how models are named on the Hugging Face Hub, where other trainers find them by themselves.
 var hubName = regexp.MustCompile(`^[\w-][\w.-]*/[\w-][\w.-]*$`)
 
-// modelFolder checks that a key's value is a folder, and says how to get one if it is the name of a model.
+// modelFolder checks that a key's value is a folder with a model in it, and says how to get one if it is the name of a
+// model.
 func modelFolder(key, dir string) error {
 	info, err := os.Stat(dir)
 	switch {
-	case errors.Is(err, os.ErrNotExist) && hubName.MatchString(dir):
+	case errors.Is(err, fs.ErrNotExist) && hubName.MatchString(dir):
 		return fmt.Errorf("%s: %s: no such folder, and nothing is downloaded here; if it is a name on the Hugging Face Hub: hf download %s --local-dir models/%s, and give that folder",
 			key, dir, dir, path.Base(dir))
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s: %s: no such folder; give one with config.json, model.safetensors and tokenizer.json", key, dir)
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
 	case !info.IsDir():
-		return fmt.Errorf("%s: %s is a file; give the folder with config.json, model.safetensors and tokenizer.json", key, dir)
+		return fmt.Errorf("%s: %s: %s", key, dir, safetensors.Instead(dir))
 	}
-	return nil
+	return model.CheckDir(dir)
+}
+
+// noData says what to do where a key's value is no file, if it is the name of a dataset or of something else that other
+// trainers fetch; otherwise it returns err.
+func noData(key, name string, err error) error {
+	_, dirErr := os.Stat(filepath.Dir(name))
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case strings.Contains(name, "://"):
+		return fmt.Errorf("%s: %s: nothing is downloaded here; get the file first, and give its path", key, name)
+	case hubName.MatchString(name) && dirErr != nil && !strings.HasPrefix(path.Ext(name), ".json"):
+		return fmt.Errorf("%s: %s: no such file, and nothing is downloaded here; if it is a name on the Hugging Face Hub, in Python: "+
+			`from datasets import load_dataset; load_dataset("%s", split="train").to_json("pairs.jsonl"), and give that file`, key, name, name)
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }
 
 // checkFolders sees to it that the models are there, and refuses to write into, around or over a model folder that the run reads.
@@ -48,9 +68,18 @@ func checkFolders(o *Options) error {
 		if err != nil {
 			return err
 		}
-		if within(out, dir) || within(dir, out) {
-			return usage("output_dir %s and %s %s are one inside the other; choose another output_dir", o.OutputDir, m.key, m.dir)
+		relation := ""
+		switch {
+		case out == dir:
+			relation = "is"
+		case within(out, dir):
+			relation = "lies inside"
+		case within(dir, out):
+			relation = "is around"
+		default:
+			continue
 		}
+		return usage("output_dir %s %s the folder of %s %s; choose another output_dir", o.OutputDir, relation, m.key, m.dir)
 	}
 	return nil
 }
@@ -67,6 +96,12 @@ func (r *runner) checkForeign() error {
 	}
 	if len(foreign) > 0 {
 		return usage("output_dir %s holds files that dpotrain did not write and the tuned model would replace (%s); choose another output_dir", r.o.OutputDir, strings.Join(foreign, ", "))
+	}
+	for _, name := range []string{ConfigFile, MetricsFile} {
+		path := filepath.Join(r.o.OutputDir, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return usage("%s is a folder, where the run writes a file; move it away or choose another output_dir", path)
+		}
 	}
 	return nil
 }

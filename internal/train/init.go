@@ -21,13 +21,19 @@ type InitOptions struct {
 
 // Init makes a model with random weights and returns the number of its parameters.
 func Init(o InitOptions) (int, error) {
+	if info, err := os.Stat(o.Config); err == nil && info.IsDir() {
+		return 0, usage("--config %s: a folder; give the config.json in it", o.Config)
+	}
 	text, err := os.ReadFile(o.Config)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("--config: %w", err)
 	}
 	c, err := model.ParseConfig(o.Config, text)
 	if err != nil {
 		return 0, err
+	}
+	if info, err := os.Stat(o.Tokenizer); err == nil && !info.IsDir() {
+		return 0, usage("--tokenizer %s: a file; give the folder that holds tokenizer.json", o.Tokenizer)
 	}
 	r, err := data.Open(o.Tokenizer)
 	if err != nil {
@@ -35,6 +41,9 @@ func Init(o InitOptions) (int, error) {
 	}
 	if n := r.VocabSize(); n > c.Spec.Vocab {
 		return 0, fmt.Errorf("%s: vocab_size %d is too small for the %d ids of the tokenizer in %s", o.Config, c.Spec.Vocab, n, o.Tokenizer)
+	}
+	if err := checkpoint.CheckPlace(o.Output); err != nil {
+		return 0, usage("--output %s: %w; choose another", o.Output, err)
 	}
 	if _, err := os.Stat(o.Output); err == nil {
 		return 0, usage("%s is there already; choose another --output", o.Output)

@@ -52,11 +52,11 @@ func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 	if !l.Needs().Rejected {
 		form = data.Completions
 	}
-	if in.Train, err = in.load(req, o.Data, form); err != nil {
+	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
 		return nil, err
 	}
 	if o.EvalStrategy != "no" {
-		if in.Eval, err = in.load(req, o.EvalData, form); err != nil {
+		if in.Eval, err = in.load(req, "eval_data", o.EvalData, form); err != nil {
 			return nil, err
 		}
 	}
@@ -78,8 +78,8 @@ func (in *Inputs) Close() {
 	}
 }
 
-// load reads one file of examples; an empty path is none.
-func (in *Inputs) load(req Request, path string, form data.Form) (*data.Set, error) {
+// load reads the file of examples that a key names; an empty path is none.
+func (in *Inputs) load(req Request, key, path string, form data.Form) (*data.Set, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -93,7 +93,10 @@ func (in *Inputs) load(req Request, path string, form data.Form) (*data.Set, err
 	if bar != nil {
 		bar.Done()
 	}
-	return set, err
+	if err != nil {
+		return nil, noData(key, path, err)
+	}
+	return set, nil
 }
 
 // file is a file of examples.

@@ -19,6 +19,9 @@ func (in *Inputs) reference(req Request, fresh bool) (ref score.Reference, same 
 	o := &req.Options
 	m := in.Policy
 	if m == nil || !fresh || filepath.Clean(o.RefModel) != filepath.Clean(o.Model) {
+		if err := modelFolder("ref_model", o.RefModel); err != nil {
+			return ref, false, err
+		}
 		if m, err = in.loadModel(req, o.RefModel); err != nil {
 			return ref, false, err
 		}

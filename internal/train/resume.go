@@ -2,6 +2,7 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -38,8 +39,14 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 	case "":
 	case "latest", "true":
 		path, err := checkpoint.Latest(dir, func(warning string) { r.Log.Warn(warning) })
-		if err != nil {
+		if has, herr := checkpoint.HasRun(dir); errors.Is(err, checkpoint.ErrNone) && herr == nil && !has {
+			return nil, usage("resume: there is no run in output_dir %s; leave out --resume to start one", dir)
+		}
+		if errors.Is(err, checkpoint.ErrNone) {
 			return nil, fmt.Errorf("resume: %w; to begin again, leave out --resume and give --overwrite", err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("resume: %w", err)
 		}
 		return r.openCheckpoint(path)
 	default:
@@ -59,7 +66,7 @@ func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
 func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	c, err := checkpoint.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("resume: %w", err)
 	}
 	was, err := settingsOf(c.State)
 	if err == nil && !samePlace(filepath.Dir(filepath.Clean(path)), r.o.OutputDir) {
@@ -67,7 +74,7 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	}
 	if err == nil {
 		if diff := r.Differences(was.Options, r.Values(*r.o)); len(diff) > 0 {
-			err = usage("resume: these settings differ from those of %s and would change results:\n  %s\nput them back, or start a new run in another output_dir", path, strings.Join(diff, "\n  "))
+			err = usage("resume: settings that change results are not those of %s (%s); put them back, or start a new run in another output_dir", path, strings.Join(diff, "; "))
 		}
 	}
 	if err != nil {
@@ -101,17 +108,30 @@ func (r *runner) save() (path string, err error) {
 	return path, checkpoint.Prune(r.o.OutputDir, r.o.SaveTotalLimit, path, r.bestPath())
 }
 
+// checkSets refuses examples that are not those of a checkpoint's run.
+func (r *runner) checkSets(from *checkpoint.Checkpoint) error {
+	was, err := settingsOf(from.State)
+	if err != nil {
+		return err
+	}
+	for _, d := range []struct{ key, path, was, now string }{{"data", r.o.Data, was.Data, r.trainSet}, {"eval_data", r.o.EvalData, was.Eval, r.evalSet}} {
+		switch {
+		case d.was == d.now:
+		case d.path == "":
+			return fmt.Errorf("resume: %s: not given, and the run began with one; give it, or start a new run in another output_dir", d.key)
+		default:
+			return fmt.Errorf("resume: the examples of %s %s are not those the run began with, as the file, the tokenizer or the chat template has changed; put it back, or start a new run in another output_dir", d.key, d.path)
+		}
+	}
+	return nil
+}
+
 // restore goes on where a checkpoint was made.
 func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	s := from.State
 	was, err := settingsOf(s)
 	if err != nil {
 		return err
-	}
-	for _, d := range []struct{ key, path, was, now string }{{"data", r.o.Data, was.Data, r.trainSet}, {"eval_data", r.o.EvalData, was.Eval, r.evalSet}} {
-		if d.was != d.now {
-			return fmt.Errorf("resume: the examples of %s %s are not those the run began with; the file, the tokenizer or the chat template has changed", d.key, d.path)
-		}
 	}
 	master, err := from.Master()
 	if err != nil {
@@ -131,6 +151,8 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	}
 	r.step, r.skipped, r.tokens, r.lossSum, r.before = s.Step, s.Skipped, s.NumTokens, s.LossSum, was.Before
 	r.restoreBest(was.Best)
-	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes)
-	return err
+	if r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes); err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	return nil
 }

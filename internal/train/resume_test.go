@@ -129,12 +129,12 @@ func TestResumeRefuses(t *testing.T) {
 	}{
 		{"other training data", func(t *testing.T, o *Options) { o.Data = head(t, o.Data, 57) }, []string{"data ", "pairs.jsonl", "changed"}},
 		{"other held-out data", func(t *testing.T, o *Options) { o.EvalData = head(t, o.EvalData, 19) }, []string{"eval_data ", "pairs_eval.jsonl", "changed"}},
-		{"held-out data gone", func(t *testing.T, o *Options) { o.EvalData = "" }, []string{"eval_data"}},
+		{"held-out data gone", func(t *testing.T, o *Options) { o.EvalData = "" }, []string{"eval_data: not given, and the run began with one"}},
 		{"another reference", func(t *testing.T, o *Options) { o.RefModel = scaled(t, o.Model, 1.5) }, []string{"ref_model ", "scaled", "not the model that the run began with"}},
-		{"no checkpoint", func(t *testing.T, o *Options) { o.OutputDir = t.TempDir() }, []string{"no whole checkpoint"}},
+		{"no checkpoint", func(t *testing.T, o *Options) { o.OutputDir = t.TempDir() }, []string{"there is no run in output_dir"}},
 		{"no such folder", func(t *testing.T, o *Options) { o.ResumeFromCheckpoint = filepath.Join(o.OutputDir, "checkpoint-4") },
-			[]string{"checkpoint-4", "no such file"}},
-		{"a folder of others", func(t *testing.T, o *Options) { o.ResumeFromCheckpoint = o.Model }, []string{"models/llama", "dpotrain did not write it"}},
+			[]string{"checkpoint-4: no such checkpoint", "of which there are", "checkpoint-5"}},
+		{"a folder of others", func(t *testing.T, o *Options) { o.ResumeFromCheckpoint = o.Model }, []string{"models/llama: no checkpoint", "name another"}},
 		{"another run's checkpoint", func(t *testing.T, o *Options) {
 			*o = elsewhere(t, *o)
 			o.ResumeFromCheckpoint = ""

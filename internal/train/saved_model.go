@@ -46,20 +46,20 @@ func (r *runner) files() (map[string][]byte, error) {
 }
 
 // errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
-var errNoRunFile = errors.New("no such file, for no run of dpotrain made this model; give the folder of its reference with --ref")
+var errNoRunFile = errors.New("no run of dpotrain made this model, so that its reference is not known; give that model's folder with --ref")
 
 func readRunInfo(dir string) (runInfo, error) {
 	var info runInfo
 	path := filepath.Join(dir, RunFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return info, fmt.Errorf("%s: %w", path, errNoRunFile)
+		return info, &UsageError{fmt.Errorf("%s: %w", dir, errNoRunFile)}
 	}
 	if err != nil {
 		return info, err
 	}
-	if err := json.Unmarshal(text, &info); err != nil {
-		return info, fmt.Errorf("%s: %w", path, err)
+	if json.Unmarshal(text, &info) != nil {
+		return info, fmt.Errorf("%s is damaged: it is not as dpotrain writes it; give the folder of the reference model with --ref", path)
 	}
 	if info.Version > runFileVersion {
 		return info, fmt.Errorf("%s: version %d is newer than this program knows (%d); use a newer dpotrain", path, info.Version, runFileVersion)

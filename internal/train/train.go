@@ -19,8 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -131,6 +133,11 @@ func Run(ctx context.Context, req Request) error {
 	}
 	sets := r.in.sets()
 	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
+	if from != nil {
+		if err := r.checkSets(from); err != nil { // before anything is computed for them
+			return err
+		}
+	}
 	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
 	r.announce(from)
 	if err := r.passOne(ctx, from); err != nil {
@@ -151,10 +158,10 @@ func Run(ctx context.Context, req Request) error {
 	defer r.metrics.Close()
 	if from == nil {
 		if err := r.lookAhead(ctx); err != nil {
-			return err
+			return r.howToGoOn(err)
 		}
 	}
-	return r.loop(ctx)
+	return r.howToGoOn(r.loop(ctx))
 }
 
 // complete fills in what follows from other settings and from the machine, so that a resolved config says it.
@@ -274,8 +281,24 @@ func (r *runner) begin() (err error) {
 	if err = checkpoint.WriteFile(filepath.Join(r.o.OutputDir, ConfigFile), r.Marshal(resolved)); err != nil {
 		return err
 	}
-	r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), 0)
-	return err
+	if r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), 0); err != nil {
+		return errors.Join(err, checkpoint.Clear(r.o.OutputDir))
+	}
+	return nil
+}
+
+// howToGoOn adds to an error of the disk, such as a full one, that ended a run what to do when it is mended.
+func (r *runner) howToGoOn(err error) error {
+	_, path := errors.AsType[*fs.PathError](err)
+	_, link := errors.AsType[*os.LinkError](err)
+	if !path && !link {
+		return err
+	}
+	steps, listErr := checkpoint.List(r.o.OutputDir)
+	if listErr != nil || len(steps) == 0 {
+		return fmt.Errorf("%w; when that is mended, give the same command with --overwrite", err)
+	}
+	return fmt.Errorf("%w; when that is mended, give the same command with --resume, which goes on from %s", err, r.checkpointPath(steps[len(steps)-1]))
 }
 
 // examples are those of a step, the first being 0, with the reference's log-probs.
