@@ -18,7 +18,7 @@ func newBenchCommand() *cobra.Command {
 		asJSON   bool
 		passOnly bool
 		keys     = []string{"model", "data", "loss", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens",
-			"per_device_train_batch_size", "gradient_accumulation_steps"}
+			"per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "optim"}
 	)
 	cmd := &cobra.Command{
 		Use:   "bench [--model DIR --data FILE]",

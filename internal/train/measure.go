@@ -100,7 +100,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 
 	say("training pass")
 	s := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens}
-	if s.graph, err = in.Policy.NewGraph(model.GraphOptions{Training: true, Rows: largestMicroBatch(all, s.budget)}); err != nil {
+	if s.graph, err = in.Policy.NewGraph(model.GraphOptions{Training: true, Recompute: o.GradientCheckpointing, Rows: largestMicroBatch(all, s.budget)}); err != nil {
 		return nil, err
 	}
 	defer s.graph.Close()
