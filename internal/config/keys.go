@@ -287,7 +287,8 @@ func either(words []string) string {
 }
 
 // AddFlags gives a flag set one flag for each of the named keys, in the order of Keys; no names mean all keys. With loss
-// come the hyperparameters of all losses. An alias is a flag too, hidden in the help. What is given is read by Load, so that all problems come out together.
+// come the hyperparameters of all losses. An alias is a flag too, hidden in the help. What is given is read by Load, so that
+// all problems come out together.
 func AddFlags(fs *pflag.FlagSet, names ...string) {
 	fs.SortFlags = false
 	for _, k := range Keys() {

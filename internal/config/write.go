@@ -13,8 +13,8 @@ import (
 	"dpotrain/internal/train"
 )
 
-// Marshal is settings as a config file: every key with its value, and its help above; of hyperparameters those of the loss. Load reads the same settings from
-// it, to the bit. Text has to be UTF-8, as that of Load is.
+// Marshal is settings as a config file: every key with its value, and its help above; of hyperparameters those of the loss.
+// Load reads the same settings from it, to the bit. Text has to be UTF-8, as that of Load is.
 func Marshal(o train.Options) []byte {
 	var b bytes.Buffer
 	b.WriteString("# The settings of a run of dpotrain, each with its value. To repeat the run:\n" +
