@@ -16,6 +16,7 @@ import (
 const (
 	lineEvery  = 10 * time.Second       // between plain lines where there is no terminal
 	frameEvery = 100 * time.Millisecond // between frames of a bar
+	speedAfter = 100 * time.Millisecond // of work; from less no speed can be told: a first frame had 11.7 GiB/s
 	wide       = 100                    // columns from which a terminal has room for a long bar
 	longBar    = 10                     // columns between the bar's ends
 	shortBar   = 4                      // likewise on other terminals
@@ -183,7 +184,7 @@ func (p *Progress) count() string {
 // speed is the rate of this process and the time left, "" at the end; ok is false while there is nothing to tell them from.
 func (p *Progress) speed(now time.Time) (rate, left string, ok bool) {
 	worked, took := float64(p.done-p.behind), now.Sub(p.started).Seconds()
-	if worked <= 0 || took <= 0 {
+	if worked <= 0 || took < speedAfter.Seconds() {
 		return "", "", false
 	}
 	switch perSecond := worked / took; {

@@ -222,7 +222,10 @@ func TestBarOfBytes(t *testing.T) {
 	c := newClock()
 	p := newProgress(s, "reading a.jsonl", 4<<20, "B", s.width, c.now)
 	defer p.Done()
-	c.wait(2 * time.Second)
+	c.wait(speedAfter - time.Microsecond)
+	p.Set(1<<19, "")
+	s.check(t, "too soon for a speed,", "reading a.jsonl: 512.0 KiB of 4.0 MiB  12% |█         |")
+	c.wait(2*time.Second - speedAfter + time.Microsecond)
 	p.Set(1<<20, "")
 	s.check(t, "a quarter read,", "reading a.jsonl: 1.0 MiB of 4.0 MiB, 512.0 KiB/s, 6s left  25% |██        |")
 }
