@@ -9,6 +9,8 @@ import (
 
 	"dpotrain/internal/bench"
 	"dpotrain/internal/compute/cpu"
+	"dpotrain/internal/config"
+	"dpotrain/internal/train"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -43,9 +45,12 @@ causal attention. tokens/s counts rows computed, a prompt once for both completi
 					return err
 				}
 			}
+			if pairs < 1 {
+				return config.Errors{{Place: "--pairs", Text: fmt.Sprintf("%d is out of range; want >= 1", pairs)}}
+			}
 			resolved, err := cpu.Resolve(o.Compute)
 			if err != nil {
-				return err
+				return &train.UsageError{Err: err}
 			}
 			b := bench.Report{Kernels: resolved.CPU, Threads: resolved.Threads}
 			if b.Threads == 0 {

@@ -239,6 +239,11 @@ func LockRun(outputDir string) (release func() error, err error) {
 	}, nil
 }
 
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
 // removeEmpty removes folders, innermost first, up to the first that has something in it.
 func removeEmpty(dirs []string) {
 	for _, dir := range dirs {
@@ -255,6 +260,8 @@ func CheckPlace(dir string) error {
 			return errors.New("a file is there")
 		case err == nil && !info.IsDir():
 			return fmt.Errorf("%s is a file", at)
+		case errors.Is(err, fs.ErrNotExist) && isLink(at):
+			return fmt.Errorf("%s is a link that leads nowhere", at)
 		case err == nil || filepath.Dir(at) == at:
 			return nil
 		}

@@ -59,8 +59,11 @@ var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 // readAll is the content of a file, which may be a pipe. Errors do not name it.
 func readAll(path string) ([]byte, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("no such file; want a YAML file of settings")
+	}
 	if err != nil {
-		return nil, reason(err)
+		return nil, fmt.Errorf("%w; want a YAML file of settings", reason(err))
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {

@@ -45,7 +45,11 @@ func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress
 			progress(done, before.Size())
 		}
 	}
-	set, err := load(f, path, &maker{encoder: enc, template: tpl, options: o, form: form}, report)
+	var in io.Reader = f
+	if before.Mode().IsRegular() && before.Size() > 0 {
+		in = io.LimitReader(f, before.Size()) // or there would be no end to a file that grows faster than it is read
+	}
+	set, err := load(in, path, &maker{encoder: enc, template: tpl, options: o, form: form}, report)
 	// A line that is cut off by a change looks like a bad row: the change is the error to tell.
 	if before.Mode().IsRegular() { // a pipe's size and time say nothing
 		after, err := f.Stat()

@@ -311,6 +311,29 @@ func TestLoadChangingFile(t *testing.T) {
 	}
 }
 
+// TestLoadGrowingFile: a file that grows faster than it is read has an end all the same.
+func TestLoadGrowingFile(t *testing.T) {
+	content := strings.Repeat(numbered(1)+"\n", batchLines+1)
+	path := write(t, content)
+	calls := 0
+	_, err := Load(path, Pairs, whole, nil, Options{}, func(int64, int64) {
+		if calls++; calls > 10 {
+			t.Fatal("the end is not the one that the file had")
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteString(content)
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if want := fmt.Sprintf("%s: changed while it was read (%d bytes before, %d after); start again when it is written", path, len(content), (1+calls)*len(content)); text(err) != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // TestReport reads ten rows of every kind: the reasons, their first lines and the warning.
 func TestReport(t *testing.T) {
 	good, same, empty := numbered(1), `{"prompt":"p","chosen":"c","rejected":"c"}`, `{"prompt":"p","chosen":"","rejected":"c"}`

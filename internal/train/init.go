@@ -9,6 +9,8 @@ import (
 	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/data"
 	"dpotrain/internal/model"
+	"dpotrain/internal/plan"
+	"dpotrain/internal/report"
 )
 
 // InitOptions say what model to make.
@@ -47,6 +49,10 @@ func Init(o InitOptions) (int, error) {
 	}
 	if _, err := os.Stat(o.Output); err == nil {
 		return 0, usage("%s is there already; choose another --output", o.Output)
+	}
+	// The weights, and a copy of the largest tensor while it is made.
+	if need, free := 8*int64(c.Parameters()), plan.FindLimit(); free.Bytes > 0 && need > free.Bytes {
+		return 0, fmt.Errorf("%s: %s parameters take %s to make, and there is %s (%s); make the sizes smaller", o.Config, report.Count(need/8), report.Bytes(need), report.Bytes(free.Bytes), free.Why)
 	}
 	dev, err := cpu.New(compute.Options{Threads: 1})
 	if err != nil {

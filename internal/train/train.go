@@ -57,10 +57,10 @@ type Request struct {
 var ErrInterrupted = errors.New("interrupted")
 
 // UsageError is returned when settings, each of them right, do not go together or do not fit what is in output_dir.
-type UsageError struct{ err error }
+type UsageError struct{ Err error }
 
-func (e *UsageError) Error() string { return e.err.Error() }
-func (e *UsageError) Unwrap() error { return e.err }
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
 
 func usage(format string, a ...any) error { return &UsageError{fmt.Errorf(format, a...)} }
 

@@ -1,0 +1,1337 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/testfiles"
+)
+
+// mistake is something a user does wrong, and what has to come of it: one line, but where settings or rows have several
+// problems, which come out together.
+type mistake struct {
+	name string
+	make func(*kitchen) // makes what is wrong
+	args string         // the command line, words with spaces between them
+	code int
+	want string // what stands behind "dpotrain: " at the end of stderr
+}
+
+// The command lines of most mistakes; what follows on the line goes above it.
+const (
+	trains     = "train --model model --data pairs.jsonl --output-dir run --max-steps 1 --threads 1 "
+	precompute = "precompute-ref --model model --data pairs.jsonl --threads 1 "
+	evaluates  = "eval --model model --data pairs.jsonl --loss dpo --ref model --threads 1 "
+)
+
+// kitchen is the working directory of a mistake: a folder with a sound model in model/ and sound pairs in pairs.jsonl and
+// chat.jsonl. Names are relative to it.
+type kitchen struct{ t testing.TB }
+
+// kitchenware is what a kitchen is made of; found before the first test changes the working directory.
+type kitchenware struct{ model, pairs, chat, tokenizer, gpt2, shards string }
+
+func newKitchenware(t testing.TB) kitchenware {
+	return kitchenware{testfiles.Path(t, "models", "llama"), testfiles.Path(t, "pairs.jsonl"), testfiles.Path(t, "pairs_chat.jsonl"), testfiles.Path(t, "tokenizer"),
+		testfiles.Path(t, "models", "gpt2"), testfiles.Path(t, "models", "qwen3")}
+}
+
+func newKitchen(t testing.TB, w kitchenware) *kitchen {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	k := &kitchen{t}
+	k.copy(w.model, "model")
+	k.write("pairs.jsonl", firstLines(read(t, w.pairs), 12))
+	k.write("chat.jsonl", firstLines(read(t, w.chat), 12))
+	return k
+}
+
+func firstLines(text string, n int) string {
+	return strings.Join(strings.SplitAfter(text, "\n")[:n], "")
+}
+
+func (k *kitchen) check(err error) {
+	k.t.Helper()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// write makes a file, and the folder that it is in.
+func (k *kitchen) write(name, text string) {
+	k.t.Helper()
+	k.check(os.MkdirAll(filepath.Dir(name), 0o777))
+	k.check(os.WriteFile(name, []byte(text), 0o666))
+}
+
+func (k *kitchen) mkdir(name string) { k.t.Helper(); k.check(os.MkdirAll(name, 0o777)) }
+
+func (k *kitchen) remove(names ...string) {
+	k.t.Helper()
+	for _, name := range names {
+		k.check(os.RemoveAll(name))
+	}
+}
+
+func (k *kitchen) copy(from, to string) { k.t.Helper(); k.check(os.CopyFS(to, os.DirFS(from))) }
+
+// replace puts one text of a file in place of another, which has to be in it.
+func (k *kitchen) replace(name, from, to string) {
+	k.t.Helper()
+	text := read(k.t, name)
+	if !strings.Contains(text, from) {
+		k.t.Fatalf("%q is not in %s", from, name)
+	}
+	k.write(name, strings.Replace(text, from, to, 1))
+}
+
+// cut leaves a file without its last n bytes.
+func (k *kitchen) cut(name string, n int) {
+	k.t.Helper()
+	text := read(k.t, name)
+	k.write(name, text[:len(text)-n])
+}
+
+// flip changes a bit of the byte at a place, which counts from the end where it is negative.
+func (k *kitchen) flip(name string, at int) {
+	k.t.Helper()
+	text := []byte(read(k.t, name))
+	if at < 0 {
+		at += len(text)
+	}
+	text[at] ^= 1
+	k.write(name, string(text))
+}
+
+// config changes keys of model/config.json; nil removes one.
+func (k *kitchen) config(changes map[string]any) {
+	k.t.Helper()
+	fields := map[string]any{}
+	k.check(json.Unmarshal([]byte(read(k.t, "model/config.json")), &fields))
+	maps.Copy(fields, changes)
+	maps.DeleteFunc(fields, func(_ string, v any) bool { return v == nil })
+	text, err := json.MarshalIndent(fields, "", "  ")
+	k.check(err)
+	k.write("model/config.json", string(text))
+}
+
+// tensors rewrites model/model.safetensors with another header; f changes the entries. What a sound file would not have is
+// what it is for.
+func (k *kitchen) tensors(f func(header map[string]any, data []byte) []byte) {
+	k.t.Helper()
+	text := []byte(read(k.t, "model/model.safetensors"))
+	n := binary.LittleEndian.Uint64(text)
+	header := map[string]any{}
+	k.check(json.Unmarshal(text[8:8+n], &header))
+	data := f(header, text[8+n:])
+	head, err := json.Marshal(header)
+	k.check(err)
+	k.write("model/model.safetensors", string(binary.LittleEndian.AppendUint64(nil, uint64(len(head))))+string(head)+string(data))
+}
+
+// entry is a tensor of a header that tensors changes.
+func entry(header map[string]any, name string) map[string]any { return header[name].(map[string]any) }
+
+// offsets are the place of a tensor in the data.
+func offsets(header map[string]any, name string) (from, to float64) {
+	o := entry(header, name)["data_offsets"].([]any)
+	return o[0].(float64), o[1].(float64)
+}
+
+// run makes a run of two steps in run/, with checkpoints of both.
+func (k *kitchen) run() {
+	k.t.Helper()
+	dpotrain(k.t, strings.Fields(trains+"--max-steps 2 --save-steps 1 --per-device-train-batch-size 2")...)
+}
+
+const resumes = trains + "--max-steps 2 --save-steps 1 --per-device-train-batch-size 2 --resume "
+
+// cache is the only cache file.
+func (k *kitchen) cache() string {
+	k.t.Helper()
+	files, err := filepath.Glob("ref_cache/*.refs")
+	if err != nil || len(files) != 1 {
+		k.t.Fatalf("%q, %v; want one cache file", files, err)
+	}
+	return files[0]
+}
+
+// precompute fills the cache.
+func (k *kitchen) precompute() string {
+	k.t.Helper()
+	dpotrain(k.t, strings.Fields(precompute)...)
+	return k.cache()
+}
+
+// snapshot is all that is in the working directory: each path with a digest of what it holds.
+func snapshot(t testing.TB) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case !d.Type().IsRegular():
+			all[path] = d.Type().String()
+		default:
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(text)
+			all[path] = hex.EncodeToString(sum[:])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// noise is what a message shows only if nobody has thought of whom it is for.
+var noise = []*regexp.Regexp{
+	regexp.MustCompile(`panic|goroutine|%!|<nil>|runtime error|0x[0-9a-f]+`),
+	regexp.MustCompile(`(^|[ (])(json|yaml|strconv|safetensors|refcache|checkpoint): `),
+	regexp.MustCompile(`Go (struct|value)|unmarshal|strconv\.|map\[`),
+	regexp.MustCompile(`\b(open|openat|stat|statat|lstat|read|write|mkdir|rename|unlink|unlinkat|remove|fsync|sync|truncate|chdir|readdirent|fdopendir) [^ ]+: `), // as package os words errors
+	regexp.MustCompile(`unexpected EOF|: EOF`),
+}
+
+// quiet checks that a message has no noise and says nothing twice.
+func quiet(t testing.TB, text string) {
+	t.Helper()
+	for _, n := range noise {
+		if m := n.FindString(text); m != "" {
+			t.Errorf("%q does not belong into a message:\n%s", m, text)
+		}
+	}
+	parts := strings.Split(text, ": ")
+	for i := 1; i < len(parts); i++ {
+		if parts[i] == parts[i-1] {
+			t.Errorf("%q stands twice in a row:\n%s", parts[i], text)
+		}
+	}
+}
+
+// machine is what a message has that another machine would have otherwise.
+var machine = []struct {
+	is *regexp.Regexp
+	as string
+}{
+	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "HASH"}, // of a model and the kernels
+	{regexp.MustCompile(`record at byte \d+`), "record at byte N"},
+	{regexp.MustCompile(`the \d+ that it had`), "the N that it had"}, // a metric has more digits or fewer
+	{regexp.MustCompile(`byte \d+ is inside a line`), "byte N is inside a line"},
+}
+
+func (m mistake) test(t *testing.T, w kitchenware) {
+	k := newKitchen(t, w)
+	if m.make != nil {
+		m.make(k)
+	}
+	before := snapshot(t)
+	code, said := fails(t, strings.Fields(m.args)...)
+	if code != m.code || said != m.want {
+		t.Errorf("dpotrain %s: exit code %d, want %d\ngot:  %s\nwant: %s", m.args, code, m.code, said, m.want)
+	}
+	unchanged(t, before)
+}
+
+// fails runs a command and returns its exit code, and what it says in the end with what machines differ in left out. Where it
+// says more than one line, each has to stand for a problem of its own.
+func fails(t testing.TB, args ...string) (code int, said string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	code = execute(context.Background(), args, &out, &log)
+	at := strings.Index(log.String(), "dpotrain: ")
+	if at < 0 {
+		t.Fatalf("dpotrain %s: exit code %d and no line that begins with \"dpotrain: \":\n%s%s", strings.Join(args, " "), code, out.String(), log.String())
+	}
+	said = strings.TrimSpace(log.String()[at+len("dpotrain: "):])
+	quiet(t, log.String())
+	for _, m := range machine {
+		said = m.is.ReplaceAllString(said, m.as)
+	}
+	return code, said
+}
+
+// unchanged checks that the working directory holds what it did before, and nothing else.
+func unchanged(t testing.TB, before map[string]string) {
+	t.Helper()
+	after := snapshot(t)
+	for _, path := range slices.Sorted(maps.Keys(after)) {
+		if _, ok := before[path]; !ok {
+			t.Errorf("%s was left behind", path)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(before)) {
+		if now, ok := after[path]; !ok || now != before[path] {
+			t.Errorf("%s was changed or removed", path)
+		}
+	}
+}
+
+// TestBadInput: every mistake has a message and an exit code of its own, in full, and leaves nothing behind.
+func TestBadInput(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the messages have other slashes there, and the system's words differ")
+	}
+	w := newKitchenware(t)
+	for _, group := range [][]mistake{badData, badModels(w), badFolders, badCheckpoints, badCaches, badSettings, badInit(w)} {
+		for _, m := range group {
+			t.Run(m.name, func(t *testing.T) { m.test(t, w) })
+		}
+	}
+}
+
+// data is a mistake in the training pairs.
+func wrongData(name, text string, code int, want string) mistake {
+	return mistake{name, func(k *kitchen) { k.write("wrong.jsonl", text) }, trains + "--data wrong.jsonl", code, want}
+}
+
+var badData = []mistake{
+	{"data: missing", nil, trains + "--data none.jsonl", exitFailed,
+		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
+	{"data: a name on the hub", nil, trains + "--data trl-lib/ultrafeedback_binarized", exitFailed,
+		"data: trl-lib/ultrafeedback_binarized: no such file, and nothing is downloaded here; if it is a name on the Hugging Face Hub, in " +
+			`Python: from datasets import load_dataset; load_dataset("trl-lib/ultrafeedback_binarized", split="train").to_json("pairs.jsonl"), and ` +
+			"give that file"},
+	{"data: a URL", nil, trains + "--data https://huggingface.co/datasets/a/b", exitFailed,
+		"data: https://huggingface.co/datasets/a/b: nothing is downloaded here; get the file first, and give its path"},
+	{"data: a folder", func(k *kitchen) { k.mkdir("pairs") }, trains + "--data pairs", exitFailed, "pairs: a folder; give a JSONL file"},
+	{"data: below a file", nil, trains + "--data pairs.jsonl/x", exitFailed,
+		"pairs.jsonl/x: a part of this path is a file, not a folder; look at the path"},
+	{"data: eval_data missing", nil, trains + "--eval-data none.jsonl", exitFailed,
+		"eval_data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
+	{"data: eval_data empty", func(k *kitchen) { k.write("e.jsonl", "") }, trains + "--eval-data e.jsonl", exitFailed,
+		"e.jsonl: no rows; want one JSON object a line"},
+	{"data: eval_data a folder", func(k *kitchen) { k.mkdir("e") }, trains + "--eval-data e", exitFailed, "e: a folder; give a JSONL file"},
+	wrongData("data: empty", "", exitFailed, "wrong.jsonl: no rows; want one JSON object a line"),
+	wrongData("data: blank lines", "\n \n\t\n", exitFailed, "wrong.jsonl: no rows; want one JSON object a line"),
+	wrongData("data: text", "Once upon a time\nthere was\n", exitFailed, "wrong.jsonl:1: not a JSON object; want one object a line"),
+	wrongData("data: a list", `[{"prompt": "a", "chosen": "b", "rejected": "c"}]`, exitFailed,
+		"wrong.jsonl:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"),
+	wrongData("data: a list over lines", "[\n  {\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n]\n", exitFailed,
+		"wrong.jsonl:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"),
+	wrongData("data: an object over lines", "{\n  \"prompt\": \"a\",\n  \"chosen\": \"b\",\n  \"rejected\": \"c\"\n}\n", exitFailed,
+		"wrong.jsonl:1: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"),
+	wrongData("data: cut off", `{"prompt": "a", "chosen": "b", "rejec`, exitFailed,
+		"wrong.jsonl:1: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"),
+	wrongData("data: a comma too many", `{"prompt": "a", "chosen": "b", "rejected": "c",}`, exitFailed,
+		"wrong.jsonl:1: not JSON at byte 48 of the line: invalid character '}' where a key in double quotes belongs; mend the line"),
+	wrongData("data: single quotes", `{'prompt': 'a', 'chosen': 'b', 'rejected': 'c'}`, exitFailed,
+		`wrong.jsonl:1: not JSON at byte 2 of the line: invalid character '\'' where a key in double quotes belongs; JSON has double quotes`),
+	wrongData("data: two objects on a line", `{"prompt": "a", "chosen": "b", "rejected": "c"} {"prompt": "a", "chosen": "b", "rejected": "c"}`, exitFailed,
+		`wrong.jsonl:1: more after the object: "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected..."; want one object a line`),
+	wrongData("data: a raw line end in text", "{\"prompt\": \"a\tb\", \"chosen\": \"b\", \"rejected\": \"c\"}\n", exitFailed,
+		`wrong.jsonl:1: not JSON at byte 14 of the line: invalid character '\t' in string literal; mend the line`),
+	wrongData("data: a key without quotes", `{prompt: "a"}`, exitFailed,
+		"wrong.jsonl:1: not JSON at byte 2 of the line: invalid character 'p' where a key in double quotes belongs; mend the line"),
+	wrongData("data: a number", `{"prompt": "a", "chosen": 1, "rejected": "c"}`, exitFailed,
+		"wrong.jsonl:1: chosen: 1; want text or a list of messages"),
+	wrongData("data: null", `{"prompt": null, "chosen": "b", "rejected": "c"}`, exitFailed,
+		"wrong.jsonl:1: prompt: null; want text or a list of messages"),
+	wrongData("data: an object", `{"prompt": {"text": "a"}, "chosen": "b", "rejected": "c"}`, exitFailed,
+		`wrong.jsonl:1: prompt: {"text": "a"}; want text or a list of messages`),
+	wrongData("data: a list of texts", `{"prompt": ["a", "b"], "chosen": "b", "rejected": "c"}`, exitFailed,
+		"wrong.jsonl:1: prompt: message 1: want an object with role and content"),
+	wrongData("data: an empty list", `{"prompt": [], "chosen": [], "rejected": []}`, exitFailed,
+		"wrong.jsonl:1: prompt: an empty list; want at least one message"),
+	wrongData("data: no rejected", `{"prompt": "a", "chosen": "b"}`, exitFailed,
+		"wrong.jsonl:1: rejected: missing (there are prompt, chosen); a pair has prompt, chosen and rejected"),
+	wrongData("data: other columns", `{"instruction": "a", "output_1": "b", "output_2": "c", "preference": 1}`, exitFailed,
+		"wrong.jsonl:1: chosen: missing (there are instruction, output_1, output_2, preference); a pair has prompt, chosen and rejected"),
+	wrongData("data: a label", `{"prompt": "a", "completion": "b", "label": true}`, exitFailed,
+		"wrong.jsonl:1: chosen: missing (there are prompt, completion, label); a pair has prompt, chosen and rejected"),
+	wrongData("data: messages", `{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}`, exitFailed,
+		"wrong.jsonl:1: chosen: missing (there are messages); a pair has prompt, chosen and rejected"),
+	wrongData("data: ShareGPT", `{"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"}, "rejected": {"from": "gpt", "value": "c"}}`, exitFailed,
+		`wrong.jsonl:1: chosen: {"from": "gpt", "value": "b"}; want text or a list of messages`),
+	wrongData("data: an empty object", `{}`, exitFailed, "wrong.jsonl:1: chosen: missing; a pair has prompt, chosen and rejected"),
+	wrongData("data: a column twice", `{"prompt": "a", "chosen": "b", "rejected": "c", "chosen": "d"}`, exitFailed,
+		"wrong.jsonl:1: chosen: stands twice in the row; leave one out"),
+	wrongData("data: an unknown role", `{"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "assitant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		`wrong.jsonl:1: chosen: message 1: role: "assitant" is not known to the chat template; want system, developer, user, assistant, tool`),
+	wrongData("data: no role", `{"prompt": [{"content": "a"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: prompt: message 1: role: want a string such as user or assistant"),
+	wrongData("data: no content", `{"prompt": [{"role": "user"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: prompt: message 1: content: missing; want a string, a list or null"),
+	wrongData("data: content is a number", `{"prompt": [{"role": "user", "content": 3}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: prompt: message 1: content: want a string, a list or null"),
+	wrongData("data: text and messages", `{"prompt": "a", "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: text in one column and messages in another; want one kind in a row"),
+	wrongData("data: a prompt that ends with the assistant", `{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: prompt: the last message is the assistant's; end the prompt with the user's"),
+	wrongData("data: one completion of messages", `{"chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+		"wrong.jsonl:1: no message before the completion; give at least one from the user"),
+	wrongData("data: an image", `{"prompt": "a", "chosen": "b", "rejected": "c", "images": ["x.png"]}`, exitFailed,
+		"wrong.jsonl:1: images: only text is read; take such rows out"),
+	wrongData("data: half a character", `{"prompt": "\ud83d", "chosen": "b", "rejected": "c"}`, exitFailed,
+		`wrong.jsonl:1: prompt: \ud83d is half of a character; it was cut in two where the file was made`),
+	wrongData("data: Latin-1", "{\"prompt\": \"caf\xe9\", \"chosen\": \"b\", \"rejected\": \"c\"}", exitFailed,
+		"wrong.jsonl:1: invalid UTF-8; save the file as UTF-8"),
+	wrongData("data: CSV", "prompt,chosen,rejected\na,b,c\n", exitFailed,
+		`wrong.jsonl: a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("wrong.jsonl").to_json("pairs.jsonl", `+
+			`orient="records", lines=True)`),
+	wrongData("data: gzip", "\x1f\x8b\x08\x00\x00", exitFailed, "wrong.jsonl: compressed with gzip; unpack it first (gunzip)"),
+	wrongData("data: zstd", "\x28\xb5\x2f\xfd\x00", exitFailed, "wrong.jsonl: compressed with zstd; unpack it first (unzstd)"),
+	wrongData("data: zip", "PK\x03\x04\x00", exitFailed, "wrong.jsonl: a zip archive; unpack it first (unzip)"),
+	wrongData("data: bzip2", "BZh91AY&SY", exitFailed, "wrong.jsonl: compressed with bzip2; unpack it first (bunzip2)"),
+	wrongData("data: xz", "\xfd7zXZ\x00", exitFailed, "wrong.jsonl: compressed with xz; unpack it first (unxz)"),
+	wrongData("data: parquet", "PAR1\x15\x04", exitFailed,
+		`wrong.jsonl: a parquet file; export it to JSONL, in Python: from datasets import load_dataset; load_dataset("parquet", `+
+			`data_files="wrong.jsonl", split="train").to_json("pairs.jsonl")`),
+	wrongData("data: arrow", "ARROW1\x00\x00", exitFailed,
+		"wrong.jsonl: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; "+
+			`Dataset.from_file("wrong.jsonl").to_json("pairs.jsonl")`),
+	wrongData("data: arrow stream", "\xff\xff\xff\xff\x10\x02\x00\x00", exitFailed,
+		"wrong.jsonl: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; "+
+			`Dataset.from_file("wrong.jsonl").to_json("pairs.jsonl")`),
+	wrongData("data: UTF-16", "\xff\xfe{\x00\"\x00", exitFailed, "wrong.jsonl: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"),
+	wrongData("data: UTF-16 without its mark", "{\x00\"\x00p\x00r\x00", exitFailed,
+		"wrong.jsonl: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"),
+	wrongData("data: zero bytes", strings.Repeat("\x00", 100), exitFailed, "wrong.jsonl: a binary file; want JSONL, which is text"),
+	wrongData("data: a git-lfs pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", exitFailed,
+		"wrong.jsonl: a git-lfs pointer and not the file itself; get that with git lfs pull"),
+	wrongData("data: a web page", "<!DOCTYPE html>\n<html>\n", exitFailed,
+		"wrong.jsonl: begins with <, as web pages do, and is no JSONL; get the file itself"),
+	wrongData("data: YAML", "- prompt: a\n  chosen: b\n", exitFailed, "wrong.jsonl:1: not a JSON object; want one object a line"),
+	wrongData("data: chosen is rejected", `{"prompt": "a", "chosen": "b", "rejected": "b"}`+"\n", exitFailed,
+		"wrong.jsonl: no row is left: dropped because chosen and rejected are the same: 1 (line 1); look at the data"),
+	wrongData("data: nothing chosen", `{"prompt": "a", "chosen": "", "rejected": "b"}`+"\n", exitFailed,
+		"wrong.jsonl: no row is left: dropped because the completion to learn is empty: 1 (line 1); look at the data"),
+	wrongData("data: many bad rows", strings.Repeat("{\"chosen\": \"b\"}\n", 12), exitFailed,
+		"wrong.jsonl:1: rejected: missing (there are chosen); a pair has prompt, chosen and rejected (lines 2, 3, 4, 5 ... too)"),
+	wrongData("data: a tool call without an answer", `{"prompt": "a", "chosen": "b", "rejected": "c", "tools": [{"name": "x"}]}`, exitFailed,
+		"wrong.jsonl:1: tools: not read; put them into a system message and take the column out"),
+	{"data: only bad rows", func(k *kitchen) { k.write("wrong.jsonl", "{\"chosen\": 1}\n{}\n") }, trains + "--data wrong.jsonl --on-bad-row skip", exitFailed,
+		"wrong.jsonl: no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: chosen: 1; want text or a list of messages; look " +
+			"at the bad rows"},
+	{"data: max_length 1", nil, trains + "--max-length 1", exitFailed,
+		"pairs.jsonl: no row is left: dropped because nothing of a completion is left after truncation: 12 (lines 1, 2, 3, 4, 5 ...); look at " +
+			"max_length and truncation_mode"},
+	{"data: max_length short", nil, trains + "--max-length 4", exitFailed,
+		"pairs.jsonl: no row is left: dropped because nothing of a completion is left after truncation: 12 (lines 1, 2, 3, 4, 5 ...); look at " +
+			"max_length and truncation_mode"},
+	{"data: no chat template", func(k *kitchen) { k.remove("model/chat_template.jinja") }, trains + "--data chat.jsonl", exitFailed,
+		"chat.jsonl:1: messages, and the model folder has no chat template; add chat_template.jinja to it, or give text (lines 2, 3, 4, 5 ... " +
+			"too)"},
+	{"data: a template that does not parse", func(k *kitchen) { k.write("model/chat_template.jinja", "{% for m in messages %}\n{{ m.content }\n") }, trains + "--data chat.jsonl", exitFailed,
+		`model/chat_template.jinja: line 2: unexpected "}"`},
+	{"data: a template that refuses", func(k *kitchen) {
+		k.write("model/chat_template.jinja", "{{ raise_exception('System role not supported') }}")
+	}, trains + "--data chat.jsonl", exitFailed,
+		"chat.jsonl:1: model/chat_template.jinja: the chat template refuses the conversation: System role not supported (lines 2, 3, 4, 5 ... " +
+			"too)"},
+	{"data: a template that includes", func(k *kitchen) { k.write("model/chat_template.jinja", "{% include 'x' %}") }, trains + "--data chat.jsonl", exitFailed,
+		"model/chat_template.jinja: line 1: {% include %} is not supported in a chat template"},
+	{"data: a template with an unknown filter", func(k *kitchen) { k.write("model/chat_template.jinja", "{{ messages | frobnicate }}") }, trains + "--data chat.jsonl", exitFailed,
+		"model/chat_template.jinja: line 1: there is no filter frobnicate"},
+	{"data: a template without end", func(k *kitchen) {
+		k.write("model/chat_template.jinja", "{% for i in range(1000000) %}{% for j in range(1000000) %}x{% endfor %}{% endfor %}")
+	}, trains + "--data chat.jsonl", exitFailed,
+		"chat.jsonl:1: model/chat_template.jinja: line 1: range: more than 100000 items (lines 2, 3, 4, 5 ... too)"},
+	{"data: pass one, missing", nil, precompute + "--data none.jsonl", exitFailed,
+		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
+	{"data: eval, missing", nil, evaluates + "--data none.jsonl", exitFailed,
+		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
+	{"data: eval, bad row", func(k *kitchen) { k.write("wrong.jsonl", "{}\n") }, evaluates + "--data wrong.jsonl", exitFailed,
+		"wrong.jsonl:1: chosen: missing; a pair has prompt, chosen and rejected"},
+	{"data: sft without completions", func(k *kitchen) { k.write("wrong.jsonl", "{\"rejected\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
+		"wrong.jsonl:1: no column completion, chosen or text (there are rejected); a row of a loss without pairs has prompt and completion, " +
+			"prompt and chosen, or text"},
+	{"data: sft, completion without prompt", func(k *kitchen) { k.write("wrong.jsonl", "{\"completion\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
+		"wrong.jsonl:1: prompt: missing; a row with completion needs one"},
+}
+
+func wrongModel(name string, make func(*kitchen), want string) mistake {
+	return mistake{name, make, trains, exitFailed, want}
+}
+
+func wrongConfig(name string, changes map[string]any, want string) mistake {
+	return mistake{name, func(k *kitchen) { k.config(changes) }, trains, exitFailed, want}
+}
+
+func wrongTensors(name string, f func(header map[string]any, data []byte) []byte, want string) mistake {
+	return mistake{name, func(k *kitchen) { k.tensors(f) }, trains, exitFailed, want}
+}
+
+const qProj = "model.layers.0.self_attn.q_proj.weight"
+
+func badModels(w kitchenware) []mistake {
+	return []mistake{
+		{"model: missing", nil, trains + "--model none", exitFailed,
+			"model: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+		{"model: a name on the hub", nil, trains + "--model HuggingFaceTB/SmolLM2-135M", exitFailed,
+			"model: HuggingFaceTB/SmolLM2-135M: no such folder, and nothing is downloaded here; if it is a name on the Hugging Face Hub: hf " +
+				"download HuggingFaceTB/SmolLM2-135M --local-dir models/SmolLM2-135M, and give that folder"},
+		{"model: a file", nil, trains + "--model pairs.jsonl", exitFailed,
+			"model: pairs.jsonl: a file; give the folder with config.json, model.safetensors and tokenizer.json"},
+		{"model: its weights", nil, trains + "--model model/model.safetensors", exitFailed,
+			"model: model/model.safetensors: a file; give the folder with config.json, model.safetensors and tokenizer.json"},
+		{"model: GGUF", func(k *kitchen) { k.write("m.gguf", "GGUF") }, trains + "--model m.gguf", exitFailed,
+			"model: m.gguf: a GGUF file; that is for running models and not for training them; get the safetensors files of the model it was made " +
+				"from"},
+		{"model: a .pt file", func(k *kitchen) { k.write("m.pt", "PK\x03\x04") }, trains + "--model m.pt", exitFailed,
+			"model: m.pt: a pickle file of PyTorch; give the folder with config.json, model.safetensors and tokenizer.json"},
+		{"model: an empty folder", func(k *kitchen) { k.mkdir("e") }, trains + "--model e", exitFailed,
+			"e: no model.safetensors in it; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"},
+		{"model: a folder of GGUF", func(k *kitchen) { k.write("e/m.Q4_K_M.gguf", "GGUF") }, trains + "--model e", exitFailed,
+			"e: GGUF files (m.Q4_K_M.gguf) are not read; that is for running models and not for training them; get the safetensors files of the " +
+				"model it was made from"},
+		{"model: ref_model missing", nil, trains + "--ref-model none", exitFailed,
+			"ref_model: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+		wrongModel("model: no config.json", func(k *kitchen) { k.remove("model/config.json") },
+			"model/config.json: no such file; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"),
+		wrongModel("model: no tokenizer", func(k *kitchen) { k.remove("model/tokenizer.json", "model/tokenizer_config.json") },
+			"model/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"),
+		wrongModel("model: no tokenizer_config.json", func(k *kitchen) { k.remove("model/tokenizer_config.json") },
+			"model/tokenizer_config.json: no such file; get it from where tokenizer.json comes from"),
+		wrongModel("model: SentencePiece alone", func(k *kitchen) {
+			k.remove("model/tokenizer.json")
+			k.write("model/tokenizer.model", "\n\x0e\n\x05<unk>")
+		},
+			"model/tokenizer.json: no such file; make it of tokenizer.model once, in Python: from transformers import AutoTokenizer; "+
+				`AutoTokenizer.from_pretrained("model").save_pretrained("model")`),
+		wrongModel("model: vocab.json and merges.txt alone", func(k *kitchen) {
+			k.remove("model/tokenizer.json")
+			k.write("model/vocab.json", "{}")
+			k.write("model/merges.txt", "")
+		},
+			"model/tokenizer.json: no such file; make it of vocab.json once, in Python: from transformers import AutoTokenizer; "+
+				`AutoTokenizer.from_pretrained("model").save_pretrained("model")`),
+		wrongModel("model: no weights", func(k *kitchen) { k.remove("model/model.safetensors") },
+			"model: no model.safetensors in it; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"),
+		wrongModel("model: pytorch_model.bin", func(k *kitchen) {
+			k.remove("model/model.safetensors")
+			k.write("model/pytorch_model.bin", "PK\x03\x04")
+		},
+			"model: weights in pickle files (pytorch_model.bin) are not read; convert them once, in Python: from transformers import "+
+				`AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("model").save_pretrained("model")`),
+		wrongModel("model: a .pt model", func(k *kitchen) { k.remove("model/model.safetensors"); k.write("model/model.pt", "PK\x03\x04") },
+			"model: weights in pickle files (model.pt) are not read; convert them once, in Python: import torch, safetensors.torch; "+
+				`safetensors.torch.save_file({k: v.clone().contiguous() for k, v in torch.load("model/model.pt").items()}, "model/model.safetensors")`),
+		wrongModel("model: a .pth model", func(k *kitchen) {
+			k.remove("model/model.safetensors")
+			k.write("model/consolidated.00.pth", "PK\x03\x04")
+		}, "model: consolidated.00.pth is in Meta's own format, which is not read; get the Hugging Face version of the model"),
+		wrongModel("model: GGUF in the folder", func(k *kitchen) { k.remove("model/model.safetensors"); k.write("model/x.gguf", "GGUF") },
+			"model: GGUF files (x.gguf) are not read; that is for running models and not for training them; get the safetensors files of the model "+
+				"it was made from"),
+		wrongModel("model: weights of another name", func(k *kitchen) { k.check(os.Rename("model/model.safetensors", "model/weights.safetensors")) },
+			"model: weights.safetensors is no name that weights are looked for under; if it is the whole model, name it model.safetensors"),
+		wrongModel("model: shards without their index", func(k *kitchen) {
+			k.check(os.Rename("model/model.safetensors", "model/model-00001-of-00002.safetensors"))
+		}, "model: model-00001-of-00002.safetensors is a part of a model, and there is no model.safetensors.index.json; get all files of the model"),
+		wrongModel("model: TensorFlow weights", func(k *kitchen) { k.remove("model/model.safetensors"); k.write("model/tf_model.h5", "x") },
+			"model: weights of TensorFlow or Flax (tf_model.h5) are not read; get the model's safetensors files"),
+		wrongModel("model: a LoRA adapter", func(k *kitchen) {
+			k.remove("model/model.safetensors", "model/config.json")
+			k.write("model/adapter_config.json", `{"peft_type": "LORA", "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M"}`)
+			k.write("model/adapter_model.safetensors", "")
+		},
+			"model: a LoRA adapter (adapter_config.json) without its model; merge the two once, in Python: from peft import "+
+				`AutoPeftModelForCausalLM; AutoPeftModelForCausalLM.from_pretrained("model").merge_and_unload().save_pretrained("model-merged"), and `+
+				"put the tokenizer there too"),
+		wrongModel("model: a LoRA adapter beside a config", func(k *kitchen) {
+			k.remove("model/model.safetensors")
+			k.write("model/adapter_config.json", `{"peft_type": "LORA", "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M"}`)
+			k.write("model/adapter_model.safetensors", "")
+		},
+			"model: a LoRA adapter (adapter_config.json) without its model; merge the two once, in Python: from peft import "+
+				`AutoPeftModelForCausalLM; AutoPeftModelForCausalLM.from_pretrained("model").merge_and_unload().save_pretrained("model-merged"), and `+
+				"put the tokenizer there too"),
+		wrongModel("model: a LoRA adapter without tokenizer", func(k *kitchen) {
+			k.remove("model")
+			k.write("model/adapter_config.json", `{"peft_type": "LORA"}`)
+			k.write("model/adapter_model.bin", "")
+		},
+			"model: a LoRA adapter (adapter_config.json) without its model; merge the two once, in Python: from peft import "+
+				`AutoPeftModelForCausalLM; AutoPeftModelForCausalLM.from_pretrained("model").merge_and_unload().save_pretrained("model-merged"), and `+
+				"put the tokenizer there too"),
+
+		wrongModel("config.json: empty", func(k *kitchen) { k.write("model/config.json", "") },
+			"model/config.json: empty; get the config.json of a Hugging Face model"),
+		wrongModel("config.json: cut off", func(k *kitchen) { k.cut("model/config.json", 40) },
+			"model/config.json: not JSON at byte 672 (unexpected end of JSON input); get the config.json of a Hugging Face model"),
+		wrongModel("config.json: a list", func(k *kitchen) { k.write("model/config.json", "[]") },
+			"model/config.json: not a JSON object; get the config.json of a Hugging Face model"),
+		wrongModel("config.json: text", func(k *kitchen) { k.write("model/config.json", "hello") },
+			"model/config.json: not JSON at byte 1 (invalid character 'h' looking for beginning of value); get the config.json of a Hugging Face "+
+				"model"),
+		wrongModel("config.json: null", func(k *kitchen) { k.write("model/config.json", "null") },
+			"model/config.json: not a JSON object; get the config.json of a Hugging Face model"),
+		wrongModel("config.json: a folder", func(k *kitchen) { k.remove("model/config.json"); k.mkdir("model/config.json") },
+			"model/config.json: a folder is there, and a file is wanted; look at the path"),
+		wrongModel("config.json: a git-lfs pointer", func(k *kitchen) {
+			k.write("model/config.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+		},
+			"model/config.json: not JSON at byte 1 (invalid character 'v' looking for beginning of value); get the config.json of a Hugging Face "+
+				"model"),
+		wrongConfig("config.json: zero heads", map[string]any{"num_attention_heads": 0},
+			"model/config.json: num_attention_heads: 0 is out of range; want 1 to 4194304"),
+		wrongConfig("config.json: heads that do not divide", map[string]any{"num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": nil},
+			"model/config.json: hidden_size: 36 is not a multiple of num_attention_heads 5, and there is no head_dim"),
+		wrongConfig("config.json: kv heads that do not divide", map[string]any{"num_key_value_heads": 3},
+			"model/config.json: num_attention_heads 4 is not a multiple of num_key_value_heads 3"),
+		wrongConfig("config.json: zero kv heads", map[string]any{"num_key_value_heads": 0},
+			"model/config.json: num_key_value_heads: 0 is out of range; want 1 to 4194304"),
+		wrongConfig("config.json: negative layers", map[string]any{"num_hidden_layers": -2},
+			"model/config.json: num_hidden_layers: -2 is out of range; want 1 to 4096"),
+		wrongConfig("config.json: hidden size 0", map[string]any{"hidden_size": 0},
+			"model/config.json: hidden_size: 0 is out of range; want 1 to 4194304"),
+		wrongConfig("config.json: huge", map[string]any{"vocab_size": 1e12},
+			"model/config.json: vocab_size: 1000000000000 is out of range; want 1 to 4194304"),
+		wrongConfig("config.json: much too large", map[string]any{"vocab_size": 4000000, "hidden_size": 4000000, "head_dim": 1},
+			"model/config.json: 1.6e+13 parameters; there may be 1.37e+11; look at the sizes"),
+		wrongConfig("config.json: a text for a number", map[string]any{"hidden_size": "36"},
+			`model/config.json: hidden_size: "36"; want a whole number`),
+		wrongConfig("config.json: no vocab_size", map[string]any{"vocab_size": nil}, "model/config.json: vocab_size: missing; want a whole number"),
+		wrongConfig("config.json: no model_type", map[string]any{"model_type": nil},
+			"model/config.json: model_type: missing; want one of gpt2, gpt_neox, llama, mistral, qwen2, qwen3"),
+		wrongConfig("config.json: another model_type", map[string]any{"model_type": "mamba"},
+			`model/config.json: model_type: "mamba" is not supported; there are gpt2, gpt_neox, llama, mistral, qwen2, qwen3`),
+		wrongConfig("config.json: a number for model_type", map[string]any{"model_type": 3}, "model/config.json: model_type: 3; want a string"),
+		wrongConfig("config.json: quantized", map[string]any{"quantization_config": map[string]any{"quant_method": "gptq", "bits": 4}},
+			"model/config.json: quantization_config: quantized weights are not read; take the model that these were made from"),
+		wrongConfig("config.json: an unknown rope", map[string]any{"rope_parameters": map[string]any{"rope_type": "yarn", "rope_theta": 10000, "factor": 4}},
+			`model/config.json: rope_parameters: rope_type: "yarn" is not implemented; there are default, linear, llama3`),
+		wrongConfig("config.json: another activation", map[string]any{"hidden_act": "relu"},
+			`model/config.json: hidden_act: "relu" is not implemented; there is silu, swish`),
+		wrongConfig("config.json: a risky key", map[string]any{"attention_chunk_size": 8},
+			"model/config.json: attention_chunk_size: unknown key, and its name says that it changes what the model computes; this architecture is "+
+				"not implemented with it"),
+		wrongConfig("config.json: a vocabulary smaller than the tokenizer's", map[string]any{"vocab_size": 300},
+			"model: model.embed_tokens.weight: shape [320 36], want [300 36]; take weights and config.json from one model"),
+		wrongConfig("config.json: another hidden size", map[string]any{"hidden_size": 40},
+			"model: model.embed_tokens.weight: shape [320 36], want [320 40], and 19 more of another shape; take weights and config.json from one "+
+				"model"),
+		wrongConfig("config.json: more layers", map[string]any{"num_hidden_layers": 3},
+			"model: model.layers.2.input_layernorm.weight: missing, want shape [36], and 8 more missing; take weights and config.json from one model"),
+		wrongConfig("config.json: fewer layers", map[string]any{"num_hidden_layers": 1},
+			"model: model.layers.1.input_layernorm.weight: not a tensor of model_type llama with this config.json, and 8 more not of it; take "+
+				"weights and config.json from one model"),
+		wrongConfig("config.json: many more layers", map[string]any{"num_hidden_layers": 30},
+			"model: model.layers.10.input_layernorm.weight: missing, want shape [36], and 251 more missing; take weights and config.json from one "+
+				"model"),
+		wrongConfig("config.json: an untied head", map[string]any{"tie_word_embeddings": false},
+			"model: lm_head.weight: missing, want shape [320 36], or tie_word_embeddings true in config.json; take weights and config.json from one "+
+				"model"),
+
+		wrongModel("weights: empty", func(k *kitchen) { k.write("model/model.safetensors", "") },
+			"model/model.safetensors: empty; the file is damaged, get it again"),
+		wrongModel("weights: cut off", func(k *kitchen) { k.cut("model/model.safetensors", 1000) },
+			"model/model.safetensors: header: model.layers.1.self_attn.v_proj.weight ends at byte 133056, and the file has 132200 bytes of tensors: "+
+				"it is cut off; get it again"),
+		wrongModel("weights: cut off in the header", func(k *kitchen) { k.write("model/model.safetensors", read(k.t, "model/model.safetensors")[:300]) },
+			"model/model.safetensors: cut off in its header, which has 2032 bytes; get the file again"),
+		wrongModel("weights: longer than the header says", func(k *kitchen) { k.write("model/model.safetensors", read(k.t, "model/model.safetensors")+"12345678") },
+			"model/model.safetensors: 8 bytes follow the last tensor; the file is damaged, get it again"),
+		wrongModel("weights: text", func(k *kitchen) { k.write("model/model.safetensors", strings.Repeat("Not a model. ", 100)) },
+			"model/model.safetensors: does not begin as a safetensors file does; the file is damaged, get it again"),
+		wrongModel("weights: a git-lfs pointer", func(k *kitchen) {
+			k.write("model/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 269060552\n")
+		}, "model/model.safetensors: a git-lfs pointer and not the file itself; get that with git lfs pull"),
+		wrongModel("weights: a web page", func(k *kitchen) { k.write("model/model.safetensors", "<!DOCTYPE html><html>Sign in</html>") },
+			"model/model.safetensors: begins with <, as web pages do, and is no safetensors file; get the file itself"),
+		wrongModel("weights: a pickle of the right name", func(k *kitchen) {
+			k.write("model/model.safetensors", "PK\x03\x04"+strings.Repeat("\x00", 100))
+		},
+			"model/model.safetensors: a pickle file of PyTorch under another name; name it pytorch_model.bin, and convert it once, in Python: from "+
+				`transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("model").save_pretrained("model")`),
+		wrongModel("weights: a folder", func(k *kitchen) { k.remove("model/model.safetensors"); k.mkdir("model/model.safetensors") },
+			"model/model.safetensors: a folder; want a safetensors file"),
+		wrongTensors("weights: overlap", func(h map[string]any, data []byte) []byte {
+			from, to := offsets(h, qProj)
+			entry(h, qProj)["data_offsets"] = []float64{from - 4, to - 4}
+			return data
+		},
+			"model/model.safetensors: header: model.layers.0.self_attn.q_proj.weight begins at byte 80924, and "+
+				"model.layers.0.self_attn.o_proj.weight ends at byte 80928: they overlap; the file is damaged, get it again"),
+		wrongTensors("weights: a hole", func(h map[string]any, data []byte) []byte {
+			delete(h, qProj)
+			return data
+		},
+			"model/model.safetensors: header: model.layers.0.self_attn.v_proj.weight begins at byte 86688, and "+
+				"model.layers.0.self_attn.o_proj.weight ends at byte 80928: there is a hole between them; the file is damaged, get it again"),
+		wrongTensors("weights: beyond the end", func(h map[string]any, data []byte) []byte {
+			from, to := offsets(h, "model.norm.weight")
+			entry(h, "model.norm.weight")["data_offsets"] = []float64{from, to + 1<<20}
+			return data
+		},
+			"model/model.safetensors: header: model.norm.weight: data_offsets: 1048720 bytes, and shape [36] in F32 has 144; the file is damaged, "+
+				"get it again"),
+		wrongTensors("weights: far beyond the end", func(h map[string]any, data []byte) []byte {
+			from, _ := offsets(h, "model.norm.weight")
+			entry(h, "model.norm.weight")["data_offsets"] = []float64{from, 1e18}
+			entry(h, "model.norm.weight")["shape"] = []float64{1e18}
+			return data
+		}, "model/model.safetensors: header: model.norm.weight: shape: [1000000000000000000] is out of range; the file is damaged, get it again"),
+		wrongTensors("weights: bytes that are not the shape's", func(h map[string]any, data []byte) []byte {
+			entry(h, qProj)["shape"] = []int{40, 37}
+			return data
+		},
+			"model/model.safetensors: header: model.layers.0.self_attn.q_proj.weight: data_offsets: 5760 bytes, and shape [40 37] in F32 has 5920; "+
+				"the file is damaged, get it again"),
+		wrongTensors("weights: a negative shape", func(h map[string]any, data []byte) []byte {
+			entry(h, qProj)["shape"] = []int{-40, -36}
+			return data
+		},
+			"model/model.safetensors: header: model.layers.0.self_attn.q_proj.weight: shape: [-40,-36]; want a list of sizes; the file is damaged, "+
+				"get it again"),
+		wrongTensors("weights: an unknown format", func(h map[string]any, data []byte) []byte {
+			entry(h, qProj)["dtype"] = "F33"
+			return data
+		},
+			`model/model.safetensors: header: model.layers.0.self_attn.q_proj.weight: dtype: "F33" is no number format; the file is damaged, get it `+
+				"again"),
+		wrongTensors("weights: integers", func(h map[string]any, data []byte) []byte {
+			entry(h, qProj)["dtype"] = "I32"
+			return data
+		}, "model: model.layers.0.self_attn.q_proj.weight: number format I32 is not supported; want F32, F16 or BF16"),
+		wrongTensors("weights: no offsets", func(h map[string]any, data []byte) []byte {
+			delete(entry(h, qProj), "data_offsets")
+			return data
+		},
+			"model/model.safetensors: header: model.layers.0.self_attn.q_proj.weight: want dtype, shape and data_offsets, each once; the file is "+
+				"damaged, get it again"),
+		wrongTensors("weights: a tensor missing", func(h map[string]any, data []byte) []byte {
+			return dropTensor(h, data, qProj)
+		}, "model: model.layers.0.self_attn.q_proj.weight: missing, want shape [40 36]; take weights and config.json from one model"),
+		wrongTensors("weights: a tensor of another name", func(h map[string]any, data []byte) []byte {
+			h["model.layers.0.self_attn.query.weight"] = h[qProj]
+			delete(h, qProj)
+			return data
+		},
+			"model: model.layers.0.self_attn.q_proj.weight: missing, want shape [40 36]; model.layers.0.self_attn.query.weight: not a tensor of "+
+				"model_type llama with this config.json; take weights and config.json from one model"),
+		wrongTensors("weights: another shape", func(h map[string]any, data []byte) []byte {
+			entry(h, qProj)["shape"] = []int{36, 40}
+			return data
+		}, "model: model.layers.0.self_attn.q_proj.weight: shape [36 40], want [40 36]; take weights and config.json from one model"),
+		wrongTensors("weights: every name has a prefix", func(h map[string]any, data []byte) []byte {
+			for _, name := range slices.Sorted(maps.Keys(h)) {
+				if name != "__metadata__" {
+					h["base_model."+name] = h[name]
+					delete(h, name)
+				}
+			}
+			return data
+		},
+			"model: model.embed_tokens.weight: missing, want shape [320 36], and 19 more missing; base_model.model.embed_tokens.weight: not a "+
+				"tensor of model_type llama with this config.json, and 19 more not of it; take weights and config.json from one model"),
+		wrongTensors("weights: GPTQ", func(h map[string]any, data []byte) []byte {
+			h["model.layers.0.self_attn.q_proj.qweight"] = h[qProj]
+			delete(h, qProj)
+			return data
+		}, "model: model.layers.0.self_attn.q_proj.qweight: quantized weights are not read; take the model that these were made from"),
+		wrongTensors("weights: bitsandbytes", func(h map[string]any, data []byte) []byte {
+			h["model.layers.0.self_attn.q_proj.weight.absmax"] = map[string]any{"dtype": "F32", "shape": []int{1}, "data_offsets": []int{len(data), len(data) + 4}}
+			return append(data, 0, 0, 0, 0)
+		}, "model: model.layers.0.self_attn.q_proj.weight.absmax: quantized weights are not read; take the model that these were made from"),
+		wrongTensors("weights: NaN", func(h map[string]any, data []byte) []byte {
+			from, _ := offsets(h, qProj)
+			copy(data[int(from)+8:], "\x00\x00\xc0\x7f")
+			return data
+		}, "model: model.layers.0.self_attn.q_proj.weight: element 2 is NaN; the weights are damaged, get them again"),
+		{"shards: one missing", func(k *kitchen) { k.shards(w); k.remove("model/model-00002-of-00004.safetensors") }, trains, exitFailed,
+			"model: model-00002-of-00004.safetensors is missing, and model.safetensors.index.json names it; get all files of the model"},
+		{"shards: one cut off", func(k *kitchen) { k.shards(w); k.cut("model/model-00002-of-00004.safetensors", 8) }, trains, exitFailed,
+			"model/model-00002-of-00004.safetensors: header: model.layers.0.self_attn.q_norm.weight ends at byte 20592, and the file has 20584 " +
+				"bytes of tensors: it is cut off; get it again"},
+		{"shards: an index that is no JSON", func(k *kitchen) { k.shards(w); k.write("model/model.safetensors.index.json", "{") }, trains, exitFailed,
+			"model/model.safetensors.index.json: no index of shards; the file is damaged, get it again"},
+		{"shards: an index of another shape", func(k *kitchen) { k.shards(w); k.write("model/model.safetensors.index.json", `{"weight_map": []}`) }, trains, exitFailed,
+			"model/model.safetensors.index.json: weight_map: want the name of a file for every tensor; the file is damaged, get it again"},
+		{"shards: an index without weight_map", func(k *kitchen) { k.shards(w); k.write("model/model.safetensors.index.json", `{}`) }, trains, exitFailed,
+			"model/model.safetensors.index.json: weight_map: missing; the file is damaged, get it again"},
+		{"shards: out of the folder", func(k *kitchen) {
+			k.shards(w)
+			k.replace("model/model.safetensors.index.json", `"model-00002-of-00004.safetensors"`, `"../x.safetensors"`)
+		}, trains, exitFailed,
+			`model/model.safetensors.index.json: model.layers.0.input_layernorm.weight: shard "../x.safetensors" is not the name of a .safetensors ` +
+				"file in this folder"},
+		{"shards: a tensor in another shard", func(k *kitchen) {
+			k.shards(w)
+			k.replace("model/model.safetensors.index.json", `"model-00002-of-00004.safetensors"`, `"model-00001-of-00004.safetensors"`)
+		}, trains, exitFailed,
+			"model/model.safetensors.index.json: model.layers.0.input_layernorm.weight: to be in model-00001-of-00004.safetensors, and it is in " +
+				"model-00002-of-00004.safetensors; index and shards are not of one model"},
+		{"shards: pytorch's", func(k *kitchen) {
+			k.remove("model/model.safetensors")
+			k.write("model/pytorch_model.bin.index.json", "{}")
+			k.write("model/pytorch_model-00001-of-00002.bin", "")
+		}, trains, exitFailed,
+			"model: weights in pickle files (pytorch_model-00001-of-00002.bin) are not read; convert them once, in Python: from transformers import " +
+				`AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained("model").save_pretrained("model")`},
+
+		wrongModel("tokenizer: empty", func(k *kitchen) { k.write("model/tokenizer.json", "") }, "model/tokenizer.json: empty; get the file again"),
+		wrongModel("tokenizer: cut off", func(k *kitchen) { k.cut("model/tokenizer.json", 100) },
+			"model/tokenizer.json: not JSON at byte 10246 (unexpected end of JSON input); get the file again"),
+		wrongModel("tokenizer: another JSON", func(k *kitchen) { k.write("model/tokenizer.json", "{}") },
+			"model/tokenizer.json: model: missing; this is not the tokenizer.json of a Hugging Face tokenizer"),
+		wrongModel("tokenizer: a list", func(k *kitchen) { k.write("model/tokenizer.json", "[]") },
+			"model/tokenizer.json: a list where an object belongs; get the file again"),
+		wrongModel("tokenizer: WordPiece", func(k *kitchen) { k.replace("model/tokenizer.json", `"type": "BPE"`, `"type": "WordPiece"`) },
+			`model/tokenizer.json: model: type "WordPiece" is not supported; want BPE`),
+		wrongModel("tokenizer: a git-lfs pointer", func(k *kitchen) {
+			k.write("model/tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 269060552\n")
+		}, "model/tokenizer.json: a git-lfs pointer and not the file itself; get that with git lfs pull"),
+		wrongModel("tokenizer: a folder", func(k *kitchen) { k.remove("model/tokenizer.json"); k.mkdir("model/tokenizer.json") },
+			"model/tokenizer.json: a folder is there, and a file is wanted; look at the path"),
+		wrongModel("tokenizer: tokenizer_config.json cut off", func(k *kitchen) { k.cut("model/tokenizer_config.json", 10) },
+			"model/tokenizer_config.json: not JSON at byte 195 (unexpected end of JSON input); get the file again"),
+		wrongModel("tokenizer: a text for a number", func(k *kitchen) {
+			k.write("model/tokenizer.json", `{"model": {"type": "BPE", "vocab": {"a": "x"}, "merges": []}}`)
+		}, "model/tokenizer.json: model.vocab: text where a whole number belongs; get the file again"),
+		wrongModel("tokenizer: an end of text that is not in it", func(k *kitchen) { k.config(nil); k.write("model/tokenizer_config.json", `{"eos_token": "</end>"}`) },
+			`model/tokenizer_config.json: eos_token: "</end>" is not in the vocabulary; add it to tokenizer.json or name another token`),
+		{"tokenizer: of a larger model", func(k *kitchen) {
+			text := read(k.t, "model/tokenizer.json")
+			k.write("model/tokenizer.json", growVocabulary(k, text, 40))
+		}, trains, exitFailed, "pairs.jsonl:1: token id 1311, and model has a vocabulary of 320; the tokenizer belongs to another model"},
+		{"model: learned positions are too few", func(k *kitchen) {
+			k.remove("model")
+			k.copy(w.gpt2, "model")
+			k.write("long.jsonl", `{"prompt": "`+strings.Repeat("The fox took a coin. ", 100)+`", "chosen": "a", "rejected": "b"}`+"\n")
+		}, trains + "--data long.jsonl", exitFailed,
+			"long.jsonl:1: a sequence of 903 tokens, and model has learned positions for 144; set max_length to 144 or less (2 of 2 sequences are " +
+				"longer)"},
+		{"model: a reference with another vocabulary", func(k *kitchen) {
+			k.copy("model", "ref")
+			k.config(map[string]any{"vocab_size": 320})
+			k.write("ref/config.json", strings.Replace(read(k.t, "ref/config.json"), `"vocab_size": 320`, `"vocab_size": 100`, 1))
+		}, trains + "--ref-model ref", exitFailed,
+			"ref: model.embed_tokens.weight: shape [320 36], want [100 36]; take weights and config.json from one model"},
+	}
+}
+
+// shards puts a model in four shards in the place of the other.
+func (k *kitchen) shards(w kitchenware) {
+	k.t.Helper()
+	k.remove("model")
+	k.copy(w.shards, "model")
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json"} {
+		k.write("model/"+name, read(k.t, w.tokenizer, name))
+	}
+}
+
+// dropTensor takes a tensor out of header and data as if it had never been there.
+func dropTensor(h map[string]any, data []byte, name string) []byte {
+	from, to := offsets(h, name)
+	delete(h, name)
+	for n := range h {
+		if n == "__metadata__" {
+			continue
+		}
+		if a, b := offsets(h, n); a >= to {
+			entry(h, n)["data_offsets"] = []float64{a - (to - from), b - (to - from)}
+		}
+	}
+	return slices.Delete(data, int(from), int(to))
+}
+
+// growVocabulary moves the last n ids of a tokenizer.json 1000 up, as a tokenizer of a larger model has them.
+func growVocabulary(k *kitchen, text string, n int) string {
+	k.t.Helper()
+	var file map[string]any
+	k.check(json.Unmarshal([]byte(text), &file))
+	vocab := file["model"].(map[string]any)["vocab"].(map[string]any)
+	for piece, id := range vocab {
+		if int(id.(float64)) >= len(vocab)-n {
+			vocab[piece] = id.(float64) + 1000
+		}
+	}
+	grown, err := json.Marshal(file)
+	k.check(err)
+	return string(grown)
+}
+
+var badFolders = []mistake{
+	{"output_dir: a file", func(k *kitchen) { k.write("out", "x") }, trains + "--output-dir out", exitFailed,
+		"output_dir out: a file is there; choose another output_dir"},
+	{"output_dir: below a file", func(k *kitchen) { k.write("out", "x") }, trains + "--output-dir out/run", exitFailed,
+		"output_dir out/run: out is a file; choose another output_dir"},
+	{"output_dir: the model", nil, trains + "--output-dir model", exitUsage,
+		"output_dir model is the folder of model model; choose another output_dir"},
+	{"output_dir: inside the model", nil, trains + "--output-dir model/run", exitUsage,
+		"output_dir model/run lies inside the folder of model model; choose another output_dir"},
+	{"output_dir: around the model", nil, trains + "--output-dir .", exitUsage,
+		"output_dir . is around the folder of model model; choose another output_dir"},
+	{"output_dir: holds a run", (*kitchen).run, trains, exitUsage,
+		"output_dir run already holds a run; go on with --resume, replace it with --overwrite (key overwrite), or choose another --output-dir"},
+	{"output_dir: holds another model", func(k *kitchen) { k.copy("model", "other") }, trains + "--output-dir other", exitUsage,
+		"output_dir other holds files that dpotrain did not write and the tuned model would replace (chat_template.jinja, config.json, " +
+			"generation_config.json, tokenizer.json, tokenizer_config.json, model.safetensors); choose another output_dir"},
+	{"output_dir: a link to nowhere", func(k *kitchen) { k.check(os.Symlink("nowhere/at/all", "link")) }, trains + "--output-dir link", exitFailed,
+		"output_dir link: link is a link that leads nowhere; choose another output_dir"},
+	{"output_dir: dpotrain.yaml is a folder", func(k *kitchen) { k.mkdir("run/dpotrain.yaml/x") }, trains + "--overwrite", exitUsage,
+		"run/dpotrain.yaml is a folder, where the run writes a file; move it away or choose another output_dir"},
+	{"output_dir: metrics.jsonl is a folder", func(k *kitchen) { k.mkdir("run/metrics.jsonl/x") }, trains + "--overwrite", exitUsage,
+		"run/metrics.jsonl is a folder, where the run writes a file; move it away or choose another output_dir"},
+	{"output_dir: the lock is a folder", func(k *kitchen) { k.mkdir("run/.dpotrain.lock") }, trains, exitFailed,
+		"output_dir run: run/.dpotrain.lock: a folder is there, and a file is wanted; choose another output_dir"},
+	{"output_dir: a damaged list of files", func(k *kitchen) { k.run(); k.write("run/dpotrain-files.json", "{") }, trains + "--overwrite", exitFailed,
+		"run/dpotrain-files.json is damaged: it is not as dpotrain writes it; remove the files of the old run yourself, or choose another " +
+			"output_dir"},
+	{"output_dir: a hostile list of files", func(k *kitchen) {
+		k.run()
+		k.write("run/dpotrain-files.json", `{"version": 1, "files": ["../pairs.jsonl"]}`)
+	}, trains + "--overwrite", exitFailed,
+		`run/dpotrain-files.json is damaged: "../pairs.jsonl" is not the name of a file here; remove the files of the old run yourself, or ` +
+			"choose another output_dir"},
+	{"output_dir: a newer list of files", func(k *kitchen) { k.run(); k.write("run/dpotrain-files.json", `{"version": 99}`) }, trains + "--overwrite", exitFailed,
+		"run/dpotrain-files.json: format version 99, but this dpotrain reads version 1: a newer dpotrain wrote it; use that one, or start in " +
+			"another output_dir"},
+	{"output_dir: weights.safetensors is a folder", func(k *kitchen) { k.mkdir("run/model.safetensors") }, trains, exitUsage,
+		"output_dir run holds files that dpotrain did not write and the tuned model would replace (model.safetensors); choose another output_dir"},
+	{"ref_cache_dir: a file", nil, trains + "--ref-cache-dir pairs.jsonl", exitFailed,
+		"ref_cache_dir pairs.jsonl: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"ref_cache_dir: below a file", nil, trains + "--ref-cache-dir pairs.jsonl/x", exitFailed,
+		"ref_cache_dir pairs.jsonl/x: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"ref_cache_dir: pass one, a file", nil, precompute + "--ref-cache-dir pairs.jsonl", exitFailed,
+		"ref_cache_dir pairs.jsonl: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"ref_cache_dir: eval, a file", nil, evaluates + "--ref-cache-dir pairs.jsonl", exitFailed,
+		"ref_cache_dir pairs.jsonl: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"eval: --per-pair into no folder", nil, evaluates + "--per-pair none/x.jsonl", exitUsage,
+		"--per-pair none/x.jsonl: there is no folder none; make it, or name another file"},
+	{"eval: --per-pair a folder", nil, evaluates + "--per-pair model", exitUsage, "--per-pair model: a folder; name a file"},
+	{"eval: --per-pair the data", nil, evaluates + "--per-pair pairs.jsonl", exitUsage,
+		"--per-pair pairs.jsonl: that is the data; name another file"},
+	{"eval: no loss", nil, "eval --model model --data pairs.jsonl", exitUsage,
+		"model was not made by a run of dpotrain; say the loss with --loss, or give --config"},
+	{"eval: no reference", nil, "eval --model model --data pairs.jsonl --loss dpo", exitUsage,
+		"model: no run of dpotrain made this model, so that its reference is not known; give that model's folder with --ref"},
+	{"eval: no data", nil, "eval --model model --loss dpo", exitUsage,
+		"data: not given; give the held-out pairs with --data, or eval_data in a config file"},
+	{"eval: model missing", nil, evaluates + "--model none", exitFailed,
+		"model: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+	{"eval: model a file", nil, evaluates + "--model pairs.jsonl", exitFailed,
+		"model: pairs.jsonl: a file; give the folder with config.json, model.safetensors and tokenizer.json"},
+	{"eval: --ref missing", nil, evaluates + "--ref none", exitFailed,
+		"--ref: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+	{"eval: --ref a file", nil, evaluates + "--ref pairs.jsonl", exitFailed,
+		"--ref: pairs.jsonl: a file; give the folder with config.json, model.safetensors and tokenizer.json"},
+	{"eval: the run's reference has gone", func(k *kitchen) { k.run(); k.remove("ref_cache"); k.remove("model") }, "eval --model run --data pairs.jsonl", exitFailed,
+		"12 of 12 rows have no log-probs in ref_cache/HASH.refs: ref_model model is not there any more; give the reference model's " +
+			`folder with --ref, or run "dpotrain precompute-ref" where it is`},
+	{"eval: damaged dpotrain-run.json", func(k *kitchen) { k.run(); k.write("run/dpotrain-run.json", "{") }, "eval --model run --data pairs.jsonl", exitFailed,
+		"run/dpotrain-run.json is damaged: it is not as dpotrain writes it; give the folder of the reference model with --ref"},
+	{"eval: dpotrain-run.json without a digest", func(k *kitchen) { k.run(); k.write("run/dpotrain-run.json", `{"version": 1}`) }, "eval --model run --data pairs.jsonl", exitFailed,
+		"run: dpotrain-run.json names no reference model; give its folder with --ref"},
+	{"eval: newer dpotrain-run.json", func(k *kitchen) { k.run(); k.write("run/dpotrain-run.json", `{"version": 99}`) }, "eval --model run --data pairs.jsonl", exitFailed,
+		"run/dpotrain-run.json: version 99 is newer than this program knows (1); use a newer dpotrain"},
+	{"eval: damaged dpotrain.yaml", func(k *kitchen) { k.run(); k.write("run/dpotrain.yaml", "beta: [") }, "eval --model run --data pairs.jsonl", exitUsage,
+		"run/dpotrain.yaml:1: not YAML: did not find expected node content"},
+}
+
+func damagedCheckpoint(name string, damage func(*kitchen), want string) mistake {
+	return mistake{"checkpoint: " + name, func(k *kitchen) { k.run(); damage(k) }, resumes + "run/checkpoint-1", exitFailed, want}
+}
+
+var badCheckpoints = []mistake{
+	{"checkpoint: no run", nil, resumes, exitUsage, "resume: there is no run in output_dir run; leave out --resume to start one"},
+	{"checkpoint: an empty folder", func(k *kitchen) { k.mkdir("run") }, resumes, exitUsage,
+		"resume: there is no run in output_dir run; leave out --resume to start one"},
+	{"checkpoint: a path that is not there", (*kitchen).run, resumes + "run/checkpoint-7", exitFailed,
+		"resume: run/checkpoint-7: no such checkpoint; name another, of which there are run/checkpoint-1, run/checkpoint-2"},
+	{"checkpoint: a file", (*kitchen).run, resumes + "pairs.jsonl", exitFailed,
+		"resume: pairs.jsonl: a file, and a checkpoint is a folder; name another"},
+	{"checkpoint: a model", (*kitchen).run, resumes + "model", exitFailed,
+		"resume: model: no checkpoint, for there is no dpotrain/manifest.json in it; name another"},
+	{"checkpoint: the run instead", (*kitchen).run, resumes + "run", exitFailed,
+		"resume: run: no checkpoint, for there is no dpotrain/manifest.json in it; name another, of which there are run/checkpoint-1, " +
+			"run/checkpoint-2"},
+	{"checkpoint: of another run", (*kitchen).run, resumes + "run/checkpoint-1 --output-dir other", exitUsage,
+		"resume: run/checkpoint-1 is a checkpoint of another run than that in output_dir other; give the --output-dir that it lies in"},
+	{"checkpoint: of another config", (*kitchen).run, resumes + "--beta 0.5", exitUsage,
+		"resume: settings that change results are not those of run/checkpoint-2 (beta: was 0.1, now 0.5); put them back, or start a new run in " +
+			"another output_dir"},
+	{"checkpoint: of another config in several keys", (*kitchen).run, resumes + "--beta 0.5 --seed 7 --learning-rate 1e-3", exitUsage,
+		"resume: settings that change results are not those of run/checkpoint-2 (beta: was 0.1, now 0.5; seed: was 42, now 7; learning_rate: " +
+			"was 1e-06, now 0.001); put them back, or start a new run in another output_dir"},
+	{"checkpoint: other data", func(k *kitchen) { k.run(); k.replace("pairs.jsonl", "mouse", "moose") }, resumes, exitFailed,
+		"resume: the examples of data pairs.jsonl are not those the run began with, as the file, the tokenizer or the chat template has " +
+			"changed; put it back, or start a new run in another output_dir"},
+	{"checkpoint: another model", func(k *kitchen) { k.run(); k.flip("model/model.safetensors", -1) }, resumes, exitFailed,
+		"resume: ref_model model is not the model that the run began with; put that back, or start a new run in another output_dir"},
+	{"checkpoint: metrics.jsonl missing", func(k *kitchen) { k.run(); k.remove("run/metrics.jsonl") }, resumes, exitFailed,
+		"resume: run/metrics.jsonl: no such file or folder; put back the file that belongs to the checkpoint, or go on from another one"},
+	{"checkpoint: metrics.jsonl empty", func(k *kitchen) { k.run(); k.write("run/metrics.jsonl", "") }, resumes + "run/checkpoint-1", exitFailed,
+		"resume: run/metrics.jsonl: has 0 bytes, want at least the N that it had when the checkpoint was made; put back the file that belongs " +
+			"to the checkpoint, or go on from another one"},
+	{"checkpoint: metrics.jsonl empty, the latest", func(k *kitchen) { k.run(); k.write("run/metrics.jsonl", "") }, resumes, exitFailed,
+		"resume: run: no whole checkpoint in it; to begin again, leave out --resume and give --overwrite"},
+	{"checkpoint: metrics.jsonl of another run", func(k *kitchen) { k.run(); k.write("run/metrics.jsonl", strings.Repeat("x", 5000)) }, resumes + "run/checkpoint-1", exitFailed,
+		"resume: run/metrics.jsonl: byte N is inside a line, and the checkpoint was made at the end of one; put back the file that belongs to " +
+			"the checkpoint, or go on from another one"},
+	damagedCheckpoint("model.safetensors damaged", func(k *kitchen) { k.flip("run/checkpoint-1/model.safetensors", -9) },
+		"resume: run/checkpoint-1/model.safetensors is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another "+
+			"checkpoint"),
+	damagedCheckpoint("model.safetensors cut off", func(k *kitchen) { k.cut("run/checkpoint-1/model.safetensors", 9) },
+		"resume: run/checkpoint-1/model.safetensors is damaged: 135231 bytes, want 135240; resume from another checkpoint"),
+	damagedCheckpoint("model.safetensors missing", func(k *kitchen) { k.remove("run/checkpoint-1/model.safetensors") },
+		"resume: run/checkpoint-1/model.safetensors is missing; resume from another checkpoint"),
+	damagedCheckpoint("model.safetensors is a folder", func(k *kitchen) {
+		k.remove("run/checkpoint-1/model.safetensors")
+		k.mkdir("run/checkpoint-1/model.safetensors")
+	}, "resume: run/checkpoint-1/model.safetensors is damaged: it is no file; resume from another checkpoint"),
+	damagedCheckpoint("config.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/config.json", 5) },
+		"resume: run/checkpoint-1/config.json is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another checkpoint"),
+	damagedCheckpoint("config.json missing", func(k *kitchen) { k.remove("run/checkpoint-1/config.json") },
+		"resume: run/checkpoint-1/config.json is missing; resume from another checkpoint"),
+	damagedCheckpoint("tokenizer.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/tokenizer.json", 50) },
+		"resume: run/checkpoint-1/tokenizer.json is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another checkpoint"),
+	damagedCheckpoint("tokenizer_config.json missing", func(k *kitchen) { k.remove("run/checkpoint-1/tokenizer_config.json") },
+		"resume: run/checkpoint-1/tokenizer_config.json is missing; resume from another checkpoint"),
+	damagedCheckpoint("chat_template.jinja damaged", func(k *kitchen) { k.flip("run/checkpoint-1/chat_template.jinja", 5) },
+		"resume: run/checkpoint-1/chat_template.jinja is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another "+
+			"checkpoint"),
+	damagedCheckpoint("generation_config.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/generation_config.json", 5) },
+		"resume: run/checkpoint-1/generation_config.json is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another "+
+			"checkpoint"),
+	damagedCheckpoint("dpotrain-run.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/dpotrain-run.json", 5) },
+		"resume: run/checkpoint-1/dpotrain-run.json is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another "+
+			"checkpoint"),
+	damagedCheckpoint("state.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/dpotrain/state.json", 20) },
+		"resume: run/checkpoint-1/dpotrain/state.json is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from another "+
+			"checkpoint"),
+	damagedCheckpoint("state.json missing", func(k *kitchen) { k.remove("run/checkpoint-1/dpotrain/state.json") },
+		"resume: run/checkpoint-1/dpotrain/state.json is missing; resume from another checkpoint"),
+	damagedCheckpoint("optimizer.safetensors damaged", func(k *kitchen) { k.flip("run/checkpoint-1/dpotrain/optimizer.safetensors", 3000) },
+		"resume: run/checkpoint-1/dpotrain/optimizer.safetensors is damaged: its SHA-256 is not that of dpotrain/manifest.json; resume from "+
+			"another checkpoint"),
+	damagedCheckpoint("optimizer.safetensors missing", func(k *kitchen) { k.remove("run/checkpoint-1/dpotrain/optimizer.safetensors") },
+		"resume: run/checkpoint-1/dpotrain/optimizer.safetensors is missing; resume from another checkpoint"),
+	damagedCheckpoint("manifest.json damaged", func(k *kitchen) { k.flip("run/checkpoint-1/dpotrain/manifest.json", 100) },
+		"resume: run/checkpoint-1/dpotrain/manifest.json is damaged: it is not as dpotrain writes it; resume from another checkpoint"),
+	damagedCheckpoint("manifest.json empty", func(k *kitchen) { k.write("run/checkpoint-1/dpotrain/manifest.json", "") },
+		"resume: run/checkpoint-1/dpotrain/manifest.json is damaged: it is not as dpotrain writes it; resume from another checkpoint"),
+	damagedCheckpoint("manifest.json missing", func(k *kitchen) { k.remove("run/checkpoint-1/dpotrain/manifest.json") },
+		"resume: run/checkpoint-1: no checkpoint, for there is no dpotrain/manifest.json in it; name another"),
+	damagedCheckpoint("newer", func(k *kitchen) {
+		k.replace("run/checkpoint-1/dpotrain/manifest.json", `"version": 1`, `"version": 99`)
+	},
+		"resume: run/checkpoint-1/dpotrain/manifest.json: format version 99, but this dpotrain reads version 1: a newer dpotrain wrote it; use "+
+			"that one, or start in another output_dir"),
+	{"checkpoint: the latest is newer", func(k *kitchen) {
+		k.run()
+		k.replace("run/checkpoint-2/dpotrain/manifest.json", `"version": 1`, `"version": 99`)
+	}, resumes, exitFailed,
+		"resume: run/checkpoint-2/dpotrain/manifest.json: format version 99, but this dpotrain reads version 1: a newer dpotrain wrote it; use " +
+			"that one, or start in another output_dir"},
+	{"checkpoint: all damaged", func(k *kitchen) {
+		k.run()
+		k.cut("run/checkpoint-1/config.json", 1)
+		k.cut("run/checkpoint-2/config.json", 1)
+	}, resumes, exitFailed, "resume: run: no whole checkpoint in it; to begin again, leave out --resume and give --overwrite"},
+}
+
+func damagedCache(name string, damage func(k *kitchen, file string), args string, want string) mistake {
+	return mistake{"cache: " + name, func(k *kitchen) { damage(k, k.precompute()) }, args, exitFailed, want}
+}
+
+const (
+	inspect = "cache inspect"
+	verify  = "cache verify"
+)
+
+var badCaches = []mistake{
+	damagedCache("a damaged record", func(k *kitchen, f string) { k.flip(f, 400) }, trains,
+		`ref_cache/HASH.refs: record at byte N is damaged; move the file away and run "dpotrain precompute-ref" again`),
+	damagedCache("a damaged record, pass one", func(k *kitchen, f string) { k.flip(f, 400) }, precompute,
+		`ref_cache/HASH.refs: record at byte N is damaged; move the file away and run "dpotrain precompute-ref" again`),
+	damagedCache("a damaged record, eval", func(k *kitchen, f string) { k.flip(f, 400) }, evaluates,
+		`ref_cache/HASH.refs: record at byte N is damaged; move the file away and run "dpotrain precompute-ref" again`),
+	damagedCache("a damaged record, inspect", func(k *kitchen, f string) { k.flip(f, 400) }, inspect,
+		"1 of 1 cache files in ref_cache cannot be used; see their state in the table"),
+	damagedCache("a damaged record, verify", func(k *kitchen, f string) { k.flip(f, 400) }, verify,
+		`1 of 1 cache files are damaged; move them away and run "dpotrain precompute-ref" again`),
+	damagedCache("a damaged header", func(k *kitchen, f string) { k.flip(f, 20) }, trains,
+		`ref_cache/HASH.refs: header at byte 0 is damaged; move the file away and run "dpotrain precompute-ref" again`),
+	damagedCache("a damaged header, inspect", func(k *kitchen, f string) { k.flip(f, 20) }, inspect,
+		"1 of 1 cache files in ref_cache cannot be used; see their state in the table"),
+	damagedCache("a damaged header, verify", func(k *kitchen, f string) { k.flip(f, 20) }, verify,
+		`1 of 1 cache files are damaged; move them away and run "dpotrain precompute-ref" again`),
+	damagedCache("another file", func(k *kitchen, f string) { k.write(f, "This is not a cache at all.") }, trains,
+		"ref_cache/HASH.refs: not a reference cache; move the file away"),
+	damagedCache("a newer version", func(k *kitchen, f string) {
+		text := []byte(read(k.t, f))
+		text[8] = 9
+		k.write(f, string(text))
+	}, trains,
+		"ref_cache/HASH.refs: format version 9, but this dpotrain reads version 1: a newer dpotrain wrote it; use that one or "+
+			"another ref_cache_dir"),
+	damagedCache("a newer version, inspect", func(k *kitchen, f string) {
+		text := []byte(read(k.t, f))
+		text[8] = 9
+		k.write(f, string(text))
+	}, inspect, "1 of 1 cache files in ref_cache cannot be used; see their state in the table"),
+	damagedCache("a newer version, verify", func(k *kitchen, f string) {
+		text := []byte(read(k.t, f))
+		text[8] = 9
+		k.write(f, string(text))
+	}, verify, "a newer dpotrain wrote 1 of 1 cache files; use that one"),
+	damagedCache("a folder in its place", func(k *kitchen, f string) { k.remove(f); k.mkdir(f) }, trains,
+		"ref_cache/HASH.refs: a folder, where a cache file belongs; move it away"),
+	damagedCache("a folder in its lock's place", func(k *kitchen, f string) {
+		lock := strings.TrimSuffix(f, ".refs") + ".lock"
+		k.remove(f, lock)
+		k.mkdir(lock)
+	}, trains, "ref_cache_dir ref_cache: HASH.lock: a folder is there, and a file is wanted; choose another"),
+	damagedCache("of another model", func(k *kitchen, f string) {
+		k.flip("model/model.safetensors", -1)
+		k.remove("ref_cache2")
+		dpotrain(k.t, strings.Fields(precompute+"--ref-cache-dir ref_cache2")...)
+		other, err := filepath.Glob("ref_cache2/*.refs")
+		k.check(err)
+		k.check(os.Rename(f, filepath.Join("ref_cache2", filepath.Base(other[0]))))
+	}, trains+"--ref-cache-dir ref_cache2",
+		"ref_cache2/HASH.refs: holds log-probs of reference HASH, want HASH; move the file away or set "+
+			"another ref_cache_dir"),
+	{"cache: inspect, none", nil, inspect, exitFailed, "ref_cache: no such folder; give the ref_cache_dir that runs have filled"},
+	{"cache: verify, none", nil, verify, exitFailed, "ref_cache: no such folder; give the ref_cache_dir that runs have filled"},
+	{"cache: inspect, a file", nil, inspect + " --ref-cache-dir pairs.jsonl", exitFailed,
+		"ref_cache_dir pairs.jsonl: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"cache: verify, a file", nil, verify + " --ref-cache-dir pairs.jsonl", exitFailed,
+		"ref_cache_dir pairs.jsonl: pairs.jsonl is a file, and log-probs are kept in a folder; choose another"},
+	{"cache: inspect, an argument", nil, inspect + " ref_cache", exitUsage,
+		`"ref_cache": dpotrain cache inspect takes flags and no arguments; see "dpotrain cache inspect --help"`},
+}
+
+func wrongSettings(name, text, want string) mistake {
+	return mistake{"config: " + name, func(k *kitchen) { k.write("c.yaml", text) }, trains + "--config c.yaml", exitUsage, want}
+}
+
+func wrongFlags(name, flags, want string) mistake {
+	return mistake{"flags: " + name, nil, trains + flags, exitUsage, want}
+}
+
+var badSettings = []mistake{
+	{"config: missing", nil, trains + "--config none.yaml", exitUsage, "none.yaml: no such file; want a YAML file of settings"},
+	{"config: a folder", nil, trains + "--config model", exitUsage, "model: a folder; want a YAML file of settings"},
+	{"config: below a file", nil, trains + "--config pairs.jsonl/c.yaml", exitUsage,
+		"pairs.jsonl/c.yaml: not a directory; want a YAML file of settings"},
+	wrongSettings("empty", "", "c.yaml: there is nothing in it; want lines of the form key: value"),
+	wrongSettings("only comments", "# nothing\n", "c.yaml: there is nothing in it; want lines of the form key: value"),
+	wrongSettings("text", "hello world\n", "c.yaml:1: not settings; want lines of the form key: value"),
+	wrongSettings("a list", "- a\n- b\n", "c.yaml:1: not settings; want lines of the form key: value"),
+	wrongSettings("a tab", "beta: 0.1\n\tseed: 1\n", "c.yaml:2: not YAML: found a tab character that violates indentation"),
+	wrongSettings("two documents", "beta: 0.1\n---\nseed: 1\n", "c.yaml:2: a second document begins; want one, without --- lines"),
+	wrongSettings("not closed", "loss: [dpo\nbeta: 0.1\n", "c.yaml:1: not YAML: did not find expected ',' or ']'"),
+	wrongSettings("an unknown key", "bata: 0.1\n", "c.yaml:1: bata: unknown key (did you mean beta?)"),
+	wrongSettings("a key twice", "beta: 0.1\nbeta: 0.2\n", "c.yaml:2: beta: given twice; leave one out"),
+	wrongSettings("a key and its alias", "model: m\nmodel_name_or_path: m\n",
+		"c.yaml:2: model_name_or_path: the same setting as model, which is given too; leave one out"),
+	wrongSettings("nested", "training:\n  beta: 0.1\n", "c.yaml:1: training: unknown key; settings are flat, no key holds others"),
+	wrongSettings("text for a number", "learning_rate: fast\n", "c.yaml:1: learning_rate: fast; want a number"),
+	wrongSettings("a number in quotes", "beta: \"0.1\"\n", `c.yaml:1: beta: "0.1"; want a number, without quotes or tags`),
+	wrongSettings("out of range", "per_device_train_batch_size: 0\n", "c.yaml:1: per_device_train_batch_size: 0 is out of range; want >= 1"),
+	wrongSettings("yes for true", "shuffle: yes\n", "c.yaml:1: shuffle: yes; want true or false"),
+	wrongSettings("a comma in a number", "learning_rate: 5,0e-6\n", "c.yaml:1: learning_rate: 5,0e-6; want a number"),
+	{"config: a dataset of the hub", func(k *kitchen) { k.write("c.yaml", "dataset_name: trl-lib/ultrafeedback_binarized\n") }, "train --model model --output-dir run --config c.yaml", exitUsage,
+		"c.yaml:1: dataset_name: rows are read from JSONL files here, given as data and eval_data; two lines of Python write them:\n" +
+			"    from datasets import load_dataset\n" +
+			`    for split, file in [("train", "train.jsonl")]: load_dataset("trl-lib/ultrafeedback_binarized", split=split).to_json(file)`},
+	wrongSettings("push_to_hub", "push_to_hub: true\n",
+		"c.yaml:1: push_to_hub: nothing is uploaded; drop the line, and when the run is done: hf upload NAME OUTPUT_DIR"),
+	wrongSettings("an unknown loss", "loss: dop\n",
+		`c.yaml:1: loss: "dop": unknown loss; there are dpo, cdpo, ipo, ipo_sum, hinge, sft (did you mean dpo?)`),
+	wrongSettings("binary", "\x00\x01\x02\x7f", "c.yaml: not YAML: control characters are not allowed"),
+	wrongSettings("the pairs", `{"prompt": "a", "chosen": "b", "rejected": "c"}`+"\n",
+		"c.yaml:1: prompt: unknown key\n"+
+			"c.yaml:1: chosen: unknown key\n"+
+			"c.yaml:1: rejected: unknown key"),
+	wrongSettings("an alias", "beta: &a 0.1\nseed: *a\n", "c.yaml:2: seed: a YAML alias; want a whole number"),
+	wrongSettings("label_smoothing with dpo", "loss: dpo\nlabel_smoothing: 0.1\n",
+		"c.yaml:2: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"),
+
+	{"flags: nothing", nil, "train", exitUsage,
+		"model: not given; give --model, or model in a config file (folder of the model to tune: config.json, safetensors, tokenizer.json)\n" +
+			"data: not given; give --data, or data in a config file (training pairs, a JSONL file)\n" +
+			"output_dir: not given; give --output-dir, or output_dir in a config file (folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints)"},
+	{"flags: an unknown command", nil, "trian", exitUsage, `"trian": dpotrain has no such command (did you mean train?); see "dpotrain --help"`},
+	{"flags: an unknown flag", nil, "train --bata 1", exitUsage, `unknown flag: --bata (did you mean --beta?); see "dpotrain train --help"`},
+	wrongFlags("no value", "--beta", `--beta: no value; give one behind it; see "dpotrain train --help"`),
+	wrongFlags("an empty value", "--beta=", `--beta: ""; want a number`),
+	wrongFlags("text for a number", "--beta x", "--beta: x; want a number"),
+	wrongFlags("a fraction for a whole number", "--per-device-train-batch-size 2.5", "--per-device-train-batch-size: 2.5; want a whole number"),
+	wrongFlags("zero pairs a step", "--per-device-train-batch-size 0", "--per-device-train-batch-size: 0 is out of range; want >= 1"),
+	wrongFlags("too many pairs a step", "--per-device-train-batch-size 2000000000 --gradient-accumulation-steps 2000000000",
+		"--per-device-train-batch-size: 2000000000, times gradient_accumulation_steps 2000000000, is out of range; want at most 2147483647 "+
+			"pairs a step"),
+	wrongFlags("a negative length", "--max-length -1", "--max-length: -1 is out of range; want >= 0"),
+	wrongFlags("no epochs", "--num-train-epochs 0", "--num-train-epochs: 0 is out of range; want > 0"),
+	wrongFlags("max_steps below -1", "--max-steps -5", "--max-steps: -5 is out of range; want >= -1"),
+	wrongFlags("a negative rate", "--learning-rate -1", "--learning-rate: -1 is out of range; want >= 0"),
+	wrongFlags("an infinite rate", "--learning-rate inf", "--learning-rate: inf; want a finite number"),
+	wrongFlags("NaN", "--learning-rate nan", "--learning-rate: nan; want a finite number"),
+	wrongFlags("beyond a float", "--learning-rate 1e999", "--learning-rate: 1e999 is out of range"),
+	wrongFlags("negative threads", "--threads -1", "--threads: -1 is out of range; want >= 0 and <= 1024"),
+	wrongFlags("a precision", "--precision bf17", "--precision: bf17; want fp32, bf16 or auto (did you mean bf16?)"),
+	wrongFlags("a kernel level", "--cpu sse", "--cpu: sse; want auto, avx512, avx2, neon or generic"),
+	wrongFlags("a schedule", "--lr-scheduler-type cosin",
+		"--lr-scheduler-type: cosin; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean "+
+			"cosine?)"),
+	wrongFlags("a truncation mode", "--truncation-mode end", "--truncation-mode: end; want keep_start or keep_end"),
+	wrongFlags("on_bad_row", "--on-bad-row ignore", "--on-bad-row: ignore; want error or skip"),
+	wrongFlags("a dtype", "--save-dtype fp16", "--save-dtype: fp16; want float32, bfloat16 or float16"),
+	wrongFlags("a metric", "--metric-for-best-model eval_acuracy --eval-data pairs.jsonl",
+		"--metric-for-best-model: eval_acuracy; the evaluations of loss dpo have loss, rewards/chosen, rewards/rejected, rewards/accuracies, "+
+			"rewards/ties, rewards/margins, logps/chosen, logps/rejected, logps/accuracies, entropy or mean_token_accuracy"),
+	wrongFlags("a value after a bool", "--overwrite false",
+		`"false": dpotrain train takes flags and no arguments; a flag takes this value after an equals sign: --flag=false; see "dpotrain train `+
+			`--help"`),
+	wrongFlags("no bool", "--overwrite=maybe", "--overwrite: maybe; want true or false"),
+	wrongFlags("the best without eval_data", "--load-best-model-at-end",
+		"eval_data: not given; give --eval-data, or eval_data in a config file (held-out pairs, a JSONL file; none: no evaluation and no best "+
+			"checkpoint)"),
+	wrongFlags("min_lr missing", "--lr-scheduler-type cosine_with_min_lr",
+		"--lr-scheduler-type: cosine_with_min_lr needs the rate to end at; give min_lr, or min_lr_rate as a share of learning_rate"),
+	wrongFlags("two arguments", "a b", `"a": dpotrain train takes flags and no arguments; see "dpotrain train --help"`),
+	wrongFlags("resume with two arguments", "--resume a b", `"b": dpotrain train takes flags and no arguments; see "dpotrain train --help"`),
+	{"flags: two configs", func(k *kitchen) { k.write("c.yaml", "beta: 0.1\n") }, trains + "--config none.yaml --config also-none.yaml", exitUsage,
+		"also-none.yaml: no such file; want a YAML file of settings"},
+	{"flags: no reference needed", nil, precompute + "--loss sft", exitUsage,
+		"loss sft needs no reference log-probs; there is nothing to precompute"},
+	{"flags: a model is required", nil, "train --data pairs.jsonl --output-dir run", exitUsage,
+		"model: not given; give --model, or model in a config file (folder of the model to tune: config.json, safetensors, tokenizer.json)"},
+	{"flags: output_dir is required", nil, "train --data pairs.jsonl --model model", exitUsage,
+		"output_dir: not given; give --output-dir, or output_dir in a config file (folder the run writes: model, dpotrain.yaml, metrics.jsonl, " +
+			"checkpoints)"},
+	wrongFlags("too many threads", "--threads 100000000", "--threads: 100000000 is out of range; want >= 0 and <= 1024"),
+	{"flags: an argument that is a config", nil, "train config.yaml", exitUsage,
+		`"config.yaml": dpotrain train takes flags and no arguments (did you mean --config config.yaml?); see "dpotrain train --help"`},
+	{"flags: bench without data", nil, "bench --model model", exitUsage,
+		"data: not given; give --data, or data in a config file (training pairs, a JSONL file)"},
+	{"flags: bench without a model", nil, "bench --data pairs.jsonl", exitUsage,
+		"model: not given; give --model, or model in a config file (folder of the model to tune: config.json, safetensors, tokenizer.json)"},
+	{"flags: bench without both", nil, "bench --passes-only", exitUsage,
+		"model: not given; give --model, or model in a config file (folder of the model to tune: config.json, safetensors, tokenizer.json)\n" +
+			"data: not given; give --data, or data in a config file (training pairs, a JSONL file)"},
+	{"flags: bench, no pairs", nil, "bench --passes-only --model model --data pairs.jsonl --pairs 0", exitUsage,
+		"--pairs: 0 is out of range; want >= 1"},
+	{"flags: bench, a fraction of pairs", nil, "bench --pairs 0.5", exitUsage, `--pairs: 0.5; want a whole number; see "dpotrain bench --help"`},
+	{"bench: model missing", nil, "bench --passes-only --model none --data pairs.jsonl", exitFailed,
+		"model: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+	{"bench: data missing", nil, "bench --passes-only --model model --data none.jsonl", exitFailed,
+		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
+	{"bench: bad row", func(k *kitchen) { k.write("wrong.jsonl", "{}\n") }, "bench --passes-only --model model --data wrong.jsonl", exitFailed,
+		"wrong.jsonl:1: chosen: missing; a pair has prompt, chosen and rejected"},
+	{"flags: completion, no shell", nil, "completion", exitUsage,
+		`completion: want one of bash, zsh, fish and powershell; see "dpotrain completion --help"`},
+	{"flags: eval, a flag of train", nil, evaluates + "--learning-rate 1", exitUsage, `unknown flag: --learning-rate; see "dpotrain eval --help"`},
+}
+
+func badInit(w kitchenware) []mistake {
+	const inits = "init --config model/config.json --tokenizer model --output new "
+	return []mistake{
+		{"init: nothing", nil, "init", exitUsage, `want --config, --tokenizer and --output, each with a value; see "dpotrain init --help"`},
+		{"init: no config", nil, inits + "--config none.json", exitFailed, "--config: none.json: no such file or folder; look at the path"},
+		{"init: a folder for the config", nil, inits + "--config model", exitUsage, "--config model: a folder; give the config.json in it"},
+		{"init: an unsupported architecture", func(k *kitchen) { k.config(map[string]any{"model_type": "mamba"}) }, inits, exitFailed,
+			`model/config.json: model_type: "mamba" is not supported; there are gpt2, gpt_neox, llama, mistral, qwen2, qwen3`},
+		{"init: zero heads", func(k *kitchen) { k.config(map[string]any{"num_attention_heads": 0}) }, inits, exitFailed,
+			"model/config.json: num_attention_heads: 0 is out of range; want 1 to 4194304"},
+		{"init: an empty config", func(k *kitchen) { k.write("e.json", "") }, inits + "--config e.json", exitFailed,
+			"e.json: empty; get the config.json of a Hugging Face model"},
+		{"init: no tokenizer", nil, inits + "--tokenizer none", exitFailed,
+			"none/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
+		{"init: a tokenizer file", nil, inits + "--tokenizer model/tokenizer.json", exitUsage,
+			"--tokenizer model/tokenizer.json: a file; give the folder that holds tokenizer.json"},
+		{"init: a folder without tokenizer", func(k *kitchen) { k.mkdir("e") }, inits + "--tokenizer e", exitFailed,
+			"e/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
+		{"init: a vocabulary that is too small", func(k *kitchen) { k.config(map[string]any{"vocab_size": 100}) }, inits, exitFailed,
+			"model/config.json: vocab_size 100 is too small for the 320 ids of the tokenizer in model"},
+		{"init: a model that is there", nil, inits + "--output model", exitUsage, "model is there already; choose another --output"},
+		{"init: below a file", nil, inits + "--output pairs.jsonl/new", exitUsage, "--output pairs.jsonl/new: pairs.jsonl is a file; choose another"},
+		{"init: a seed", nil, inits + "--seed -1", exitUsage, `--seed: -1; want a whole number of at least 0; see "dpotrain init --help"`},
+	}
+}
+
+// TestLargeBatch: more pairs a step than there are is no mistake: a step has all of them.
+func TestLargeBatch(t *testing.T) {
+	w := newKitchenware(t)
+	newKitchen(t, w)
+	_, log := dpotrain(t, strings.Fields(trains+"--per-device-train-batch-size 1000 --max-steps -1 --num-train-epochs 2")...)
+	contains(t, log, "12 pairs", "2 optimizer steps of 1000 pairs, 1 an epoch")
+}
+
+// TestSecondRun: the second of two runs in one output_dir is refused, and the first is not disturbed.
+func TestSecondRun(t *testing.T) {
+	w := newKitchenware(t)
+	newKitchen(t, w)
+	release, err := checkpoint.LockRun("run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t)
+	for _, more := range []string{"", "--overwrite", "--resume"} {
+		code, said := fails(t, strings.Fields(trains+more)...)
+		if want := "output_dir run: another dpotrain is writing here; wait for it to end or choose another output_dir"; code != exitFailed || said != want {
+			t.Errorf("%s: exit code %d: %s\nwant %s", more, code, said, want)
+		}
+		unchanged(t, before)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("run"); !os.IsNotExist(err) {
+		t.Errorf("run is left behind: %v", err)
+	}
+}
+
+// TestChangingData: a file that another process writes while it is read is refused, whichever rows were seen.
+func TestChangingData(t *testing.T) {
+	w := newKitchenware(t)
+	k := newKitchen(t, w)
+	k.write("growing.jsonl", strings.Repeat(read(t, "pairs.jsonl"), 500))
+	f, err := os.OpenFile("growing.jsonl", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	before := snapshot(t)
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		row := firstLines(read(t, w.pairs), 1)
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+				if _, err := f.WriteString(row); err != nil {
+					stopped <- err
+					return
+				}
+			}
+		}
+	}()
+	code, said := fails(t, strings.Fields(trains+"--data growing.jsonl")...)
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`^growing\.jsonl: changed while it was read \(\d+ bytes before, \d+ after\); start again when it is written$`)
+	if code != exitFailed || !want.MatchString(said) {
+		t.Errorf("exit code %d: %s\nwant %s", code, said, want)
+	}
+	before["growing.jsonl"] = snapshot(t)["growing.jsonl"]
+	unchanged(t, before)
+}
