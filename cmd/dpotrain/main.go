@@ -33,6 +33,7 @@ func main() {
 func run(args []string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	reportFileSize()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -49,13 +50,18 @@ func run(args []string) int {
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	out := &checked{to: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 	entered := false
 	onEntry(root, func() { entered = true })
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	switch {
+	case err == nil && out.err == nil:
 		return 0
+	case out.err != nil:
+		fmt.Fprintln(stderr, "dpotrain:", message(out.err))
+		return exitFailed
 	}
 	switch {
 	case errors.Is(err, context.Canceled) && !errors.Is(err, train.ErrInterrupted):
@@ -65,6 +71,20 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stderr, "dpotrain:", message(err))
 	return exitCode(err, entered)
+}
+
+// checked is where results go. It keeps the first error, for a table on a full disk would be cut off without a word.
+type checked struct {
+	to  io.Writer
+	err error
+}
+
+func (c *checked) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
 }
 
 // exitCode is the exit code for an error of a command that was entered, or was not because of wrong flags or arguments.

@@ -104,6 +104,18 @@ func create(fsys fileSystem, path string, content writer) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// reason is what the operating system says of a file, without the file's name: that of one which is written beside its place is of no
+// use to anybody.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}
+
 // writer writes the content of a file.
 type writer func(io.Writer) error
 

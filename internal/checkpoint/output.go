@@ -45,7 +45,7 @@ func writeFile(fsys fileSystem, path string, content []byte) error {
 		err = fsys.Rename(tmp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, errors.Join(err, removeAll(fsys, tmp)))
+		return fmt.Errorf("%s: %w", path, errors.Join(reason(err), removeAll(fsys, tmp)))
 	}
 	return fsys.SyncDir(dir)
 }
@@ -78,12 +78,14 @@ func writeModel(fsys fileSystem, outputDir string, weights []safetensors.Tensor,
 	tmp := filepath.Join(outputDir, fmt.Sprintf(".dpotrain-model.tmp-%d", os.Getpid()))
 	err := fsys.Mkdir(tmp)
 	for _, name := range names {
-		switch {
-		case err != nil:
-		case name == modelName:
-			err = create(fsys, filepath.Join(tmp, name), tensorsWriter(weights, modelMetadata))
-		default:
-			err = create(fsys, filepath.Join(tmp, name), bytesWriter(files[name]))
+		content := bytesWriter(files[name])
+		if name == modelName {
+			content = tensorsWriter(weights, modelMetadata)
+		}
+		if err == nil {
+			if err = create(fsys, filepath.Join(tmp, name), content); err != nil {
+				err = fmt.Errorf("%s: %w", name, reason(err))
+			}
 		}
 	}
 	if err == nil {

@@ -88,10 +88,12 @@ func writeFolder(fsys fileSystem, dir string, c Contents) error {
 	write := func(name string, content writer) error {
 		entry := manifestEntry{Name: name}
 		hash := sha256.New()
-		err := create(fsys, place(name), func(w io.Writer) error { return content(io.MultiWriter(w, hash, &entry)) })
+		if err := create(fsys, place(name), func(w io.Writer) error { return content(io.MultiWriter(w, hash, &entry)) }); err != nil {
+			return fmt.Errorf("%s: %w", name, reason(err))
+		}
 		entry.SHA256 = hex.EncodeToString(hash.Sum(nil))
 		m.Files = append(m.Files, entry)
-		return err
+		return nil
 	}
 	if err := write(modelName, tensorsWriter(c.Weights, modelMetadata)); err != nil {
 		return err
@@ -123,7 +125,7 @@ func writeFolder(fsys fileSystem, dir string, c Contents) error {
 		return err
 	}
 	if err := create(fsys, place(manifestName), bytesWriter(text)); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", manifestName, reason(err))
 	}
 	if err := fsys.SyncDir(filepath.Join(dir, ownDir)); err != nil {
 		return err

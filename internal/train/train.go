@@ -19,11 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"dpotrain/internal/checkpoint"
@@ -289,9 +288,7 @@ func (r *runner) begin() (err error) {
 
 // howToGoOn adds to an error of the disk, such as a full one, that ended a run what to do when it is mended.
 func (r *runner) howToGoOn(err error) error {
-	_, path := errors.AsType[*fs.PathError](err)
-	_, link := errors.AsType[*os.LinkError](err)
-	if !path && !link {
+	if _, ok := errors.AsType[syscall.Errno](err); !ok {
 		return err
 	}
 	steps, listErr := checkpoint.List(r.o.OutputDir)
@@ -332,10 +329,11 @@ func (r *runner) loop(ctx context.Context) error {
 	since := newInterval(r.loss)
 	start, firstStep := time.Now(), r.step
 	for r.step < total {
+		number := r.step + 1
 		taken, err := r.takeStep()
 		if err != nil {
 			progress.Done()
-			return fmt.Errorf("step %d: %w", r.step+1, err)
+			return fmt.Errorf("step %d: %w", number, err)
 		}
 		since.add(taken)
 		progress.Add(1, since.detail())
