@@ -13,6 +13,7 @@ func newTrainCommand() *cobra.Command {
 	var (
 		s      settings
 		resume string
+		dry    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "train --config FILE",
@@ -21,9 +22,13 @@ func newTrainCommand() *cobra.Command {
 
 output_dir gets the tuned Hugging Face folder, dpotrain.yaml (the resolved settings; running it again repeats the run
 bit for bit), metrics.jsonl and checkpoint-N folders. Ctrl-C finishes the step, saves a checkpoint and says how to go
-on; a second one ends at once.`,
+on; a second one ends at once.
+
+The memory that the run takes is worked out, by part, before it starts, and a run that does not fit is refused with what
+would make it fit; --dry-run shows the plan and does nothing else.`,
 		Example: `  dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo
   dpotrain train --config configs/ipo.yaml --loss=ipo --beta 0.5
+  dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo --dry-run
   dpotrain train --config runs/dpo/dpotrain.yaml --resume
   dpotrain train --config runs/dpo/dpotrain.yaml --resume runs/dpo/checkpoint-500`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -50,11 +55,15 @@ on; a second one ends at once.`,
 			if resume != "" {
 				req.Options.ResumeFromCheckpoint = resume
 			}
+			if dry {
+				return train.DryRun(req)
+			}
 			return train.Run(cmd.Context(), req)
 		},
 	}
 	s.addFlags(cmd)
 	cmd.Flags().StringVar(&resume, "resume", "", "go on from the newest sound checkpoint in output_dir, or from the given folder; overwrite does nothing then")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "show the settings that matter and the memory that the run takes, by part; compute and write nothing")
 	cmd.Flags().Lookup("resume").NoOptDefVal = latest
 	completeWith(cmd, "resume", cobra.ShellCompDirectiveFilterDirs)
 	return cmd

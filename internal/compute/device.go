@@ -79,6 +79,16 @@ type AdamW struct {
 	GradScale                                        float64 // gradients are multiplied by it first: the clip factor
 }
 
+// Workload is how large operands become.
+type Workload struct {
+	Rows      int // of a batch
+	Hidden    int
+	Width     int // of the widest activation
+	Vocab     int
+	Attention AttentionShape
+	Training  bool // with the backward operations
+}
+
 // Device runs the operations. It is used by one goroutine at a time.
 type Device interface {
 	// Family names the kernels, such as cpu-avx512: two devices of one family give the same bits.
@@ -93,6 +103,8 @@ type Device interface {
 	// AllocBF16 gives n zeroed numbers of bf16 for AdamW's moments; of the other operations Upload, which rounds to the nearest, and
 	// Download alone know them.
 	AllocBF16(n int) Buffer
+	// Workspace is how many bytes the operations themselves take at most, besides the buffers; they keep them until Close.
+	Workspace(w Workload) int64
 	// Upload copies src to dst from number off on; Download copies from there.
 	Upload(dst Buffer, off int, src []float32)
 	Download(dst []float32, src Buffer, off int)

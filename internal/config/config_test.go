@@ -72,7 +72,7 @@ func lines(err error) []string {
 
 func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
-	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MicroBatchTokens: 2048,
+	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
 		LearningRate: 1e-6, LRSchedulerType: "linear", Optim: "adamw", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		OnNonfinite: "stop", NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
@@ -131,6 +131,9 @@ func TestEveryKey(t *testing.T) {
 			text = slices.MaxFunc(strings.Fields(param), func(a, b string) int { // the last that is not the default
 				return boolInt(a != k.Default) - boolInt(b != k.Default)
 			})
+		}
+		if k.Size {
+			text = "3.5 GB"
 		}
 		if k.Name == "metric_for_best_model" {
 			text = "eval_loss"
@@ -235,6 +238,14 @@ func TestKeys(t *testing.T) {
 // TestValues holds one key in a file against what it says of it.
 func TestValues(t *testing.T) {
 	for _, c := range []struct{ line, want string }{ // want: the error behind c.yaml:1: key:, empty if there is none
+		{"memory_limit: 3GiB", ""},
+		{"memory_limit: 3.5 GB", ""},
+		{"memory_limit: 3000000000", ""},
+		{"memory_limit: auto", ""},
+		{"memory_limit: 3G", "3G: G can mean GB (1000) or GiB (1024); write one of them, or auto"},
+		{"memory_limit: 3.5", "3.5 is not text in YAML; put it in quotes"},
+		{"memory_limit: none", "none: want a size such as 3GiB, 3.5GB or 800MB, or a number of bytes, or auto"},
+		{"memory_limit: true", "true is not text in YAML; put it in quotes"},
 		{"beta: 0.5", ""},
 		{"beta: 2", ""},
 		{"beta: .5", ""},

@@ -15,6 +15,7 @@ import (
 
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
+	"dpotrain/internal/plan"
 	"dpotrain/internal/train"
 )
 
@@ -26,6 +27,7 @@ type Key struct {
 	Help    string
 	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64
 	Path    string       // file or dir, if the value is the path of one
+	Size    bool         // a text that is a size in memory, or auto
 
 	index    []int      // of the field in train.Options
 	optional bool       // the field is a pointer, nil when nobody gave the key
@@ -103,7 +105,7 @@ func keysOf(t reflect.Type, index []int) []Key {
 			}
 			continue
 		}
-		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), index: at}
+		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", index: at}
 		if name == "loss" {
 			k.Help += ": " + either(loss.Names())
 		}
@@ -180,6 +182,9 @@ func find(keys []Key, name string) (Key, bool) {
 
 // wanted says what a value of the key looks like.
 func (k Key) wanted() string {
+	if k.Size {
+		return "a size such as 3GiB"
+	}
 	switch k.Kind {
 	case reflect.Bool:
 		return "true or false"
@@ -200,6 +205,11 @@ func (k Key) parse(s string) (any, error) {
 	case reflect.String:
 		if !utf8.ValidString(s) {
 			return nil, fmt.Errorf("%s is not valid UTF-8; use another name", show(s))
+		}
+		if k.Size && s != plan.Auto {
+			if _, err := plan.ParseBytes(s); err != nil {
+				return nil, fmt.Errorf("%s: %w, or %s", show(s), err, plan.Auto)
+			}
 		}
 		return s, nil
 	case reflect.Bool:
@@ -338,6 +348,8 @@ func (f *flagValue) Type() string {
 	switch {
 	case f.key.Path != "":
 		return f.key.Path
+	case f.key.Size:
+		return "size"
 	case f.key.Kind == reflect.Bool:
 		return "bool"
 	case f.key.Kind == reflect.Int:

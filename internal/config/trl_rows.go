@@ -98,7 +98,7 @@ var trlRows = []trlRow{
 
 	// The reference.
 	{key: "precompute_ref_log_probs", fate: unused, text: "always, and kept on disk (`ref_cache_dir`)"},
-	{key: "precompute_ref_batch_size", fate: unused, text: "`micro_batch_tokens` bounds memory"},
+	{key: "precompute_ref_batch_size", fate: unused, text: "`memory_limit` bounds memory"},
 	{key: "ref_model_mixup_alpha", fate: unused, text: "of sync_ref_model, which is refused"},
 	{key: "ref_model_sync_steps", fate: unused, text: "of sync_ref_model, which is refused"},
 
@@ -112,8 +112,8 @@ var trlRows = []trlRow{
 	{key: "activation_checkpointing", fate: unused, text: "`gradient_checkpointing` does the same; results are the same bits either way"},
 	{key: "activation_checkpointing_kwargs", fate: unused, text: "a block is computed again as a whole, there is nothing to choose"},
 	{key: "activation_offloading", fate: unused, text: "`micro_batch_tokens` bounds memory; results are the same either way"},
-	{key: "auto_find_batch_size", fate: unused, text: "`micro_batch_tokens` bounds memory; the pairs of a step stay as many as given"},
-	{key: "per_device_eval_batch_size", fate: unused, text: "`micro_batch_tokens` bounds memory; results do not depend on the cut"},
+	{key: "auto_find_batch_size", fate: unused, text: "`memory_limit` bounds memory; the pairs of a step stay as many as given"},
+	{key: "per_device_eval_batch_size", fate: unused, text: "`memory_limit` bounds memory; results do not depend on the cut"},
 	{key: "torch_empty_cache_steps", fate: unused, text: "no torch"},
 	{key: "torch_compile", fate: unused, text: "no torch"},
 	{key: "torch_compile_backend", fate: unused, text: "no torch"},

@@ -104,7 +104,7 @@ type scratch struct {
 	act  compute.Buffer // [N,F] input of the last linear layer
 	dh   compute.Buffer // [N,C]
 	dUp  compute.Buffer // [N, F] or [N, 2F]
-	dqkv compute.Buffer
+	dqkv compute.Buffer // in the memory of dUp, which nobody needs any more when it comes
 	dqk  compute.Buffer // [N, (H+K) D]; with Spec.QKNorm
 	do   compute.Buffer // [N, HD]
 }
@@ -145,8 +145,8 @@ func newActivations(s *Spec, alloc allocator, rows int) *activations {
 func newScratch(s *Spec, alloc allocator, rows int, training bool) *scratch {
 	t := &scratch{h: alloc(rows * s.Hidden), act: alloc(rows * s.Intermediate)}
 	if training {
-		t.dh, t.dUp = alloc(rows*s.Hidden), alloc(rows*s.upWidth())
-		t.dqkv, t.do = alloc(rows*s.qkvWidth()), alloc(rows*s.queryWidth())
+		t.dh, t.do, t.dUp = alloc(rows*s.Hidden), alloc(rows*s.queryWidth()), alloc(rows*max(s.upWidth(), s.qkvWidth()))
+		t.dqkv = t.dUp
 		if s.QKNorm {
 			t.dqk = alloc(rows * s.qkWidth())
 		}
@@ -293,10 +293,9 @@ func (b *block) activateBackward(dev compute.Device, dUp, up compute.Mat) {
 	}
 }
 
-// shape is that of the block's attention.
-func (b *block) shape() compute.AttentionShape {
-	s := b.spec
-	return compute.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: 1 / math.Sqrt(float64(s.HeadDim)), Window: b.window}
+// attention is the shape of attention in blocks with a window.
+func (s *Spec) attention(window int) compute.AttentionShape {
+	return compute.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: 1 / math.Sqrt(float64(s.HeadDim)), Window: window}
 }
 
 // mlpInput is what the second norm reads.
@@ -320,7 +319,7 @@ func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
 	q, k, v := s.heads(a.qkv, a.qk)
 	r.rope(q, s.Heads, false)
 	r.rope(k, s.KVHeads, false)
-	dev.Attention(s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, b.shape(), r.batch.Segments)
+	dev.Attention(s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, s.attention(b.window), r.batch.Segments)
 	x2 := compute.Matrix(a.x2, n, s.Hidden)
 	dev.Copy(x2, x)
 	b.out.forward(dev, x2, compute.Matrix(a.o, n, s.queryWidth()), true)
@@ -359,7 +358,7 @@ func (b *block) backward(r *run, d compute.Mat, a *activations) {
 	}
 	q, k, v := s.heads(a.qkv, a.qk)
 	dq, dk, dv := s.heads(t.dqkv, t.dqk)
-	dev.AttentionBackward(dq, dk, dv, s.attentionOut(t.do), s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, b.shape(), r.batch.Segments)
+	dev.AttentionBackward(dq, dk, dv, s.attentionOut(t.do), s.attentionOut(a.o), compute.Matrix(a.lse, n, s.Heads), q, k, v, s.attention(b.window), r.batch.Segments)
 	r.rope(dq, s.Heads, true)
 	r.rope(dk, s.KVHeads, true)
 	if s.QKNorm {

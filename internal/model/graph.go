@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"runtime"
 
 	"gorgonia.org/gorgonia"
 
@@ -132,6 +133,9 @@ func (g *Graph) build() error {
 		}
 	}
 	g.machine = gorgonia.NewTapeMachine(g.graph)
+	// Its finalizer is for CUDA. The machine leads to our ops and by way of them back to itself, and Go never frees a circle with a finalizer
+	// in it: all memory of the graph would stay for good.
+	runtime.SetFinalizer(g.machine, nil)
 	return nil
 }
 

@@ -71,5 +71,11 @@ func (c *Config) Memory(o GraphOptions) Memory {
 	}
 }
 
+// Workload is what graphs with these options ask of their device.
+func (c *Config) Workload(o GraphOptions) compute.Workload {
+	s := &c.Spec
+	return compute.Workload{Rows: o.Rows, Hidden: s.Hidden, Width: max(s.Hidden, s.upWidth(), s.qkvWidth()), Vocab: s.Vocab, Attention: s.attention(0), Training: o.Training}
+}
+
 // Parameters is the number of weights.
 func (c *Config) Parameters() int { return newModel(c, nil).size }

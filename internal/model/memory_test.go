@@ -2,8 +2,12 @@ package model_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
 	"testing"
 
+	"dpotrain/internal/compute"
 	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/model"
 	"dpotrain/internal/testfiles"
@@ -55,5 +59,88 @@ func TestMemory(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestLogitsHeld: gradients are the same bits whatever number of logits is held, and in a graph that has grown.
+func TestLogitsHeld(t *testing.T) {
+	for _, lv := range cpu.Levels() {
+		t.Run(lv.String(), func(t *testing.T) {
+			d := newDevice(t, lv, 2)
+			m := load(t, testfiles.Path(t, "models", "llama"), d)
+			r := rand.New(rand.NewPCG(8, 8))
+			sequences := func(n int) *compute.Batch { // of 90 ids, 70 of them scored
+				var all []example
+				for range n {
+					ids := make([]int32, 90)
+					for i := range ids {
+						ids[i] = int32(r.IntN(m.Config.Spec.Vocab))
+					}
+					all = append(all, example{{ids, 20}})
+				}
+				return pack(all...)
+			}
+			large, small := sequences(11), sequences(4) // 770 and 280 scored rows
+			loss := func(logps []float64) (float64, []float64, error) {
+				d := make([]float64, len(logps))
+				for i := range d {
+					d[i] = float64(i%5-2) / 10
+				}
+				return 0, d, nil
+			}
+			gradient := func(g *model.Graph) []float32 {
+				d.Zero(m.G)
+				forwardBackward(t, g, large, loss)
+				host := make([]float32, m.Len())
+				d.Download(host, m.G, 0)
+				return host
+			}
+			vocab := m.Config.Spec.Vocab
+			want := gradient(newGraph(t, m, model.GraphOptions{Training: true, Logits: 770 * vocab}))
+			for _, rows := range []int{1, 256, 300, 512, 600, 769} {
+				for _, first := range []*compute.Batch{nil, small} {
+					g := newGraph(t, m, model.GraphOptions{Training: true, Logits: rows * vocab})
+					if first != nil {
+						forwardBackward(t, g, first, loss)
+					}
+					if !slices.Equal(gradient(g), want) {
+						t.Errorf("with room for the logits of %d rows, grown %v, the gradient is another", rows, first != nil)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestGraphsAreFreed makes graph after graph: nothing stays of those that nobody has any more, closed or not.
+func TestGraphsAreFreed(t *testing.T) {
+	m := load(t, testfiles.Path(t, "models", "llama"), newDevice(t, cpu.Best(), 1))
+	b := shapes(m.Config.Spec.Vocab, 1)[0]
+	inUse := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var before int64
+	o := model.GraphOptions{Rows: 2000, Scored: 100, Logits: 1 << 20}
+	size := m.Config.Memory(o)
+	for i := range 20 {
+		if i == 2 {
+			before = inUse()
+		}
+		g, err := m.NewGraph(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forward(t, g, b)
+		if i%2 == 0 {
+			if err := g.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if grown, one := inUse()-before, 4*(size.Activations+size.Scratch+size.Head); grown > one {
+		t.Errorf("%d bytes more after 18 graphs of %d", grown, one)
 	}
 }

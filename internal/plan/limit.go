@@ -24,13 +24,14 @@ const margin = 0.1
 func FindLimit() Limit {
 	l := free()
 	l.Bytes = int64(float64(l.Bytes) * (1 - margin))
+	l.Why = "nine tenths of " + l.Why + "; key memory_limit"
 	return l
 }
 
 // freeLinux reads the free memory from the files that Linux shows it in, below root.
 func freeLinux(root fs.FS) Limit {
 	own := field(root, "proc/self/status", "RssAnon:") << 10
-	l := Limit{Why: "free memory of this machine"}
+	l := Limit{Why: "what this machine has free"}
 	if l.Bytes = field(root, "proc/meminfo", "MemAvailable:") << 10; l.Bytes == 0 {
 		return Limit{}
 	}
@@ -52,7 +53,7 @@ func freeLinux(root fs.FS) Limit {
 		// A limit of a group above holds too. In a container the group's own folder may be what is mounted, so that the path is not there.
 		for dir := path.Join("/", parts[2]); ; dir = path.Dir(dir) {
 			if left, ok := v.left(root, dir); ok && left+own < l.Bytes {
-				l = Limit{left + own, "memory limit of this process's control group"}
+				l = Limit{left + own, "what is left of this process's control group"}
 			}
 			if dir == "/" {
 				break

@@ -7,5 +7,5 @@ func free() Limit {
 	if err != nil {
 		return Limit{}
 	}
-	return Limit{int64(n), "memory of this machine"}
+	return Limit{int64(n), "the memory of this machine"}
 }

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/edsrzf/mmap-go"
 	"github.com/x448/float16"
@@ -76,6 +77,9 @@ func (t Tensor) width() int {
 // piece is the number of elements that are converted at a time: 1 MiB of float32.
 const piece = 1 << 18
 
+// rooms are for pieces: a file of a hundred tensors would make a hundred of them garbage.
+var rooms = sync.Pool{New: func() any { return new([piece]float32) }}
+
 // Pieces converts the elements, exactly, and calls f with piece after piece; values is valid during the call. The memory that a file
 // took is given back on the way.
 func (t Tensor) Pieces(f func(from int, values []float32) error) error {
@@ -87,7 +91,8 @@ func (t Tensor) Pieces(f func(from int, values []float32) error) error {
 	case len(t.Data) != size*n:
 		return fmt.Errorf("%s: %d bytes of %s do not make the %d elements of shape %v", t.Name, len(t.Data), t.Dtype, n, t.Shape)
 	}
-	values := make([]float32, min(n, piece))
+	values := rooms.Get().(*[piece]float32)
+	defer rooms.Put(values)
 	for from := 0; from < n; from += piece {
 		part := values[:min(piece, n-from)]
 		if t.read != nil {

@@ -38,6 +38,7 @@ type Stats struct {
 // Options of pass one.
 type Options struct {
 	MicroBatchTokens int                         // rows computed together
+	Graph            model.GraphOptions          // what the reference's graph is laid out for; it grows if that is too little
 	Waiting          func()                      // called once if another process is writing the cache
 	Started          func(sequences int)         // called once before the first is computed, if any is
 	Progress         func(sequences, tokens int) // called after every micro-batch with what it added
@@ -87,7 +88,7 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 	if len(missing) == 0 {
 		return st, nil
 	}
-	graph, err := m.NewGraph(model.GraphOptions{Rows: o.MicroBatchTokens})
+	graph, err := m.NewGraph(o.Graph)
 	if err != nil {
 		return st, err
 	}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/compute/cpu"
@@ -71,27 +73,47 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if o.Compute, err = cpu.Resolve(o.Compute); err != nil {
 		return &UsageError{err}
 	}
-	in, err := Open(req, o.Model, l)
+	in, err := Open(req, l)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	in.logData(req.Log, o)
 	req.Log.Info("loss " + o.lossText())
+	p := in.planner(o)
+	if p.policy, err = model.LoadConfig(o.Model); err != nil {
+		return err
+	}
+	if l.Needs().Reference {
+		p.separate = true
+		if p.reference, err = model.LoadConfig(cmp.Or(e.Ref, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
+			p.reference = p.policy
+		}
+	}
+	x, err := p.choose()
+	if err != nil {
+		return err
+	}
+	o.MicroBatchTokens = x.budget
+	req.Log.Info(x.summary())
+	if err := in.loadPolicy(req, o.Model); err != nil {
+		return err
+	}
 	var refs []score.Logps
 	if l.Needs().Reference {
 		ref, err := in.referenceOf(req, e.Ref)
 		if err != nil {
 			return err
 		}
-		sums, done, err := PassOne(ctx, req, ref, in.Train.Examples)
+		sums, done, err := PassOne(ctx, req, ref, x.passGraph(), in.Train.Examples)
 		if err != nil {
 			return err
 		}
 		req.Log.Info(done)
+		debug.FreeOSMemory() // the reference
 		refs = sums[0]
 	}
-	g, err := in.Policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(in.Train.Examples, o.MicroBatchTokens)})
+	g, err := in.Policy.NewGraph(x.evalGraph())
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type Inputs struct {
 	warned string // of loadModel
 }
 
-// Open reads the data, and the policy's weights from a folder unless it is empty.
-func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
+// Open opens the device and reads the data.
+func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
 	if err := modelFolder("model", o.Model); err != nil {
 		return nil, err
@@ -60,15 +60,18 @@ func Open(req Request, weights string, l loss.Loss) (in *Inputs, err error) {
 			return nil, err
 		}
 	}
-	if weights != "" {
-		if in.Policy, err = in.loadModel(req, weights); err != nil {
-			return nil, err
-		}
-		for _, w := range in.Policy.Config.Warnings {
-			req.Log.Warn(w)
-		}
-	}
 	return in, nil
+}
+
+// loadPolicy reads the policy's weights from a folder.
+func (in *Inputs) loadPolicy(req Request, dir string) (err error) {
+	if in.Policy, err = in.loadModel(req, dir); err != nil {
+		return err
+	}
+	for _, w := range in.Policy.Config.Warnings {
+		req.Log.Warn(w)
+	}
+	return nil
 }
 
 // Close gives back what Open took.
@@ -140,6 +143,12 @@ func (in *Inputs) sets() [][]data.Example {
 		}
 	}
 	return sets
+}
+
+// planner works out what o takes with these inputs; the caller says what for.
+func (in *Inputs) planner(o *Options) *planner {
+	sets := in.sets()
+	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize()}
 }
 
 // digest names the content of examples: resume refuses data that has changed, wherever the file lies.

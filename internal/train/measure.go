@@ -3,8 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"dpotrain/internal/compute"
@@ -44,7 +42,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		return nil, err
 	}
 	o.EvalData = ""
-	in, err := Open(req, o.Model, l)
+	in, err := Open(req, l)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +52,22 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: no row is left to measure with", o.Data)
 	}
+	o.Rows.Shuffle, o.NumTrainEpochs, o.MaxSteps = false, 1, -1
+	s := newSchedule(o, len(all))
+	p := in.planner(o)
+	p.training, p.train, p.eval = &s, all, all
+	if p.policy, err = model.LoadConfig(o.Model); err != nil {
+		return nil, err
+	}
+	x, err := p.choose()
+	if err != nil {
+		return nil, err
+	}
+	o.MicroBatchTokens = x.budget
+	req.Log.Info(x.summary())
+	if err := in.loadPolicy(req, o.Model); err != nil {
+		return nil, err
+	}
 	m := &Measurement{Pairs: len(all)}
 	list, rows := make([]*data.Example, len(all)), make([]int, len(all))
 	for i := range all {
@@ -62,7 +76,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	}
 
 	say("reference pass")
-	forward, err := in.Policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(all, o.MicroBatchTokens)})
+	forward, err := in.Policy.NewGraph(x.evalGraph())
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +113,11 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	m.Reference.PeakMemory = peakMemory()
 
 	say("training pass")
-	s := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens}
-	if s.graph, err = in.Policy.NewGraph(model.GraphOptions{Training: true, Recompute: o.GradientCheckpointing, Rows: largestMicroBatch(all, s.budget)}); err != nil {
+	stepper := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens}
+	if stepper.graph, err = in.Policy.NewGraph(x.trainingGraph()); err != nil {
 		return nil, err
 	}
-	defer s.graph.Close()
+	defer stepper.graph.Close()
 	adam := newOptimizer(in.Policy, in.Device, o)
 	t := eval.NewTally(l)
 	training := func() error {
@@ -113,7 +127,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 				return err
 			}
 			to := min(len(list), at+o.stepSize())
-			norm, err := s.gradient(list[at:to], refs[at:to], t)
+			norm, err := stepper.gradient(list[at:to], refs[at:to], t)
 			if err != nil {
 				return err
 			}
@@ -126,21 +140,6 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	m.Training.Seconds, err = timed(training)
 	m.Training.PeakMemory = peakMemory()
 	return m, err
-}
-
-// peakMemory is the most memory that the process has had, as Linux counts it.
-func peakMemory() int64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10
-		}
-	}
-	return 0
 }
 
 // timed runs f twice and says how many seconds the second took: the first lays out memory.

@@ -25,10 +25,13 @@ type optimizer struct {
 	decay  float64
 }
 
+// adamWBF16 is the value of optim that keeps moments in bf16.
+const adamWBF16 = "adamw_bf16"
+
 func newOptimizer(m *model.Model, dev compute.Device, o *Options) *optimizer {
 	a := &optimizer{model: m, dev: dev, format: safetensors.F32, decay: o.WeightDecay, c: compute.AdamW{Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Epsilon: o.AdamEpsilon}}
 	alloc := dev.Alloc
-	if o.Optim == "adamw_bf16" {
+	if o.Optim == adamWBF16 {
 		alloc, a.format = dev.AllocBF16, safetensors.BF16
 	}
 	a.m, a.v = alloc(m.Len()), alloc(m.Len())

@@ -24,10 +24,11 @@ type Options struct {
 	Rows    data.Options    `mapstructure:",squash"`
 	Compute compute.Options `mapstructure:",squash"`
 
-	PerDeviceTrainBatchSize   int  `mapstructure:"per_device_train_batch_size" default:"8" validate:"gte=1" help:"pairs a micro-step; times gradient_accumulation_steps it gives the pairs of an optimizer step"`
-	GradientAccumulationSteps int  `mapstructure:"gradient_accumulation_steps" default:"1" validate:"gte=1" help:"see per_device_train_batch_size; only the product of the two matters"`
-	MicroBatchTokens          int  `mapstructure:"micro_batch_tokens" default:"2048" validate:"gte=1" help:"rows computed together; fewer use less memory; a longer single pair is computed alone"`
-	GradientCheckpointing     bool `mapstructure:"gradient_checkpointing" default:"false" help:"keep of each block its input alone and compute the block again on the way back: far less memory for activations, about a third more time; results are the same bits"`
+	PerDeviceTrainBatchSize   int    `mapstructure:"per_device_train_batch_size" default:"8" validate:"gte=1" help:"pairs a micro-step; times gradient_accumulation_steps it gives the pairs of an optimizer step"`
+	GradientAccumulationSteps int    `mapstructure:"gradient_accumulation_steps" default:"1" validate:"gte=1" help:"see per_device_train_batch_size; only the product of the two matters"`
+	MicroBatchTokens          int    `mapstructure:"micro_batch_tokens" default:"0" validate:"gte=0" help:"rows computed together; fewer use less memory, and results move by rounding; a longer single pair is computed alone; 0 = 2048, or what memory_limit leaves room for"`
+	MemoryLimit               string `mapstructure:"memory_limit" default:"auto" size:"bytes" help:"memory the program may take, such as 3GiB, 3.5GB or a number of bytes; a run that does not fit is refused before it starts; auto = nine tenths of what is free"`
+	GradientCheckpointing     bool   `mapstructure:"gradient_checkpointing" default:"false" help:"keep of each block its input alone and compute the block again on the way back: far less memory for activations, about a third more time; results are the same bits"`
 
 	LearningRate    float64  `mapstructure:"learning_rate" default:"1e-6" validate:"gte=0" help:"peak learning rate"`
 	LRSchedulerType string   `mapstructure:"lr_scheduler_type" default:"linear" validate:"oneof=linear cosine cosine_with_min_lr constant constant_with_warmup inverse_sqrt" help:"how the rate falls after warm-up: linear, cosine, cosine_with_min_lr, constant_with_warmup or inverse_sqrt; constant has no warm-up"`

@@ -13,12 +13,15 @@ import (
 	"dpotrain/internal/score"
 )
 
+// ownReference says that policy and reference are one folder.
+func (o *Options) ownReference() bool { return filepath.Clean(o.RefModel) == filepath.Clean(o.Model) }
+
 // reference says which model the reference is. When the policy has just been loaded from the same folder, its own weights
 // serve; same says that policy and reference are the same numbers.
 func (in *Inputs) reference(req Request, fresh bool) (ref score.Reference, same bool, err error) {
 	o := &req.Options
 	m := in.Policy
-	if m == nil || !fresh || filepath.Clean(o.RefModel) != filepath.Clean(o.Model) {
+	if m == nil || !fresh || !o.ownReference() {
 		if err := modelFolder("ref_model", o.RefModel); err != nil {
 			return ref, false, err
 		}
@@ -35,12 +38,13 @@ func newReference(o *Options, dev compute.Device, d model.Digest, load func() (*
 }
 
 // PassOne computes what the reference cache lacks of the examples. done says in a line what it did.
-func PassOne(ctx context.Context, req Request, ref score.Reference, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+func PassOne(ctx context.Context, req Request, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	o := &req.Options
 	var bar *report.Progress
 	tokens := 0
 	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
 		MicroBatchTokens: o.MicroBatchTokens,
+		Graph:            graph,
 		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
 		Started: func(sequences int) {
 			bar = report.NewProgress(req.Stderr, "reference log-probs", int64(sequences), "sequences")
@@ -77,20 +81,31 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if !l.Needs().Reference {
 		return usage("loss %s needs no reference log-probs; there is nothing to precompute", l.Name())
 	}
-	in, err := Open(req, "", l)
+	in, err := Open(req, l)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	in.logData(req.Log, o)
+	p := in.planner(o)
+	if p.reference, err = model.LoadConfig(o.RefModel); err != nil {
+		return err
+	}
+	x, err := p.choose()
+	if err != nil {
+		return err
+	}
+	o.MicroBatchTokens = x.budget
+	req.Log.Info(x.summary())
 	ref, _, err := in.reference(req, false)
 	if err != nil {
 		return err
 	}
-	_, done, err := PassOne(ctx, req, ref, in.sets()...)
+	_, done, err := PassOne(ctx, req, ref, x.passGraph(), in.sets()...)
 	if err != nil {
 		return err
 	}
+	logPeak(req.Log)
 	_, err = fmt.Fprintln(req.Stdout, done)
 	return err
 }

@@ -31,10 +31,15 @@ func settingsOf(s checkpoint.State) (settings, error) {
 
 // checkpoint opens the checkpoint to go on from; nil for a new run, which finds no other in output_dir or may replace it.
 func (r *runner) checkpoint() (*checkpoint.Checkpoint, error) {
-	dir := r.o.OutputDir
-	if err := checkpoint.RemoveUnfinished(dir); err != nil {
+	if err := checkpoint.RemoveUnfinished(r.o.OutputDir); err != nil {
 		return nil, err
 	}
+	return r.findCheckpoint()
+}
+
+// findCheckpoint is checkpoint without the tidying up: it changes nothing.
+func (r *runner) findCheckpoint() (*checkpoint.Checkpoint, error) {
+	dir := r.o.OutputDir
 	switch r.o.ResumeFromCheckpoint {
 	case "":
 	case "latest", "true":
@@ -73,6 +78,9 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
 	}
 	if err == nil {
+		if r.o.MicroBatchTokens == 0 { // whatever memory there is: another cut would give other bits
+			r.o.MicroBatchTokens = c.State.MicroBatchTokens
+		}
 		if diff := r.Differences(was.Options, r.Values(*r.o)); len(diff) > 0 {
 			err = usage("resume: settings that change results are not those of %s (%s); put them back, or start a new run in another output_dir", path, strings.Join(diff, "; "))
 		}

@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -72,6 +73,7 @@ type runner struct {
 	schedule  schedule
 	adam      *optimizer
 	stepper   stepper
+	planned   planned
 	evalGraph *model.Graph
 	metrics   *report.MetricsFile
 	trainSet  string        // digest of the training examples
@@ -119,17 +121,10 @@ func Run(ctx context.Context, req Request) error {
 	if from != nil {
 		defer from.Close()
 	}
-	weights := r.o.Model
-	if from != nil {
-		weights = from.Path()
-	}
-	if r.in, err = Open(r.Request, weights, l); err != nil {
+	if r.in, err = Open(r.Request, l); err != nil {
 		return err
 	}
 	defer r.in.Close()
-	if err := r.checkForeign(); err != nil {
-		return err
-	}
 	sets := r.in.sets()
 	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
 	if from != nil {
@@ -137,8 +132,16 @@ func Run(ctx context.Context, req Request) error {
 			return err
 		}
 	}
-	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
+	if err := r.choosePlan(from); err != nil {
+		return err
+	}
 	r.announce(from)
+	if err := r.in.loadPolicy(r.Request, r.weights(from)); err != nil {
+		return err
+	}
+	if err := r.checkForeign(); err != nil {
+		return err
+	}
 	if err := r.passOne(ctx, from); err != nil {
 		return err
 	}
@@ -178,11 +181,12 @@ func (o *Options) complete() error {
 
 // announce says what is about to happen.
 func (r *runner) announce(from *checkpoint.Checkpoint) {
-	s, o := r.in.Policy.Config.Spec, r.o
-	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, s.ModelType, report.Count(int64(r.in.Policy.Len())), s.Layers))
+	c, o := r.planned.policy, r.o
+	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, c.Spec.ModelType, report.Count(int64(c.Parameters())), c.Spec.Layers))
 	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, threads: %d, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
 	r.Log.Info(fmt.Sprintf("loss %s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", o.lossText(), r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	r.Log.Info(r.planned.summary())
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
 		if o.higherIsBetter() {
@@ -225,11 +229,12 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 			return fmt.Errorf("resume: ref_model %s is not the model that the run began with; put that back, or start a new run in another output_dir", r.o.RefModel)
 		}
 	}
-	sums, done, err := PassOne(ctx, r.Request, ref, r.in.sets()...)
+	sums, done, err := PassOne(ctx, r.Request, ref, r.planned.passGraph(), r.in.sets()...)
 	if err != nil {
 		return err
 	}
 	r.Log.Info(done)
+	debug.FreeOSMemory() // the reference's graph, and its weights if they are not the policy's
 	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
 	switch {
 	case from != nil:
@@ -247,27 +252,16 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 func (r *runner) build() (err error) {
 	s := &r.stepper
 	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
-	rows := largestMicroBatch(r.in.Train.Examples, s.budget)
-	if s.graph, err = s.policy.NewGraph(model.GraphOptions{Training: true, Recompute: r.o.GradientCheckpointing, Rows: rows}); err != nil {
+	if s.graph, err = s.policy.NewGraph(r.planned.trainingGraph()); err != nil {
 		return err
 	}
 	if r.in.Eval != nil {
-		if r.evalGraph, err = s.policy.NewGraph(model.GraphOptions{Rows: largestMicroBatch(r.in.Eval.Examples, s.budget)}); err != nil {
+		if r.evalGraph, err = s.policy.NewGraph(r.planned.evalGraph()); err != nil {
 			return err
 		}
 	}
 	r.adam = newOptimizer(s.policy, s.dev, r.o)
 	return nil
-}
-
-// largestMicroBatch bounds the rows of any micro-batch of the examples.
-func largestMicroBatch(examples []data.Example, budget int) int {
-	longest, all := 0, 0
-	for _, e := range examples {
-		n := data.Rows(e)
-		longest, all = max(longest, n), all+n
-	}
-	return max(longest, min(all, budget))
 }
 
 // begin starts a new run's files in place of another run's. Nothing that could fail for the user's doing comes after it.
@@ -487,6 +481,7 @@ func (r *runner) finish(ctx context.Context, took time.Duration, steps int) erro
 	if r.after.answers, err = r.answers(ctx); err != nil && ctx.Err() == nil { // whoever is in a hurry need not see them
 		return err
 	}
+	logPeak(r.Log)
 	r.showChange(r.Stdout)
 	fmt.Fprintf(r.Stdout, "%d steps in %s; the tuned model is in %s\n", steps, report.Duration(took), r.o.OutputDir)
 	return nil

@@ -17,6 +17,9 @@ func (Reference[T]) Threads() int { return 1 }
 // Close implements compute.Device.
 func (Reference[T]) Close() {}
 
+// Workspace implements compute.Device.
+func (Reference[T]) Workspace(compute.Workload) int64 { return 0 }
+
 // Alloc implements compute.Device.
 func (Reference[T]) Alloc(n int) compute.Buffer { return make(buffer[T], n) }
 

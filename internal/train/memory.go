@@ -1,0 +1,550 @@
+package train
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/compute"
+	"dpotrain/internal/data"
+	"dpotrain/internal/model"
+	"dpotrain/internal/plan"
+	"dpotrain/internal/report"
+)
+
+// Bytes that are known from measuring alone.
+const (
+	programBytes = 24 << 20 // the program, Go's runtime and its garbage between collections
+	perToken     = 90       // a token of the vocabulary in the tokenizer
+	perSequence  = 160      // a sequence in the index of the reference cache and in pass one's lists
+	perReference = 40       // an example's log-probs by the reference
+
+	numberBytes = 4 // of weights, gradients and activations on a device
+)
+
+// planner works out what a run takes in memory before it begins, and chooses what depends on that: how many rows are computed together, and
+// how many rows of logits are held. What weights, gradients, moments and graphs take is counted by the code that lays them out.
+type planner struct {
+	o         Options
+	dev       compute.Device
+	policy    *model.Config // nil for pass one alone
+	reference *model.Config // nil where no pass one is made
+	separate  bool          // the reference has weights of its own beside the policy's
+	training  *schedule     // nil for an evaluation alone
+	train     []data.Example
+	eval      []data.Example
+	prompts   []int // rows of the held-out prompts that are answered, with their answers
+	tokens    int   // of the vocabulary, in the tokenizer
+}
+
+// planned is what was chosen.
+type planned struct {
+	budget int // rows of a micro-batch: micro_batch_tokens
+	held   held
+	phases []plan.Phase
+	limit  plan.Limit
+
+	train, eval, pass plan.Size // of the largest micro-batches
+
+	policy, reference *model.Config
+	recompute         bool
+}
+
+func (x *planned) trainingGraph() model.GraphOptions { return x.graph(x.policy, x.train, true) }
+func (x *planned) evalGraph() model.GraphOptions     { return x.graph(x.policy, x.eval, false) }
+func (x *planned) passGraph() model.GraphOptions     { return x.graph(x.reference, x.pass, false) }
+
+// graph are options of a graph for micro-batches of a size.
+func (x *planned) graph(c *model.Config, s plan.Size, training bool) model.GraphOptions {
+	return model.GraphOptions{Training: training, Recompute: training && x.recompute, Rows: s.Rows, Scored: s.Scored, Length: s.Length,
+		Logits: x.held.logits(s.Scored, c.Spec.Vocab, training)}
+}
+
+// held says how many logits are held at once, from the fastest to what takes least memory: of all scored rows of the largest micro-batch in
+// training, so that none is computed again on the way back; of three quarters and of half of them; of as few as may be. Results are the
+// same bits.
+type held int
+
+const fewestLogits held = 3
+
+// logits are numbers for model.GraphOptions, which holds those of one row at least and in training of a few hundred.
+func (h held) logits(scored, vocab int, training bool) int {
+	switch {
+	case h == fewestLogits:
+		return 1 << 20
+	case training:
+		return scored * (4 - int(h)) / 4 * vocab
+	}
+	return 16 << 20
+}
+
+// automatic are the budgets that are tried in turn where micro_batch_tokens is 0. Fewer rows at a time are little slower down to some
+// hundred; a pair that is longer is computed alone anyway.
+var automatic = []int{2048, 1024, 512, 256, 128, 64}
+
+func (p *planner) budgets() []int {
+	if p.o.MicroBatchTokens > 0 {
+		return []int{p.o.MicroBatchTokens}
+	}
+	return automatic
+}
+
+// sizesOf are those of examples.
+func sizesOf(examples []data.Example) []plan.Size {
+	sizes := make([]plan.Size, len(examples))
+	for i, e := range examples {
+		sizes[i] = plan.Size{Rows: data.Rows(e), Scored: data.Scored(e)}
+		for _, s := range e.Sequences {
+			sizes[i].Length = max(sizes[i].Length, len(s.IDs))
+		}
+	}
+	return sizes
+}
+
+// largestInTraining is the size that holds every micro-batch of the run. Of very long runs the steps at the beginning are looked at, and a
+// bound holds the rest.
+func largestInTraining(sizes []plan.Size, s *schedule, o *data.Options, budget int) plan.Size {
+	const most = 4 << 20 // examples looked at
+	var all, largest plan.Size
+	var order []int
+	step := make([]plan.Size, 0, s.batch)
+	for k := range s.total {
+		epoch, at := k/s.stepsPerEpoch, k%s.stepsPerEpoch*s.batch
+		if at == 0 && epoch > 0 && epoch*len(sizes) > most {
+			var sum plan.Size
+			for _, x := range sizes {
+				all = all.Max(x)
+				sum.Rows, sum.Scored = sum.Rows+x.Rows, sum.Scored+x.Scored
+			}
+			all.Rows, all.Scored = max(all.Rows, min(sum.Rows, budget)), max(all.Scored, min(sum.Scored, budget))
+			return all
+		}
+		if at == 0 {
+			order = data.Order(len(sizes), o.Seed, epoch, o.Shuffle)
+		}
+		step = step[:0]
+		for _, i := range order[at:min(at+s.batch, len(order))] {
+			step = append(step, sizes[i])
+		}
+		largest = largest.Max(plan.Largest(step, budget))
+	}
+	return largest
+}
+
+// sized works out how large micro-batches become with each budget. The first budget under which every example is alone is the last.
+func (p *planner) sized() []planned {
+	train, eval := sizesOf(p.train), sizesOf(p.eval)
+	var list []planned
+	for _, budget := range p.budgets() {
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
+		if p.training != nil {
+			x.train = largestInTraining(train, p.training, &p.o.Rows, budget)
+		} else if p.policy != nil {
+			x.eval = plan.Largest(train, budget)
+		}
+		var answers []plan.Size
+		for _, n := range p.prompts {
+			answers = append(answers, plan.Size{Rows: n, Scored: 1, Length: n})
+		}
+		x.eval = x.eval.Max(plan.Largest(answers, budget))
+		list = append(list, x)
+	}
+	return list
+}
+
+// complete works out the phases of what was sized.
+func (p *planner) complete(x *planned) {
+	weights := func(c *model.Config) plan.Part {
+		return plan.Part{Name: "weights", Bytes: numberBytes * int64(c.Parameters()), How: fmt.Sprintf("%s parameters in float32", report.Count(int64(c.Parameters())))}
+	}
+	examples := len(p.train) + len(p.eval)
+	data := plan.Part{Name: "data", Bytes: data.Bytes(p.train) + data.Bytes(p.eval), How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
+	program := plan.Part{Name: "program", Bytes: programBytes + perToken*int64(p.tokens), How: "with the tokenizer"}
+	rows := func(s plan.Size) string { return fmt.Sprintf("at most %s rows together", report.Count(int64(s.Rows))) }
+	logits := func(c *model.Config, o model.GraphOptions) string {
+		if n := o.LogitRows(&c.Spec, o.Scored); n < o.Scored {
+			return fmt.Sprintf("logits of %s rows at a time, of at most %s", report.Count(int64(n)), report.Count(int64(o.Scored)))
+		}
+		return fmt.Sprintf("logits of at most %s rows", report.Count(int64(o.Scored)))
+	}
+	graph := func(c *model.Config, o model.GraphOptions, s plan.Size) []plan.Part {
+		m := c.Memory(o)
+		scratch := numberBytes*m.Scratch + p.dev.Workspace(c.Workload(o))
+		return []plan.Part{{Name: "activations", Bytes: numberBytes * m.Activations, How: rows(s)}, {Name: "head", Bytes: numberBytes * m.Head, How: logits(c, o)},
+			{Name: "scratch", Bytes: scratch, How: fmt.Sprintf("%d threads", p.dev.Threads())}}
+	}
+	x.phases = nil
+	if p.reference != nil {
+		parts := []plan.Part{weights(p.reference)}
+		if p.policy != nil && p.separate {
+			parts[0].Bytes += weights(p.policy).Bytes
+			parts[0].How += ", beside the policy's"
+		}
+		parts = append(parts, graph(p.reference, x.passGraph(), x.pass)...)
+		index := plan.Part{Name: "reference log-probs", Bytes: 2 * perSequence * int64(examples), How: "index of the cache"}
+		x.phases = append(x.phases, plan.Phase{Name: "reference pass", Parts: append(parts, data, index, program)})
+	}
+	if p.policy == nil {
+		return
+	}
+	phase := plan.Phase{Name: "evaluation", Parts: []plan.Part{weights(p.policy)}}
+	evaluation := graph(p.policy, x.evalGraph(), x.eval)
+	if p.training != nil {
+		phase.Name = "training"
+		phase.Parts = append(phase.Parts, plan.Part{Name: "gradients", Bytes: phase.Parts[0].Bytes, How: "float32"}, p.optimizer())
+		o := x.trainingGraph()
+		parts := graph(p.policy, o, x.train)
+		if p.o.GradientCheckpointing {
+			parts[0].How += ", blocks computed again"
+		}
+		phase.Parts = append(phase.Parts, parts...)
+		if x.eval.Rows > 0 {
+			// Kernels use one workspace, whichever graph they run for.
+			n := -p.dev.Workspace(p.policy.Workload(x.evalGraph()))
+			for _, part := range evaluation {
+				n += part.Bytes
+			}
+			phase.Parts = append(phase.Parts, plan.Part{Name: "evaluation", Bytes: n, How: rows(x.eval)})
+		}
+	} else {
+		phase.Parts = append(phase.Parts, evaluation...)
+	}
+	phase.Parts = append(phase.Parts, data)
+	if p.reference != nil {
+		phase.Parts = append(phase.Parts, plan.Part{Name: "reference log-probs", Bytes: perReference * int64(examples)})
+	}
+	phase.Parts = append(phase.Parts, program)
+	x.phases = append(x.phases, phase)
+}
+
+// optimizer is what moments take.
+func (p *planner) optimizer() plan.Part {
+	n := int64(p.policy.Parameters())
+	if p.o.Optim == adamWBF16 {
+		return plan.Part{Name: "optimizer", Bytes: 4 * n, How: "adamw_bf16: two moments of 2 bytes"}
+	}
+	return plan.Part{Name: "optimizer", Bytes: 8 * n, How: "adamw: two moments of 4 bytes"}
+}
+
+// fit chooses the largest budget with which everything fits into a limit, of 0 if there is none; with that the most logits.
+func (p *planner) fit(limit int64) (best planned, ok bool) {
+	var least planned
+	for _, x := range p.sized() {
+		for x.held = 0; x.held <= fewestLogits; x.held++ {
+			p.complete(&x)
+			total := plan.Peak(x.phases).Total()
+			if limit == 0 || total <= limit {
+				return x, true
+			}
+			if least.phases == nil || total < plan.Peak(least.phases).Total() {
+				least = x
+			}
+		}
+	}
+	return least, false
+}
+
+// weights is the folder with the policy's.
+func (r *runner) weights(from *checkpoint.Checkpoint) string {
+	if from != nil {
+		return from.Path()
+	}
+	return r.o.Model
+}
+
+// choosePlan decides what depends on memory, or refuses a run that does not fit.
+func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
+	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
+	p := r.in.planner(r.o)
+	p.training = &r.schedule
+	if p.policy, err = model.LoadConfig(r.weights(from)); err != nil {
+		return err
+	}
+	if r.loss.Needs().Reference {
+		if p.reference, err = model.LoadConfig(r.o.RefModel); err != nil {
+			return err
+		}
+		p.separate = from != nil || !r.o.ownReference()
+	}
+	for _, s := range r.samples() {
+		p.prompts = append(p.prompts, len(s.ids)+r.o.MaxNewTokens)
+	}
+	if r.planned, err = p.choose(); err != nil {
+		return err
+	}
+	r.o.MicroBatchTokens = r.planned.budget
+	return nil
+}
+
+// remedy is a change of settings that takes less memory.
+type remedy struct {
+	text  string
+	apply func(*planner)
+}
+
+// remedies are those that are not taken yet and change no more than rounding, or not even that.
+func (p *planner) remedies() []remedy {
+	var list []remedy
+	if p.o.MicroBatchTokens > 0 {
+		list = append(list, remedy{"no micro_batch_tokens", func(q *planner) { q.o.MicroBatchTokens = 0 }})
+	}
+	if p.training != nil && !p.o.GradientCheckpointing {
+		list = append(list, remedy{"gradient_checkpointing: true", func(q *planner) { q.o.GradientCheckpointing = true }})
+	}
+	if p.training != nil && p.o.Optim != adamWBF16 {
+		list = append(list, remedy{"optim: " + adamWBF16, func(q *planner) { q.o.Optim = adamWBF16 }})
+	}
+	return list
+}
+
+// with is the planner with remedies.
+func (p *planner) with(rs ...remedy) *planner {
+	q := *p
+	for _, r := range rs {
+		r.apply(&q)
+	}
+	return &q
+}
+
+// least is the fewest bytes that the run takes.
+func (p *planner) least() int64 {
+	x, _ := p.fit(1)
+	return plan.Peak(x.phases).Total()
+}
+
+// truncated is the planner for shorter sequences.
+func (p *planner) truncated(maxLength int) *planner {
+	q := *p
+	q.o.Rows.MaxLength = maxLength
+	cut := func(examples []data.Example) []data.Example {
+		list := make([]data.Example, 0, len(examples))
+		for _, e := range examples {
+			if short, ok := q.o.Rows.Truncated(e); ok {
+				list = append(list, short)
+			}
+		}
+		return list
+	}
+	q.train, q.eval = cut(p.train), cut(p.eval)
+	if p.training != nil && len(q.train) > 0 {
+		s := newSchedule(&q.o, len(q.train))
+		q.training = &s
+	}
+	return &q
+}
+
+// shorter finds the largest max_length, in steps of 32, with which the run fits; ok is false if none does, or none is shorter.
+func (p *planner) shorter(limit int64) (maxLength int, ok bool) {
+	longest := 0
+	for _, e := range slices.Concat(p.train, p.eval) {
+		for _, s := range e.Sequences {
+			longest = max(longest, len(s.IDs))
+		}
+	}
+	const step = 32
+	fits := func(n int) bool {
+		q := p.truncated(n * step)
+		return len(q.train) > 0 && q.least() <= limit
+	}
+	low, high := 0, (longest-1)/step // low fits, or is 0; above high nothing is cut
+	for low < high {
+		if mid := (low + high + 1) / 2; fits(mid) {
+			low = mid
+		} else {
+			high = mid - 1
+		}
+	}
+	return low * step, low > 0
+}
+
+// refusal is the error for a run that does not fit, with what would make it fit.
+func (p *planner) refusal(x planned, limit plan.Limit) error {
+	peak := plan.Peak(x.phases)
+	total := peak.Total()
+	advice := p.advice(limit.Bytes, total)
+	return usage("memory: the %s takes %s (%s), more than %s (%s); %s", peak.Name, report.Bytes(total), list(peak), report.Bytes(limit.Bytes), limit.Why, advice)
+}
+
+// advice says how much each remedy saves, and which of them suffice.
+func (p *planner) advice(limit, total int64) string {
+	var saves []string
+	all := p.remedies()
+	suffices := ""
+	enough := func(rs ...remedy) {
+		if q := p.with(rs...); suffices == "" && q.least() <= limit {
+			var texts []string
+			for _, r := range rs {
+				texts = append(texts, r.text)
+			}
+			suffices = strings.Join(texts, " and ")
+		}
+	}
+	for _, r := range all {
+		if less := total - p.with(r).least(); less > 0 {
+			saves = append(saves, fmt.Sprintf("%s (%s less)", r.text, report.Bytes(less)))
+		}
+	}
+	for i := range all {
+		enough(all[i])
+	}
+	for i := range all {
+		for j := i + 1; j < len(all); j++ {
+			enough(all[i], all[j])
+		}
+	}
+	enough(all...)
+	if n, ok := p.shorter(limit); ok {
+		saves = append(saves, fmt.Sprintf("max_length: %d (%s less)", n, report.Bytes(total-p.truncated(n).least())))
+		suffices = cmp.Or(suffices, fmt.Sprintf("max_length: %d", n))
+	} else if n, ok := p.with(all...).shorter(limit); ok && suffices == "" {
+		suffices = fmt.Sprintf("all of them and max_length: %d", n)
+		if len(all) == 0 {
+			suffices = fmt.Sprintf("max_length: %d", n)
+		}
+	}
+	switch {
+	case len(saves) == 0:
+		return "take a smaller model, or a machine with more memory"
+	case suffices == "":
+		return fmt.Sprintf("smaller with %s, but all of it together does not fit either: take a smaller model, or a machine with more memory", strings.Join(saves, ", "))
+	}
+	return fmt.Sprintf("smaller with %s; it fits with %s", strings.Join(saves, ", "), suffices)
+}
+
+// list is a phase in a line: what takes a hundredth of it or more by name, the rest together.
+func list(p plan.Phase) string {
+	var words []string
+	var rest int64
+	for _, part := range p.Parts {
+		if part.Bytes*100 < p.Total() {
+			rest += part.Bytes
+			continue
+		}
+		words = append(words, part.Name+" "+report.Bytes(part.Bytes))
+	}
+	if rest > 0 {
+		words = append(words, "others "+report.Bytes(rest))
+	}
+	return strings.Join(words, ", ")
+}
+
+// limit is how much memory the run may take.
+func (o *Options) limit() (plan.Limit, error) {
+	if o.MemoryLimit == plan.Auto {
+		return plan.FindLimit(), nil
+	}
+	n, err := plan.ParseBytes(o.MemoryLimit)
+	if err != nil {
+		return plan.Limit{}, usage("memory_limit: %s: %w", o.MemoryLimit, err)
+	}
+	return plan.Limit{Bytes: n, Why: "memory_limit: " + o.MemoryLimit}, nil
+}
+
+// choose fits the run into its limit, or refuses it.
+func (p *planner) choose() (planned, error) {
+	limit, err := p.o.limit()
+	if err != nil {
+		return planned{}, err
+	}
+	x, ok := p.fit(limit.Bytes)
+	x.limit = limit
+	if !ok {
+		return x, p.refusal(x, limit)
+	}
+	limitGarbage(plan.Peak(x.phases).Total())
+	debug.FreeOSMemory() // what reading the data has left
+	return x, nil
+}
+
+// summary is the plan in a line.
+func (x *planned) summary() string {
+	limit := x.limit
+	peak := plan.Peak(x.phases)
+	of := ""
+	if limit.Bytes > 0 {
+		of = fmt.Sprintf(" of %s (%s)", report.Bytes(limit.Bytes), limit.Why)
+	}
+	return fmt.Sprintf("memory: %s%s for the %s: %s", report.Bytes(peak.Total()), of, peak.Name, list(peak))
+}
+
+// print writes the plan as a table, a column for each phase.
+func (x *planned) print(w io.Writer) {
+	header := []string{"memory"}
+	var names []string
+	for _, p := range x.phases {
+		header = append(header, p.Name)
+	}
+	for _, p := range slices.Backward(x.phases) { // the last has most parts
+		for _, part := range p.Parts {
+			if !slices.Contains(names, part.Name) {
+				names = append(names, part.Name)
+			}
+		}
+	}
+	header = append(header, "")
+	row := func(name string, cell func(plan.Phase) (int64, string)) []string {
+		line, how := []string{name}, ""
+		for _, p := range x.phases {
+			n, h := cell(p)
+			text := "-"
+			if n > 0 {
+				text = report.Bytes(n)
+			}
+			line, how = append(line, text), cmp.Or(h, how)
+		}
+		return append(line, how)
+	}
+	var table [][]string
+	for _, name := range names {
+		table = append(table, row(name, func(p plan.Phase) (int64, string) {
+			for _, part := range p.Parts {
+				if part.Name == name {
+					return part.Bytes, part.How
+				}
+			}
+			return 0, ""
+		}))
+	}
+	table = append(table, row("together", func(p plan.Phase) (int64, string) { return p.Total(), "" }))
+	if limit := x.limit; limit.Bytes > 0 {
+		table[len(table)-1][len(header)-1] = fmt.Sprintf("of %s (%s)", report.Bytes(limit.Bytes), limit.Why)
+	}
+	report.Table(w, header, table)
+}
+
+// limitGarbage makes the collector of garbage run more often than it would by itself, which lets garbage grow as large as everything that
+// is in use. What is in use is large here and quickly looked through, for most of it is numbers. Whoever sets GOGC is not overruled.
+func limitGarbage(inUse int64) {
+	const garbage = 16 << 20
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(int(min(100, max(1, 100*garbage/max(1, inUse)))))
+	}
+}
+
+// peakMemory is the most memory that the process has had, as Linux counts it.
+func peakMemory() int64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// logPeak says what the program took, where that is known.
+func logPeak(log *slog.Logger) {
+	if n := peakMemory(); n > 0 {
+		log.Info("peak memory: " + report.Bytes(n))
+	}
+}
