@@ -312,3 +312,39 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// FuzzMessages: whatever a conversation is, parsing gives an error or messages that templates render, or refuse, without a panic.
+func FuzzMessages(f *testing.F) {
+	for _, s := range []string{
+		`[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`, `[{"role":"system","content":null,"tool_calls":[{"function":{"name":"f","arguments":{"x":1e99}}}]}]`,
+		`[{"role":"user","content":[{"type":"text","text":"a"}]}]`, `[{"role":"user","content":"a","role":"b"}]`, `[{}]`, `[1]`, `{}`, `[`, `[{"role":"","content":""}]`,
+	} {
+		f.Add([]byte(s))
+	}
+	var templates []*Template
+	for _, source := range []string{
+		"{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] | trim }}{% endfor %}",
+		"{% for m in messages %}{{ m.role | upper }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}",
+		"{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages | tojson(indent=2) }}{{ messages[-1].content[:3] }}",
+	} {
+		tpl, err := New("t", source, map[string]string{"bos_token": "<s>"})
+		if err != nil {
+			f.Fatal(err)
+		}
+		templates = append(templates, tpl)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if !json.Valid(raw) {
+			return // the rows that conversations stand in are JSON
+		}
+		messages, err := ParseMessages(raw)
+		if err != nil {
+			return
+		}
+		for _, tpl := range templates {
+			if _, err := tpl.Render(messages, true); err != nil && strings.Contains(err.Error(), "runtime error") {
+				t.Errorf("%q: %v", raw, err)
+			}
+		}
+	})
+}

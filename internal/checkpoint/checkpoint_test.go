@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -777,4 +778,93 @@ func TestLatestNeedsMetrics(t *testing.T) {
 	if path, err := Latest(dir, func(string) {}); !errors.Is(err, ErrNone) {
 		t.Errorf("with no metrics: %s, %v, want %v", path, err, ErrNone)
 	}
+}
+
+// saved is a checkpoint whose state.json has other bytes, and a manifest that agrees with them.
+func saved(t testing.TB, state []byte) string {
+	t.Helper()
+	path, err := Save(t.TempDir(), contents(1, 1))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(path, filepath.FromSlash(stateName)), state, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := filepath.Join(path, filepath.FromSlash(manifestName))
+	text, err := os.ReadFile(place)
+	var m manifest
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	for i := range m.Files {
+		if e := &m.Files[i]; e.Name == stateName {
+			sum := sha256.Sum256(state)
+			e.Size, e.SHA256 = int64(len(state)), hex.EncodeToString(sum[:])
+		}
+	}
+	if err == nil {
+		text, err = marshal(m)
+	}
+	if err == nil {
+		err = os.WriteFile(place, text, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// FuzzState: whatever a state.json says that its manifest knows, opening gives an error or a state that a run can have.
+func FuzzState(f *testing.F) {
+	for _, s := range []string{
+		`{"version":1,"step":1,"num_tokens":9,"loss_sum":0.5,"metrics_bytes":7,"micro_batch_tokens":64,"settings":{"a":1}}`, `{"version":1,"step":1,"skipped":2}`,
+		`{"version":1,"step":1,"metrics_bytes":-1}`, `{"version":1,"step":-1}`, `{"version":9,"step":1}`, `{"step":1}`, `null`, `[]`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := saved(t, b)
+		c, err := Open(path)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("%q: %v does not name the file", b, err)
+			}
+			return
+		}
+		defer c.Close()
+		if s := c.State; s.Step != 1 || s.Version != version || s.NumTokens < 0 || s.Skipped < 0 || s.Skipped > s.Step || s.MetricsBytes < 0 {
+			t.Errorf("%q is read as %+v", b, s)
+		}
+	})
+}
+
+// FuzzList: whatever a list of files says, Clear removes nothing outside of the folder, and nothing below it.
+func FuzzList(f *testing.F) {
+	for _, s := range []string{`{"version":1,"files":["a"]}`, `{"version":1,"files":["../precious","sub/precious","..","."]}`, `{"version":1,"files":["sub"]}`, `{"version":2}`, `[`, ``} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := filepath.Join(t.TempDir(), "run")
+		if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		precious := []string{"../precious", "sub/precious"}
+		for _, name := range append(precious, "a") {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, listName), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		err := Clear(dir)
+		if err != nil && !strings.Contains(err.Error(), listName) {
+			t.Errorf("%q: %v does not name the list", text, err)
+		}
+		for _, name := range precious {
+			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
 }

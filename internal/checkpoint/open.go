@@ -183,6 +183,9 @@ func verify(path string) (State, error) {
 	if json.Unmarshal(text, &state) != nil {
 		return state, damaged(stateName, "it is not as dpotrain writes it")
 	}
+	if state.Version != version || m.Version != version || state.Step < 0 || state.NumTokens < 0 || state.Skipped < 0 || state.Skipped > state.Step || state.MetricsBytes < 0 {
+		return state, damaged(stateName, "it is not as dpotrain writes it")
+	}
 	if state.Step != m.Step {
 		return state, damaged(manifestName, "step %d, but %s says %d", m.Step, stateName, state.Step)
 	}

@@ -382,3 +382,42 @@ func TestDecay(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLoad: a config.json that says anything of weights that are as they are gives an error, or a model whose weights are those.
+func FuzzLoad(f *testing.F) {
+	dir := testfiles.Path(f, "models", "llama")
+	weights, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for _, pair := range [][2]string{{`"num_hidden_layers": 2`, `"num_hidden_layers": 4096`}, {`"hidden_size": 36`, `"hidden_size": 4194304`}, {`"llama"`, `"gpt2"`}, {`"llama"`, `"mistral"`}, {`true,`, `false,`}} {
+		f.Add(bytes.Replace(text, []byte(pair[0]), []byte(pair[1]), -1))
+	}
+	f.Fuzz(func(t *testing.T, config []byte) {
+		dir := t.TempDir()
+		for name, content := range map[string][]byte{"config.json": config, "model.safetensors": weights} {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := &countingDevice{Device: float64Device}
+		m, err := model.Load(dir, d)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), dir) {
+				t.Errorf("%q does not name a file", err)
+			}
+			if d.calls > 0 {
+				t.Errorf("%d numbers were allocated for: %v", d.numbers, err)
+			}
+			return
+		}
+		if n := 4 * m.Len(); n > len(weights) {
+			t.Errorf("%d parameters of a file of %d bytes", m.Len(), len(weights))
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestRowJSON(t *testing.T) {
@@ -160,4 +161,28 @@ func TestParseRow(t *testing.T) {
 			t.Errorf("%s: read %v", text, r)
 		}
 	}
+}
+
+// FuzzParseRow: what is read as a row is written and read again as the same numbers.
+func FuzzParseRow(f *testing.F) {
+	for _, s := range []string{`{"step": 1, "loss": 0.6931471805599453, "x": "NaN", "y": "-Infinity"}`, `{}`, `{"a": 1e400}`, `{"a": [1]}`, `{"a": "0x1p-2"}`, `{"a"`, `null`, `{"a": true}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := ParseRow(text)
+		if err != nil {
+			return
+		}
+		again, err := ParseRow(r.JSON())
+		if err != nil || len(again) != len(r) {
+			t.Fatalf("%q: written as %s and read again: %v, %v", text, r.JSON(), again, err)
+		}
+		for i, m := range r {
+			same := again[i].value == m.value || again[i].value != again[i].value && m.value != m.value
+			// Bytes that are no UTF-8 are written as the replacement character.
+			if !same || utf8.ValidString(m.Name) && again[i].Name != m.Name {
+				t.Errorf("%q: %+v is read again as %+v", text, m, again[i])
+			}
+		}
+	})
 }

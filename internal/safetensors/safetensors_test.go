@@ -387,3 +387,35 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHeader: whatever a header says of how many bytes, there is an error or tensors that fill the bytes, each as long as its shape.
+func FuzzHeader(f *testing.F) {
+	for _, s := range []string{
+		`{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"__metadata__":{"format":"pt"},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}`,
+		`{"a":{"dtype":"I64","shape":[0,9223372036854775807],"data_offsets":[0,0]},"b":{"dtype":"F64","shape":[2147483647,2147483647],"data_offsets":[0,10]}}`,
+		`{"a":{"dtype":"F16","shape":[5],"data_offsets":[0,18446744073709551615]}}`, `{}`, `{"a":null}`, "{",
+	} {
+		f.Add([]byte(s), uint16(10))
+	}
+	f.Fuzz(func(t *testing.T, header []byte, size uint16) {
+		file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
+		tensors, _, err := parse(append(file, make([]byte, size)...))
+		if err != nil {
+			if strings.Contains(err.Error(), "%!") || strings.Contains(err.Error(), "json: ") {
+				t.Errorf("%q: %v", header, err)
+			}
+			return
+		}
+		names, bytes := map[string]bool{}, 0
+		for _, x := range tensors {
+			if names[x.Name] || len(x.Data) != x.Len()*int(sizes[x.Dtype]) {
+				t.Errorf("%q: %s has shape %v of %s, and %d bytes; or it is there twice", header, x.Name, x.Shape, x.Dtype, len(x.Data))
+			}
+			names[x.Name] = true
+			bytes += len(x.Data)
+		}
+		if bytes != int(size) {
+			t.Errorf("%q: the tensors have %d bytes of %d", header, bytes, size)
+		}
+	})
+}

@@ -780,3 +780,46 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSettings: the files beside tokenizer.json may say anything.
+func FuzzSettings(f *testing.F) {
+	for _, s := range []struct{ settings, roles, generation string }{
+		{`{"eos_token":"<|end|>","add_bos_token":false,"tokenizer_class":"LlamaTokenizerFast"}`, `{"pad_token":{"content":"<|end|>"}}`, `{"eos_token_id":[256,3]}`},
+		{`{"added_tokens_decoder":{"300":{"content":"<x>","lstrip":true,"normalized":true}},"add_eos_token":true}`, `{"bos_token":"he"}`, `{"bos_token_id":null}`},
+		{`{"eos_token":null}`, `[]`, `{"eos_token_id":-1}`}, {``, `null`, `{`},
+	} {
+		f.Add([]byte(s.settings), []byte(s.roles), []byte(s.generation), "hello <x> <|end|>é")
+	}
+	main, err := json.Marshal(byteLevel().main)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, settings, roles, generation []byte, text string) {
+		dir := t.TempDir()
+		for name, content := range map[string][]byte{mainFile: main, settingsFile: settings, rolesFile: roles, generationName: generation} {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tok, err := Load(dir)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q is not one line that names a file", err)
+			}
+			return
+		}
+		if eos, ok := tok.EOS(); ok && (eos.Text == "" || int(eos.ID) >= tok.VocabSize()) {
+			t.Errorf("end of text %+v of %d ids", eos, tok.VocabSize())
+		}
+		enc, err := tok.Encode(text, true)
+		if err != nil {
+			return // not UTF-8
+		}
+		for _, id := range enc.IDs {
+			if id < 0 || int(id) >= tok.VocabSize() {
+				t.Fatalf("id %d of %d", id, tok.VocabSize())
+			}
+		}
+		tok.Decode(enc.IDs, true)
+	})
+}

@@ -21,10 +21,10 @@ type settings struct {
 	Best   *best    `json:"best,omitempty"`
 }
 
-func settingsOf(s checkpoint.State) (settings, error) {
+func settingsOf(c *checkpoint.Checkpoint) (settings, error) {
 	var was settings
-	if err := json.Unmarshal(s.Settings, &was); err != nil {
-		return was, fmt.Errorf("resume: the checkpoint's settings are unreadable: %w", err)
+	if json.Unmarshal(c.State.Settings, &was) != nil {
+		return was, fmt.Errorf("resume: %s is damaged: its settings are not as dpotrain writes them; resume from another checkpoint", c.Path())
 	}
 	return was, nil
 }
@@ -73,7 +73,7 @@ func (r *runner) openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resume: %w", err)
 	}
-	was, err := settingsOf(c.State)
+	was, err := settingsOf(c)
 	if err == nil && !samePlace(filepath.Dir(filepath.Clean(path)), r.o.OutputDir) {
 		err = usage("resume: %s is a checkpoint of another run than that in output_dir %s; give the --output-dir that it lies in", path, r.o.OutputDir)
 	}
@@ -118,7 +118,7 @@ func (r *runner) save() (path string, err error) {
 
 // checkSets refuses examples that are not those of a checkpoint's run.
 func (r *runner) checkSets(from *checkpoint.Checkpoint) error {
-	was, err := settingsOf(from.State)
+	was, err := settingsOf(from)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (r *runner) checkSets(from *checkpoint.Checkpoint) error {
 // restore goes on where a checkpoint was made.
 func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	s := from.State
-	was, err := settingsOf(s)
+	was, err := settingsOf(from)
 	if err != nil {
 		return err
 	}
