@@ -6,7 +6,12 @@ import "dpotrain/internal/compute"
 func (d *Device) SiLUMul(y, gate, up compute.Mat) {
 	sameShape("SiLUMul", y, gate)
 	sameShape("SiLUMul", y, up)
-	d.rows(y.Rows, func(i int) { siluMul(d.level, row[float32](y, i), row[float32](gate, i), row[float32](up, i)) })
+	d.on = operands{y: y, x: gate, u: up}
+	d.rows(y.Rows, func(d *Device, i int) {
+		o := &d.on
+		siluMul(d.level, row[float32](o.y, i), row[float32](o.x, i), row[float32](o.u, i))
+	})
+	d.on = operands{}
 }
 
 // SiLUMulBackward implements compute.Device.
@@ -14,33 +19,48 @@ func (d *Device) SiLUMulBackward(dGate, dUp, dy, gate, up compute.Mat) {
 	sameShape("SiLUMulBackward", dGate, gate)
 	sameShape("SiLUMulBackward", dUp, gate)
 	sameShape("SiLUMulBackward", dy, gate)
-	d.rows(dy.Rows, func(i int) {
-		siluMulBack(d.level, row[float32](dGate, i), row[float32](dUp, i), row[float32](dy, i), row[float32](gate, i), row[float32](up, i))
+	d.on = operands{dx: dGate, du: dUp, dy: dy, x: gate, u: up}
+	d.rows(dy.Rows, func(d *Device, i int) {
+		o := &d.on
+		siluMulBack(d.level, row[float32](o.dx, i), row[float32](o.du, i), row[float32](o.dy, i), row[float32](o.x, i), row[float32](o.u, i))
 	})
+	d.on = operands{}
 }
 
 // GELU implements compute.Device.
 func (d *Device) GELU(y, x compute.Mat) {
 	sameShape("GELU", y, x)
-	d.rows(y.Rows, func(i int) { gelu(row[float32](y, i), row[float32](x, i)) })
+	d.on = operands{y: y, x: x}
+	d.rows(y.Rows, func(d *Device, i int) { gelu(row[float32](d.on.y, i), row[float32](d.on.x, i)) })
+	d.on = operands{}
 }
 
 // GELUBackward implements compute.Device.
 func (d *Device) GELUBackward(dx, dy, x compute.Mat) {
 	sameShape("GELUBackward", dx, x)
 	sameShape("GELUBackward", dy, x)
-	d.rows(dy.Rows, func(i int) { geluBack(row[float32](dx, i), row[float32](dy, i), row[float32](x, i)) })
+	d.on = operands{dx: dx, dy: dy, x: x}
+	d.rows(dy.Rows, func(d *Device, i int) {
+		geluBack(row[float32](d.on.dx, i), row[float32](d.on.dy, i), row[float32](d.on.x, i))
+	})
+	d.on = operands{}
 }
 
 // GELUTanh implements compute.Device.
 func (d *Device) GELUTanh(y, x compute.Mat) {
 	sameShape("GELUTanh", y, x)
-	d.rows(y.Rows, func(i int) { geluTanh(d.level, row[float32](y, i), row[float32](x, i)) })
+	d.on = operands{y: y, x: x}
+	d.rows(y.Rows, func(d *Device, i int) { geluTanh(d.level, row[float32](d.on.y, i), row[float32](d.on.x, i)) })
+	d.on = operands{}
 }
 
 // GELUTanhBackward implements compute.Device.
 func (d *Device) GELUTanhBackward(dx, dy, x compute.Mat) {
 	sameShape("GELUTanhBackward", dx, x)
 	sameShape("GELUTanhBackward", dy, x)
-	d.rows(dy.Rows, func(i int) { geluTanhBack(d.level, row[float32](dx, i), row[float32](dy, i), row[float32](x, i)) })
+	d.on = operands{dx: dx, dy: dy, x: x}
+	d.rows(dy.Rows, func(d *Device, i int) {
+		geluTanhBack(d.level, row[float32](d.on.dx, i), row[float32](d.on.dy, i), row[float32](d.on.x, i))
+	})
+	d.on = operands{}
 }

@@ -118,9 +118,12 @@ func (d *Device) Attention(o compute.Heads, lse compute.Mat, q, k, v compute.Hea
 			d.blocks = queryBlocks(d.blocks, s, h)
 		}
 	}
-	d.pool.run(len(d.blocks), func(i, worker int) {
-		d.attentionBlock(&d.scratch[worker].attention, d.blocks[i], o, lse, q, k, v, shape)
+	d.on.attention = attentionOperands{o: o, lse: lse, q: q, k: k, v: v, shape: shape}
+	d.pieces(len(d.blocks), func(d *Device, i, worker int) {
+		x := &d.on.attention
+		d.attentionBlock(&d.scratch[worker].attention, d.blocks[i], x.o, x.lse, x.q, x.k, x.v, x.shape)
 	})
+	d.on = operands{}
 }
 
 func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
@@ -176,6 +179,14 @@ func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, l
 	}
 }
 
+// attentionOperands are those of attention and of its backward.
+type attentionOperands struct {
+	o, q, k, v, do, dq, dk, dv compute.Heads
+	headK, headV               compute.Heads // gradients of the keys and values of every head
+	lse                        compute.Mat
+	shape                      compute.AttentionShape
+}
+
 // family is a segment without prefix and the segments that have it as their prefix: what attention's gradients of
 // keys and values add up over. One head of it is a piece of work.
 type family struct {
@@ -208,17 +219,22 @@ func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.
 		headV = headK
 		headV.Off = shape.Heads * size
 	}
-	d.pool.run(len(d.families), func(i, worker int) {
-		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i], dq, headK, headV, do, o, lse, q, k, v, shape)
+	d.on.attention = attentionOperands{o: o, lse: lse, q: q, k: k, v: v, do: do, dq: dq, dk: dk, dv: dv, headK: headK, headV: headV, shape: shape}
+	d.pieces(len(d.families), func(d *Device, i, worker int) {
+		x := &d.on.attention
+		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i], x.dq, x.headK, x.headV, x.do, x.o, x.lse, x.q, x.k, x.v, x.shape)
 	})
 	if group > 1 {
-		d.rows(rows, func(i int) {
-			for h := range shape.KVHeads {
-				d.sumHeads(head[float32](dk, i, h, shape.HeadDim), headK, i, h*group, group)
-				d.sumHeads(head[float32](dv, i, h, shape.HeadDim), headV, i, h*group, group)
+		d.rows(rows, func(d *Device, i int) {
+			x := &d.on.attention
+			n, group := x.shape.HeadDim, x.shape.Heads/x.shape.KVHeads
+			for h := range x.shape.KVHeads {
+				d.sumHeads(head[float32](x.dk, i, h, n), x.headK, i, h*group, group)
+				d.sumHeads(head[float32](x.dv, i, h, n), x.headV, i, h*group, group)
 			}
 		})
 	}
+	d.on = operands{}
 }
 
 // sumHeads writes the sum of n heads of row i to y.

@@ -25,6 +25,50 @@ type Device struct {
 	families  []family
 	sums      []float64
 	headGrads []float32 // of keys and values, of every head
+
+	on   operands
+	work work
+}
+
+// operands are those of the operation at hand. Its kernels read them from here and capture nothing: a closure that captures them would be
+// garbage of some hundred bytes, at every call. An operation empties them at its end, so that they hold on to no buffer.
+type operands struct {
+	y, x, u, dy, dx, du compute.Mat // that are gone through row by row
+	w, b, dw, db        []float32   // of one row: weights and biases, and their gradients
+	mean, rstd          []float32   // [N]
+	eps                 float64
+	vector              bool    // the assembly is to be used
+	ids                 []int32 // rows of a table, or positions
+	heads               compute.Heads
+	count               int // of heads
+	inverse             bool
+	targets             compute.RowTargets
+	logps, lse, entropy []float64
+	best                []int32
+	attention           attentionOperands
+	all, g, m, v        []float32 // whole buffers
+	m16, v16            moments
+	from, to            int
+	adamW               adamWCoefficients
+	noise               noiseKey
+}
+
+// work is what the workers do: one of the functions for each piece.
+type work struct {
+	call    func(piece, worker int) // for the pool, made once
+	piece   func(d *Device, piece, worker int)
+	row     func(d *Device, i int)
+	columns func(d *Device, from, to int)
+	n       int // rows or columns
+}
+
+// pieces calls f for every piece in [0, n), in parallel.
+func (d *Device) pieces(n int, f func(d *Device, piece, worker int)) {
+	if d.work.call == nil {
+		d.work.call = func(piece, worker int) { d.work.piece(d, piece, worker) }
+	}
+	d.work.piece = f
+	d.pool.run(n, d.work.call)
 }
 
 // workerScratch is the memory of one worker.
@@ -89,8 +133,12 @@ func (d *Device) Download(dst []float32, src compute.Buffer, off int) {
 
 // Zero implements compute.Device.
 func (d *Device) Zero(b compute.Buffer) {
-	x := numbers[float32](b)
-	d.pool.run((len(x)+chunk-1)/chunk, func(i, _ int) { clear(x[i*chunk : min(len(x), (i+1)*chunk)]) })
+	d.on.all = numbers[float32](b)
+	d.pieces((b.Len()+chunk-1)/chunk, func(d *Device, i, _ int) {
+		x := d.on.all
+		clear(x[i*chunk : min(len(x), (i+1)*chunk)])
+	})
+	d.on = operands{}
 }
 
 // MatMul implements compute.Device.
@@ -122,10 +170,11 @@ func (d *Device) vectors(n int) bool { return d.level == AVX512 && n > 0 }
 const rowsApiece = 16
 
 // rows calls f for every row, in parallel.
-func (d *Device) rows(n int, f func(i int)) {
-	d.pool.run((n+rowsApiece-1)/rowsApiece, func(piece, _ int) {
-		for i := piece * rowsApiece; i < min(n, (piece+1)*rowsApiece); i++ {
-			f(i)
+func (d *Device) rows(n int, f func(d *Device, i int)) {
+	d.work.n, d.work.row = n, f
+	d.pieces((n+rowsApiece-1)/rowsApiece, func(d *Device, piece, _ int) {
+		for i := piece * rowsApiece; i < min(d.work.n, (piece+1)*rowsApiece); i++ {
+			d.work.row(d, i)
 		}
 	})
 }
@@ -134,9 +183,10 @@ func (d *Device) rows(n int, f func(i int)) {
 const columnsApiece = 32
 
 // columns calls f for ranges that cover n columns, in parallel.
-func (d *Device) columns(n int, f func(from, to int)) {
-	d.pool.run((n+columnsApiece-1)/columnsApiece, func(piece, _ int) {
-		f(piece*columnsApiece, min(n, (piece+1)*columnsApiece))
+func (d *Device) columns(n int, f func(d *Device, from, to int)) {
+	d.work.n, d.work.columns = n, f
+	d.pieces((n+columnsApiece-1)/columnsApiece, func(d *Device, piece, _ int) {
+		d.work.columns(d, piece*columnsApiece, min(d.work.n, (piece+1)*columnsApiece))
 	})
 }
 

@@ -83,10 +83,16 @@ func gemm(p *pool, kn kernels, f form, m, n, k int, a []float32, lda int, b []fl
 	whole := &p.product
 	*whole = product{kernels: kn, form: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc, accumulate: accumulate}
 	rows, columns := grid(kn.Level, m, n, workers)
-	p.run(rows*columns, func(i, worker int) {
-		part := whole.part(i/columns, rows, i%columns, columns)
-		part.run(&p.gemm[worker])
-	})
+	p.grid.rows, p.grid.columns = rows, columns
+	if p.grid.call == nil {
+		p.grid.call = func(i, worker int) {
+			g := &p.grid
+			part := p.product.part(i/g.columns, g.rows, i%g.columns, g.columns)
+			part.run(&p.gemm[worker])
+		}
+	}
+	p.run(rows*columns, p.grid.call)
+	*whole = product{} // it would hold on to the operands
 }
 
 // gemmSerial is gemm on the calling goroutine.

@@ -48,18 +48,21 @@ func targetsOf(t compute.RowTargets, i int) (from, to int) { return int(t.First[
 // LogProbs implements compute.Device. The exponentials are float32, their sum and everything after it float64.
 func (d *Device) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy []float64, best []int32) {
 	d.growScratch(logits.Cols)
-	d.pool.run(logits.Rows, func(i, worker int) {
-		x, e := row[float32](logits, i), d.scratch[worker].row[:logits.Cols]
+	d.on = operands{x: logits, targets: targets, logps: logps, lse: lse, entropy: entropy, best: best}
+	d.pieces(logits.Rows, func(d *Device, i, worker int) {
+		o := &d.on
+		x, e := row[float32](o.x, i), d.scratch[worker].row[:o.x.Cols]
 		m := maxOf(d.level, x)
 		sum := float64(expSum(d.level, e, x, m))
-		lse[i] = float64(m) + math.Log(sum)
-		entropy[i] = lse[i] - float64(dot(d.level, e, x))/sum
-		best[i] = indexOf(x, m)
-		from, to := targetsOf(targets, i)
+		o.lse[i] = float64(m) + math.Log(sum)
+		o.entropy[i] = o.lse[i] - float64(dot(d.level, e, x))/sum
+		o.best[i] = indexOf(x, m)
+		from, to := targetsOf(o.targets, i)
 		for k := from; k < to; k++ {
-			logps[k] = float64(float32(float64(x[targets.Tokens[k]]) - lse[i]))
+			o.logps[k] = float64(float32(float64(x[o.targets.Tokens[k]]) - o.lse[i]))
 		}
 	})
+	d.on = operands{}
 }
 
 // indexOf is the first place of v in x; 0 when it is not there, as with a NaN.
@@ -74,16 +77,19 @@ func indexOf(x []float32, v float32) int32 {
 
 // LogProbsBackward implements compute.Device.
 func (d *Device) LogProbsBackward(logits compute.Mat, targets compute.RowTargets, dLogps, lse []float64) {
-	d.rows(logits.Rows, func(i int) {
-		x := row[float32](logits, i)
-		from, to := targetsOf(targets, i)
+	d.on = operands{x: logits, targets: targets, logps: dLogps, lse: lse}
+	d.rows(logits.Rows, func(d *Device, i int) {
+		o := &d.on
+		x, dLogps := row[float32](o.x, i), o.logps
+		from, to := targetsOf(o.targets, i)
 		var total float64
 		for _, c := range dLogps[from:to] {
 			total += c
 		}
-		expScale(d.level, x, x, float32(lse[i]), float32(-total))
+		expScale(d.level, x, x, float32(o.lse[i]), float32(-total))
 		for k := from; k < to; k++ {
-			x[targets.Tokens[k]] += float32(dLogps[k])
+			x[o.targets.Tokens[k]] += float32(dLogps[k])
 		}
 	})
+	d.on = operands{}
 }

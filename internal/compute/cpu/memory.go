@@ -42,37 +42,49 @@ func scatterAddRef[T float](dTable, dy compute.Mat, rows []int32, from, to int) 
 // Copy implements compute.Device.
 func (d *Device) Copy(dst, src compute.Mat) {
 	sameShape("Copy", dst, src)
-	d.rows(src.Rows, func(i int) { copy(row[float32](dst, i), row[float32](src, i)) })
+	d.on = operands{y: dst, x: src}
+	d.rows(src.Rows, func(d *Device, i int) { copy(row[float32](d.on.y, i), row[float32](d.on.x, i)) })
+	d.on = operands{}
 }
 
 // Add implements compute.Device.
 func (d *Device) Add(dst, src compute.Mat) {
 	sameShape("Add", dst, src)
-	d.rows(src.Rows, func(i int) { axpy(d.level, row[float32](dst, i), 1, row[float32](src, i)) })
+	d.on = operands{y: dst, x: src}
+	d.rows(src.Rows, func(d *Device, i int) { axpy(d.level, row[float32](d.on.y, i), 1, row[float32](d.on.x, i)) })
+	d.on = operands{}
 }
 
 // AddBias implements compute.Device.
 func (d *Device) AddBias(y, bias compute.Mat) {
-	b := row[float32](bias, 0)
-	d.rows(y.Rows, func(i int) { axpy(d.level, row[float32](y, i), 1, b) })
+	d.on = operands{y: y, b: row[float32](bias, 0)}
+	d.rows(y.Rows, func(d *Device, i int) { axpy(d.level, row[float32](d.on.y, i), 1, d.on.b) })
+	d.on = operands{}
 }
 
 // AddBiasBackward implements compute.Device.
 func (d *Device) AddBiasBackward(dBias, dy compute.Mat) {
-	b := row[float32](dBias, 0)
-	sum := columnSumsRef[float32]
-	if d.vectors(dy.Cols) {
-		sum = columnSumsVector
-	}
-	d.columns(dy.Cols, func(from, to int) { sum(b, dy, from, to) })
+	d.on = operands{db: row[float32](dBias, 0), dy: dy, vector: d.vectors(dy.Cols)}
+	d.columns(dy.Cols, func(d *Device, from, to int) {
+		sum := columnSumsRef[float32]
+		if d.on.vector {
+			sum = columnSumsVector
+		}
+		sum(d.on.db, d.on.dy, from, to)
+	})
+	d.on = operands{}
 }
 
 // Gather implements compute.Device.
 func (d *Device) Gather(y, table compute.Mat, rows []int32) {
-	d.rows(len(rows), func(i int) { copy(row[float32](y, i), row[float32](table, int(rows[i]))) })
+	d.on = operands{y: y, x: table, ids: rows}
+	d.rows(len(rows), func(d *Device, i int) { copy(row[float32](d.on.y, i), row[float32](d.on.x, int(d.on.ids[i]))) })
+	d.on = operands{}
 }
 
 // ScatterAdd implements compute.Device.
 func (d *Device) ScatterAdd(dTable, dy compute.Mat, rows []int32) {
-	d.columns(dy.Cols, func(from, to int) { scatterAddRef[float32](dTable, dy, rows, from, to) })
+	d.on = operands{dx: dTable, dy: dy, ids: rows}
+	d.columns(dy.Cols, func(d *Device, from, to int) { scatterAddRef[float32](d.on.dx, d.on.dy, d.on.ids, from, to) })
+	d.on = operands{}
 }

@@ -105,52 +105,78 @@ func layerNormWeightRef[T float](dw, db []T, dy, x compute.Mat, mean, rstd []T, 
 // RMSNorm implements compute.Device.
 func (d *Device) RMSNorm(y, x, w compute.Mat, rstd compute.Buffer, eps float64) {
 	sameShape("RMSNorm", y, x)
-	r, weight := numbers[float32](rstd), row[float32](w, 0)
-	norm := rmsNormRef[float32]
-	if d.vectors(x.Cols) {
-		norm = rmsNormVector
-	}
-	d.rows(x.Rows, func(i int) { r[i] = norm(row[float32](y, i), row[float32](x, i), weight, eps) })
+	d.on = operands{y: y, x: x, w: row[float32](w, 0), rstd: numbers[float32](rstd), eps: eps, vector: d.vectors(x.Cols)}
+	d.rows(x.Rows, func(d *Device, i int) {
+		o := &d.on
+		norm := rmsNormRef[float32]
+		if o.vector {
+			norm = rmsNormVector
+		}
+		o.rstd[i] = norm(row[float32](o.y, i), row[float32](o.x, i), o.w, o.eps)
+	})
+	d.on = operands{}
 }
 
 // RMSNormBackward implements compute.Device.
 func (d *Device) RMSNormBackward(dx, dw, dy, x, w compute.Mat, rstd compute.Buffer) {
 	sameShape("RMSNormBackward", dx, x)
 	sameShape("RMSNormBackward", dy, x)
-	r, weight, dWeight := numbers[float32](rstd), row[float32](w, 0), row[float32](dw, 0)
-	back, weights := rmsNormBackwardRef[float32], rmsNormWeightRef[float32]
-	if d.vectors(x.Cols) {
-		back, weights = rmsNormBackwardVector, rmsNormWeightVector
-	}
-	d.rows(x.Rows, func(i int) {
-		back(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, r[i])
+	d.on = operands{dx: dx, dy: dy, x: x, w: row[float32](w, 0), dw: row[float32](dw, 0), rstd: numbers[float32](rstd), vector: d.vectors(x.Cols)}
+	d.rows(x.Rows, func(d *Device, i int) {
+		o := &d.on
+		back := rmsNormBackwardRef[float32]
+		if o.vector {
+			back = rmsNormBackwardVector
+		}
+		back(row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i), o.w, o.rstd[i])
 	})
-	d.columns(x.Cols, func(from, to int) { weights(dWeight, dy, x, r, from, to) })
+	d.columns(x.Cols, func(d *Device, from, to int) {
+		o := &d.on
+		weights := rmsNormWeightRef[float32]
+		if o.vector {
+			weights = rmsNormWeightVector
+		}
+		weights(o.dw, o.dy, o.x, o.rstd, from, to)
+	})
+	d.on = operands{}
 }
 
 // LayerNorm implements compute.Device.
 func (d *Device) LayerNorm(y, x, w, b compute.Mat, mean, rstd compute.Buffer, eps float64) {
 	sameShape("LayerNorm", y, x)
-	m, r, weight, bias := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0), row[float32](b, 0)
-	norm := layerNormRef[float32]
-	if d.vectors(x.Cols) {
-		norm = layerNormVector
-	}
-	d.rows(x.Rows, func(i int) { m[i], r[i] = norm(row[float32](y, i), row[float32](x, i), weight, bias, eps) })
+	d.on = operands{y: y, x: x, w: row[float32](w, 0), b: row[float32](b, 0), mean: numbers[float32](mean), rstd: numbers[float32](rstd), eps: eps, vector: d.vectors(x.Cols)}
+	d.rows(x.Rows, func(d *Device, i int) {
+		o := &d.on
+		norm := layerNormRef[float32]
+		if o.vector {
+			norm = layerNormVector
+		}
+		o.mean[i], o.rstd[i] = norm(row[float32](o.y, i), row[float32](o.x, i), o.w, o.b, o.eps)
+	})
+	d.on = operands{}
 }
 
 // LayerNormBackward implements compute.Device.
 func (d *Device) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rstd compute.Buffer) {
 	sameShape("LayerNormBackward", dx, x)
 	sameShape("LayerNormBackward", dy, x)
-	m, r, weight := numbers[float32](mean), numbers[float32](rstd), row[float32](w, 0)
-	dWeight, dBias := row[float32](dw, 0), row[float32](db, 0)
-	back, weights := layerNormBackwardRef[float32], layerNormWeightRef[float32]
-	if d.vectors(x.Cols) {
-		back, weights = layerNormBackwardVector, layerNormWeightVector
-	}
-	d.rows(x.Rows, func(i int) {
-		back(row[float32](dx, i), row[float32](dy, i), row[float32](x, i), weight, m[i], r[i])
+	d.on = operands{dx: dx, dy: dy, x: x, w: row[float32](w, 0), dw: row[float32](dw, 0), db: row[float32](db, 0), mean: numbers[float32](mean), rstd: numbers[float32](rstd),
+		vector: d.vectors(x.Cols)}
+	d.rows(x.Rows, func(d *Device, i int) {
+		o := &d.on
+		back := layerNormBackwardRef[float32]
+		if o.vector {
+			back = layerNormBackwardVector
+		}
+		back(row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i), o.w, o.mean[i], o.rstd[i])
 	})
-	d.columns(x.Cols, func(from, to int) { weights(dWeight, dBias, dy, x, m, r, from, to) })
+	d.columns(x.Cols, func(d *Device, from, to int) {
+		o := &d.on
+		weights := layerNormWeightRef[float32]
+		if o.vector {
+			weights = layerNormWeightVector
+		}
+		weights(o.dw, o.db, o.dy, o.x, o.mean, o.rstd, from, to)
+	})
+	d.on = operands{}
 }

@@ -12,15 +12,16 @@ const chunk = 1 << 14
 
 // SumSquares implements compute.Device.
 func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
-	x := numbers[float32](b)[from:to]
-	n := (len(x) + chunk - 1) / chunk
+	d.on.all = numbers[float32](b)[from:to]
+	n := (to - from + chunk - 1) / chunk
 	d.sums = slices.Grow(d.sums[:0], n)[:n]
-	parts := d.sums
-	d.pool.run(n, func(i, _ int) {
-		parts[i] = sumSquares(d.level, x[i*chunk:min(len(x), (i+1)*chunk)])
+	d.pieces(n, func(d *Device, i, _ int) {
+		x := d.on.all
+		d.sums[i] = sumSquares(d.level, x[i*chunk:min(len(x), (i+1)*chunk)])
 	})
+	d.on = operands{}
 	var sum float64
-	for _, p := range parts {
+	for _, p := range d.sums {
 		sum += p
 	}
 	return sum
@@ -28,21 +29,24 @@ func (d *Device) SumSquares(b compute.Buffer, from, to int) float64 {
 
 // AdamW implements compute.Device.
 func (d *Device) AdamW(w, g, m, v compute.Buffer, from, to int, c compute.AdamW) {
-	k := coefficients(c)
-	ws, gs := numbers[float32](w), numbers[float32](g)
-	if m, ok := m.(moments); ok {
-		v, key := v.(moments), keyOf(c.Step)
-		d.pool.run((to-from+chunk-1)/chunk, func(i, _ int) {
-			a := from + i*chunk
-			b := min(to, a+chunk)
-			adamWMoments(d.level, ws[a:b], gs[a:b], m[a:b], v[a:b], uint32(a), key, k)
-		})
-		return
+	d.on = operands{all: numbers[float32](w), g: numbers[float32](g), from: from, to: to, adamW: coefficients(c)}
+	update := func(d *Device, i, _ int) {
+		o := &d.on
+		a := o.from + i*chunk
+		b := min(o.to, a+chunk)
+		adamW(d.level, o.all[a:b], o.g[a:b], o.m[a:b], o.v[a:b], o.adamW)
 	}
-	ms, vs := numbers[float32](m), numbers[float32](v)
-	d.pool.run((to-from+chunk-1)/chunk, func(i, _ int) {
-		a := from + i*chunk
-		b := min(to, a+chunk)
-		adamW(d.level, ws[a:b], gs[a:b], ms[a:b], vs[a:b], k)
-	})
+	if m16, ok := m.(moments); ok {
+		d.on.m16, d.on.v16, d.on.noise = m16, v.(moments), keyOf(c.Step)
+		update = func(d *Device, i, _ int) {
+			o := &d.on
+			a := o.from + i*chunk
+			b := min(o.to, a+chunk)
+			adamWMoments(d.level, o.all[a:b], o.g[a:b], o.m16[a:b], o.v16[a:b], uint32(a), o.noise, o.adamW)
+		}
+	} else {
+		d.on.m, d.on.v = numbers[float32](m), numbers[float32](v)
+	}
+	d.pieces((to-from+chunk-1)/chunk, update)
+	d.on = operands{}
 }

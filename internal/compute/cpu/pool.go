@@ -17,6 +17,10 @@ type pool struct {
 	closed  atomic.Bool
 	gemm    []gemmScratch // of every worker, the caller's first
 	product product       // at hand
+	grid    struct {      // of its parts
+		rows, columns int
+		call          func(piece, worker int) // computes a part; made once
+	}
 }
 
 // job is one call of run.

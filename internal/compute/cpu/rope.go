@@ -26,12 +26,15 @@ func ropeRow[T float](turn func(x, cos, sin []T, sign T), x compute.Heads, i, he
 
 // RoPE implements compute.Device.
 func (d *Device) RoPE(x compute.Heads, heads int, positions []int32, cos, sin compute.Mat, inverse bool) {
-	turn := ropeRef[float32]
-	if d.vectors(cos.Cols) {
-		turn = ropeVector
-	}
-	d.rows(len(positions), func(i int) {
-		p := int(positions[i])
-		ropeRow(turn, x, i, heads, row[float32](cos, p), row[float32](sin, p), inverse)
+	d.on = operands{heads: x, count: heads, ids: positions, x: cos, u: sin, inverse: inverse, vector: d.vectors(cos.Cols)}
+	d.rows(len(positions), func(d *Device, i int) {
+		o := &d.on
+		turn := ropeRef[float32]
+		if o.vector {
+			turn = ropeVector
+		}
+		p := int(o.ids[i])
+		ropeRow(turn, o.heads, i, o.count, row[float32](o.x, p), row[float32](o.u, p), o.inverse)
 	})
+	d.on = operands{}
 }
