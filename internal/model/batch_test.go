@@ -146,7 +146,26 @@ var float64Device = cpu.Reference[float64]{}
 // newDevice opens the CPU; it is closed with the test.
 func newDevice(t testing.TB, lv cpu.Level, threads int) *cpu.Device {
 	t.Helper()
-	d, err := cpu.New(compute.Options{CPU: lv.String(), Threads: threads})
+	return newPreciseDevice(t, kernels{lv, "fp32"}, threads)
+}
+
+// kernels are a level and the precision of its matrix products.
+type kernels struct {
+	level     cpu.Level
+	precision string
+}
+
+func (k kernels) String() string {
+	if k.precision == "bf16" {
+		return "bf16"
+	}
+	return k.level.String()
+}
+
+// newPreciseDevice is newDevice with a precision.
+func newPreciseDevice(t testing.TB, k kernels, threads int) *cpu.Device {
+	t.Helper()
+	d, err := cpu.New(compute.Options{CPU: k.level.String(), Precision: k.precision, Threads: threads})
 	if err != nil {
 		t.Fatal(err)
 	}
