@@ -54,15 +54,15 @@ func attentionBackwardRef[T float](dq []T, dk, dv compute.Heads, do, o, q []T, l
 // attentionScratch is one worker's memory for attention.
 type attentionScratch struct {
 	gemm    gemmScratch
-	rows    []float32 // [heads of a kv head * queryBlock, D] scaled queries, then the packed ones
-	packed  []float32
-	o       []float32 // [heads of a kv head * queryBlock, D] sums of values
-	s, ds   []float32 // [heads of a kv head * queryBlock, tile]
-	m, l    []float32 // [heads of a kv head * queryBlock]
-	k, v    []float32 // [tile, D] where a tile crosses the border between prefix and segment
-	dk, dv  []float32 // [tile, D]
-	keys    [2][]float32
-	values  []float32
+	rows    []float32    // [heads of a kv head * queryBlock, D] scaled queries
+	packed  []float32    // the same, packed
+	o       []float32    // [heads of a kv head * queryBlock, D] sums of values
+	s, ds   []float32    // [heads of a kv head * queryBlock, tile]
+	m, l    []float32    // [heads of a kv head * queryBlock]
+	k, v    []float32    // [tile, D] where a tile crosses the border between prefix and segment
+	dk, dv  []float32    // [tile, D]
+	keys    [2][]float32 // packed tile of keys, for scores and for gradients of queries
+	values  []float32    // packed tile of values
 	queries []packedQueries
 }
 
@@ -120,19 +120,21 @@ func (d *Device) Attention(o compute.Heads, lse compute.Mat, q, k, v compute.Hea
 	}
 	d.on.attention = attentionOperands{o: o, lse: lse, q: q, k: k, v: v, shape: shape}
 	d.pieces(len(d.blocks), func(d *Device, i, worker int) {
-		x := &d.on.attention
-		d.attentionBlock(&d.scratch[worker].attention, d.blocks[i], x.o, x.lse, x.q, x.k, x.v, x.shape)
+		d.attentionBlock(&d.scratch[worker].attention, d.blocks[i])
 	})
 	d.on = operands{}
 }
 
-func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
+// attentionBlock computes the rows of a block, for all heads of its kv head.
+func (d *Device) attentionBlock(a *attentionScratch, b block) {
+	on := &d.on.attention
+	shape := on.shape
 	n, group, rows := shape.HeadDim, shape.Heads/shape.KVHeads, b.rows()
 	all := group * rows
 	queries, sums := growFloats(&a.rows, all*n), growFloats(&a.o, all*n)
 	s, m, l := growFloats(&a.s, all*tile), growFloats(&a.m, all), growFloats(&a.l, all)
 	for r := range all {
-		scale(d.level, queries[r*n:(r+1)*n], float32(shape.Scale), head[float32](q, b.from+r%rows, b.kvHead*group+r/rows, n))
+		scale(d.level, queries[r*n:(r+1)*n], float32(shape.Scale), head[float32](on.q, b.from+r%rows, b.kvHead*group+r/rows, n))
 		m[r], l[r] = negInf, 0
 	}
 	clear(sums)
@@ -147,7 +149,7 @@ func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, l
 	for first := begin - begin%tile; first < end; first += tile {
 		keys := min(tile, end-first)
 		scores.n = keys
-		scores.b, scores.ldb = keyTile(k, b.kvHead, b.seg, first, keys, n, &a.k)
+		scores.b, scores.ldb = keyTile(on.k, b.kvHead, b.seg, first, keys, n, &a.k)
 		scores.whole()
 		scores.multiply(&a.gemm, 0, scores.tiles, packed, scores.packB(&a.gemm.b))
 		for r := range all {
@@ -168,14 +170,14 @@ func (d *Device) attentionBlock(a *attentionScratch, b block, o compute.Heads, l
 			l[r] += expSum(d.level, row[lo:hi], row[lo:hi], top)
 		}
 		values.k = keys
-		values.b, values.ldb = keyTile(v, b.kvHead, b.seg, first, keys, n, &a.v)
+		values.b, values.ldb = keyTile(on.v, b.kvHead, b.seg, first, keys, n, &a.v)
 		values.whole()
 		values.multiply(&a.gemm, 0, values.tiles, values.packA(&a.gemm.a, 0, values.tiles), values.packB(&a.gemm.b))
 	}
 	for r := range all {
 		h, i := b.kvHead*group+r/rows, b.from+r%rows
-		scale(d.level, head[float32](o, i, h, n), 1/l[r], sums[r*n:(r+1)*n])
-		row[float32](lse, i)[h] = float32(float64(m[r]) + math.Log(float64(l[r])))
+		scale(d.level, head[float32](on.o, i, h, n), 1/l[r], sums[r*n:(r+1)*n])
+		row[float32](on.lse, i)[h] = float32(float64(m[r]) + math.Log(float64(l[r])))
 	}
 }
 
@@ -221,8 +223,7 @@ func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.
 	}
 	d.on.attention = attentionOperands{o: o, lse: lse, q: q, k: k, v: v, do: do, dq: dq, dk: dk, dv: dv, headK: headK, headV: headV, shape: shape}
 	d.pieces(len(d.families), func(d *Device, i, worker int) {
-		x := &d.on.attention
-		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i], x.dq, x.headK, x.headV, x.do, x.o, x.lse, x.q, x.k, x.v, x.shape)
+		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i])
 	})
 	if group > 1 {
 		d.rows(rows, func(d *Device, i int) {
@@ -264,8 +265,9 @@ func (x *packedQueries) grow(n int) {
 }
 
 // packQueries fills a.queries with the blocks of a family.
-func (d *Device) packQueries(a *attentionScratch, f family, do, o, q compute.Heads, shape compute.AttentionShape) {
-	n := shape.HeadDim
+func (d *Device) packQueries(a *attentionScratch, f family) {
+	on := &d.on.attention
+	n := on.shape.HeadDim
 	count := 0 // a.queries are taken into use one by one
 	for _, seg := range f.segments {
 		for r := seg.Start; r < seg.End; r += queryBlock {
@@ -280,10 +282,9 @@ func (d *Device) packQueries(a *attentionScratch, f family, do, o, q compute.Hea
 			x.block = block{seg, r, min(r+queryBlock, seg.End), 0}
 			rows := x.rows()
 			scaled := growFloats(&a.rows, queryBlock*n)
-			delta := x.delta
 			for i := range rows {
-				scale(d.level, scaled[i*n:(i+1)*n], float32(shape.Scale), head[float32](q, r+i, f.head, n))
-				delta[i] = dot(d.level, head[float32](do, r+i, f.head, n), head[float32](o, r+i, f.head, n))
+				scale(d.level, scaled[i*n:(i+1)*n], float32(on.shape.Scale), head[float32](on.q, r+i, f.head, n))
+				x.delta[i] = dot(d.level, head[float32](on.do, r+i, f.head, n), head[float32](on.o, r+i, f.head, n))
 			}
 			left := product{kernels: d.linear, form: nt, m: rows, n: tile, k: n, a: scaled, lda: n}
 			left.whole()
@@ -291,10 +292,10 @@ func (d *Device) packQueries(a *attentionScratch, f family, do, o, q compute.Hea
 			right := product{kernels: d.linear, form: tn, n: n, k: rows, b: scaled, ldb: n}
 			right.whole()
 			right.packB(&x.right)
-			out := b0[float32](do.Buf, do.Off+r*do.Stride+f.head*do.HeadStride)
-			left.a, left.lda = out, do.Stride
+			out := b0[float32](on.do.Buf, on.do.Off+r*on.do.Stride+f.head*on.do.HeadStride)
+			left.a, left.lda = out, on.do.Stride
 			left.packA(&x.leftOut, 0, left.tiles)
-			right.b, right.ldb = out, do.Stride
+			right.b, right.ldb = out, on.do.Stride
 			right.packB(&x.rightOut)
 		}
 	}
@@ -303,47 +304,49 @@ func (d *Device) packQueries(a *attentionScratch, f family, do, o, q compute.Hea
 
 // attentionFamilyBackward goes through the tiles of keys: those inside the shared prefix once for all segments, the others
 // for each segment.
-func (d *Device) attentionFamilyBackward(a *attentionScratch, f family, dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape) {
-	n := shape.HeadDim
+func (d *Device) attentionFamilyBackward(a *attentionScratch, f family) {
+	on := &d.on.attention
+	n := on.shape.HeadDim
 	for _, seg := range f.segments {
 		for r := seg.Start; r < seg.End; r++ {
-			clear(head[float32](dq, r, f.head, n))
-			clear(head[float32](dk, r, f.head, n))
-			clear(head[float32](dv, r, f.head, n))
+			clear(head[float32](on.dq, r, f.head, n))
+			clear(head[float32](on.headK, r, f.head, n))
+			clear(head[float32](on.headV, r, f.head, n))
 		}
 	}
-	d.packQueries(a, f, do, o, q, shape)
+	d.packQueries(a, f)
 	root := f.segments[0]
 	shared := (root.End - root.Start) / tile * tile // whole tiles of the prefix
 	if len(f.segments) == 1 {
 		shared = 0
 	}
 	for first := 0; first < shared; first += tile {
-		d.attentionTileBackward(a, f.head, a.queries, root, first, tile, dq, dk, dv, lse, k, v, shape)
+		d.attentionTileBackward(a, f.head, a.queries, root, first, tile)
 	}
 	at := 0
 	for _, seg := range f.segments {
 		blocks := (seg.End - seg.Start + queryBlock - 1) / queryBlock
 		end := firstPosition(seg) + seg.End - seg.Start
 		for first := shared; first < end; first += tile {
-			d.attentionTileBackward(a, f.head, a.queries[at:at+blocks], seg, first, min(tile, end-first), dq, dk, dv, lse, k, v, shape)
+			d.attentionTileBackward(a, f.head, a.queries[at:at+blocks], seg, first, min(tile, end-first))
 		}
 		at += blocks
 	}
 	for _, seg := range f.segments {
 		for r := seg.Start; r < seg.End; r++ {
-			x := head[float32](dq, r, f.head, n)
-			scale(d.level, x, float32(shape.Scale), x)
+			x := head[float32](on.dq, r, f.head, n)
+			scale(d.level, x, float32(on.shape.Scale), x)
 		}
 	}
 }
 
 // attentionTileBackward adds what the rows of some blocks send back through the keys and values at positions [first, first+keys) of
-// segment seg, to dq, dk and dv of one head.
-func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []packedQueries, seg compute.Segment, first, keys int, dq, dk, dv compute.Heads, lse compute.Mat, k, v compute.Heads, shape compute.AttentionShape) {
-	n, kvHead := shape.HeadDim, h/(shape.Heads/shape.KVHeads)
-	kt, ldk := keyTile(k, kvHead, seg, first, keys, n, &a.k)
-	vt, ldv := keyTile(v, kvHead, seg, first, keys, n, &a.v)
+// segment seg, to dq, headK and headV of head h.
+func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []packedQueries, seg compute.Segment, first, keys int) {
+	on := &d.on.attention
+	n, kvHead, window := on.shape.HeadDim, h/(on.shape.Heads/on.shape.KVHeads), on.shape.Window
+	kt, ldk := keyTile(on.k, kvHead, seg, first, keys, n, &a.k)
+	vt, ldv := keyTile(on.v, kvHead, seg, first, keys, n, &a.v)
 	s, ds := growFloats(&a.s, queryBlock*tile), growFloats(&a.ds, queryBlock*tile)
 	dKeys, dValues := growFloats(&a.dk, tile*n)[:keys*n], growFloats(&a.dv, tile*n)[:keys*n]
 	clear(dKeys)
@@ -351,14 +354,14 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 
 	scores := product{kernels: d.linear, form: nt, n: keys, k: n, b: kt, ldb: ldk, c: s, ldc: tile}
 	dScores := product{kernels: d.linear, form: nt, n: keys, k: n, b: vt, ldb: ldv, c: ds, ldc: tile}
-	dQueries := product{kernels: d.linear, form: nn, n: n, k: keys, b: kt, ldb: ldk, a: ds, lda: tile, ldc: dq.Stride, accumulate: true}
+	dQueries := product{kernels: d.linear, form: nn, n: n, k: keys, b: kt, ldb: ldk, a: ds, lda: tile, ldc: on.dq.Stride, accumulate: true}
 	scores.whole()
 	dScores.whole()
 	dQueries.whole()
 	keysT, valuesT, keysN := scores.packB(&a.keys[0]), dScores.packB(&a.values), dQueries.packB(&a.keys[1])
 	for _, x := range blocks {
 		p0, rows := x.position(), x.rows()
-		if begin, _ := visible(p0, shape.Window); first > p0+rows-1 || first+keys <= begin {
+		if begin, _ := visible(p0, window); first > p0+rows-1 || first+keys <= begin {
 			continue // no row sees the tile
 		}
 		scores.m, dScores.m, dQueries.m = rows, rows, rows
@@ -367,7 +370,7 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 		dScores.whole()
 		dScores.multiply(&a.gemm, 0, dScores.tiles, x.leftOut, valuesT)
 		for i := range rows {
-			lo, hi := seen(p0+i, first, keys, shape.Window)
+			lo, hi := seen(p0+i, first, keys, window)
 			p, dp := s[i*tile:i*tile+keys], ds[i*tile:i*tile+keys]
 			if hi = max(lo, hi); hi-lo < keys {
 				clear(p[:lo])
@@ -375,10 +378,10 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 				clear(dp[:lo])
 				clear(dp[hi:])
 			}
-			softmaxBack(d.level, p[lo:hi], dp[lo:hi], row[float32](lse, x.from+i)[h], x.delta[i])
+			softmaxBack(d.level, p[lo:hi], dp[lo:hi], row[float32](on.lse, x.from+i)[h], x.delta[i])
 		}
 		dQueries.whole()
-		dQueries.c = b0[float32](dq.Buf, dq.Off+x.from*dq.Stride+h*dq.HeadStride)
+		dQueries.c = b0[float32](on.dq.Buf, on.dq.Off+x.from*on.dq.Stride+h*on.dq.HeadStride)
 		dQueries.multiply(&a.gemm, 0, dQueries.tiles, dQueries.packA(&a.gemm.a, 0, dQueries.tiles), keysN)
 		add := product{kernels: d.linear, form: tn, m: keys, n: n, k: rows, a: ds, lda: tile, c: dKeys, ldc: n, accumulate: true}
 		add.whole()
@@ -388,7 +391,7 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 	}
 	for j := range keys {
 		r := key(seg, first+j)
-		axpy(d.level, head[float32](dk, r, h, n), 1, dKeys[j*n:(j+1)*n])
-		axpy(d.level, head[float32](dv, r, h, n), 1, dValues[j*n:(j+1)*n])
+		axpy(d.level, head[float32](on.headK, r, h, n), 1, dKeys[j*n:(j+1)*n])
+		axpy(d.level, head[float32](on.headV, r, h, n), 1, dValues[j*n:(j+1)*n])
 	}
 }
