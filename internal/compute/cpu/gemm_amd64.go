@@ -44,6 +44,9 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc, g.kc)
 		return
 	case !contiguous:
+		if whole := roundUp(width, 16); l0+whole <= total {
+			width = whole // what else is in the vector goes where numbers of no consequence go, and no mask is needed
+		}
 		_, _ = s[(g.pc+g.kc-1)*ld+l0+width-1], dst[(g.depth-1)*stride+roundUp(width, 16)-1]
 		columns := packColumnsAVX512
 		if g.bf16 {

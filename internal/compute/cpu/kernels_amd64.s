@@ -14075,12 +14075,52 @@ TEXT ·packColumnsAVX512(SB), NOSPLIT, $0-48
 	MOVQ  dst+32(FP), DI
 	MOVQ  ldd+40(FP), R9
 	CMPQ  BX, $0x10
-	JGT   two
+	JLT   partOne
+	JE    one
+	CMPQ  BX, $0x20
+	JLT   partTwo
 	SUBQ  $0x01, CX
-	JL    oneTail
+	JL    twoTail
+
+twoLoop:
+	VMOVUPS    (SI), Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS    64(SI), Z1
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+	SUBQ       $0x01, CX
+	JGE        twoLoop
+
+twoTail:
+	VZEROUPPER
+	RET
+
+partOne:
+	SUBQ $0x01, CX
+	JL   partOneTail
+
+partOneLoop:
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	SUBQ       $0x01, CX
+	JGE        partOneLoop
+
+partOneTail:
+	VZEROUPPER
+	RET
+
+one:
+	SUBQ $0x01, CX
+	JL   oneTail
 
 oneLoop:
-	VMOVUPS.Z  (SI), K1, Z0
+	VMOVUPS    (SI), Z0
 	PREFETCHT1 64(SI)
 	ADDQ       R8, SI
 	VMOVUPS    Z0, (DI)
@@ -14092,11 +14132,11 @@ oneTail:
 	VZEROUPPER
 	RET
 
-two:
+partTwo:
 	SUBQ $0x01, CX
-	JL   twoTail
+	JL   partTwoTail
 
-twoLoop:
+partTwoLoop:
 	VMOVUPS.Z  (SI), K1, Z0
 	PREFETCHT1 128(SI)
 	VMOVUPS.Z  64(SI), K2, Z1
@@ -14106,9 +14146,9 @@ twoLoop:
 	VMOVUPS    Z1, 64(DI)
 	ADDQ       R9, DI
 	SUBQ       $0x01, CX
-	JGE        twoLoop
+	JGE        partTwoLoop
 
-twoTail:
+partTwoTail:
 	VZEROUPPER
 	RET
 
@@ -14148,15 +14188,127 @@ TEXT ·packColumnsBF16(SB), NOSPLIT, $0-48
 	MOVQ      ldd+40(FP), R9
 	VMOVDQU32 bf16Pairs<>+0(SB), Z31
 	CMPQ      BX, $0x10
-	JGT       two
+	JLT       partOne
+	JE        one
+	CMPQ      BX, $0x20
+	JLT       partTwo
 	SUBQ      $0x02, CX
-	JL        oneTail
+	JL        twoTail
 
-oneLoop:
+twoLoop:
+	VMOVUPS    (SI), Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS    64(SI), Z1
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	VMOVUPS    (SI), Z2
+	PREFETCHT1 128(SI)
+	VMOVUPS    64(SI), Z3
+	PREFETCHT1 192(SI)
+	ADDQ       R8, SI
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+	SUBQ       $0x02, CX
+	JGE        twoLoop
+
+twoTail:
+	ADDQ       $0x02, CX
+	JZ         twoDone
+	VMOVUPS    (SI), Z0
+	PREFETCHT1 128(SI)
+	VMOVUPS    64(SI), Z1
+	PREFETCHT1 192(SI)
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R9, DI
+
+twoDone:
+	VZEROUPPER
+	RET
+
+partOne:
+	SUBQ $0x02, CX
+	JL   partOneTail
+
+partOneLoop:
 	VMOVUPS.Z  (SI), K1, Z0
 	PREFETCHT1 64(SI)
 	ADDQ       R8, SI
 	VMOVUPS.Z  (SI), K1, Z2
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+	SUBQ       $0x02, CX
+	JGE        partOneLoop
+
+partOneTail:
+	ADDQ       $0x02, CX
+	JZ         partOneDone
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT1 64(SI)
+	VPXORD     Z2, Z2, Z2
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       R9, DI
+
+partOneDone:
+	VZEROUPPER
+	RET
+
+one:
+	SUBQ $0x02, CX
+	JL   oneTail
+
+oneLoop:
+	VMOVUPS    (SI), Z0
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	VMOVUPS    (SI), Z2
 	PREFETCHT1 64(SI)
 	ADDQ       R8, SI
 	BYTE       $0x62
@@ -14174,7 +14326,7 @@ oneLoop:
 oneTail:
 	ADDQ       $0x02, CX
 	JZ         oneDone
-	VMOVUPS.Z  (SI), K1, Z0
+	VMOVUPS    (SI), Z0
 	PREFETCHT1 64(SI)
 	VPXORD     Z2, Z2, Z2
 	BYTE       $0x62
@@ -14191,11 +14343,11 @@ oneDone:
 	VZEROUPPER
 	RET
 
-two:
+partTwo:
 	SUBQ $0x02, CX
-	JL   twoTail
+	JL   partTwoTail
 
-twoLoop:
+partTwoLoop:
 	VMOVUPS.Z  (SI), K1, Z0
 	PREFETCHT1 128(SI)
 	VMOVUPS.Z  64(SI), K2, Z1
@@ -14224,11 +14376,11 @@ twoLoop:
 	VMOVUPS    Z1, 64(DI)
 	ADDQ       R9, DI
 	SUBQ       $0x02, CX
-	JGE        twoLoop
+	JGE        partTwoLoop
 
-twoTail:
+partTwoTail:
 	ADDQ       $0x02, CX
-	JZ         twoDone
+	JZ         partTwoDone
 	VMOVUPS.Z  (SI), K1, Z0
 	PREFETCHT1 128(SI)
 	VMOVUPS.Z  64(SI), K2, Z1
@@ -14253,7 +14405,7 @@ twoTail:
 	VMOVUPS    Z1, 64(DI)
 	ADDQ       R9, DI
 
-twoDone:
+partTwoDone:
 	VZEROUPPER
 	RET
 
@@ -14344,14 +14496,14 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-24
 	JL           tail
 
 loop:
-	VMOVUPS.Z (SI), K1, Z1
-	VMAXPS    Z1, Z0, K1, Z0
-	VCMPPS    $0x03, Z1, Z1, K1, K2
-	KORW      K2, K3, K3
-	ADDQ      $0x40, SI
-	SUBQ      $0x10, CX
-	CMPQ      CX, $0x10
-	JGE       loop
+	VMOVUPS (SI), Z1
+	VMAXPS  Z1, Z0, K1, Z0
+	VCMPPS  $0x03, Z1, Z1, K1, K2
+	KORW    K2, K3, K3
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, CX
+	CMPQ    CX, $0x10
+	JGE     loop
 
 tail:
 	TESTQ     CX, CX
@@ -14398,14 +14550,14 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-32
 	JL           tail
 
 loop:
-	VMOVUPS.Z (SI), K1, Z1
-	VMULPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (DX)
-	ADDQ      $0x40, SI
-	ADDQ      $0x40, DX
-	SUBQ      $0x10, CX
-	CMPQ      CX, $0x10
-	JGE       loop
+	VMOVUPS (SI), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	CMPQ    CX, $0x10
+	JGE     loop
 
 tail:
 	TESTQ     CX, CX
@@ -14451,7 +14603,7 @@ TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-48
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (DX), K1, Z1
+	VMOVUPS      (DX), Z1
 	VSUBPS       Z0, Z1, Z1
 	VCMPPS       $0x05, Z16, Z1, K2
 	VMAXPS       Z1, Z16, Z1
@@ -14469,11 +14621,11 @@ loop:
 	VFMADD213PS  Z27, Z1, Z3
 	VFMADD213PS  Z27, Z1, Z3
 	VSCALEFPS.Z  Z2, Z3, K2, Z1
-	VMOVUPS      Z1, K1, (DX)
-	VMOVUPS.Z    (SI), K1, Z4
+	VMOVUPS      Z1, (DX)
+	VMOVUPS      (SI), Z4
 	VSUBPS       Z5, Z4, Z4
 	VMULPS       Z1, Z4, Z4
-	VMOVUPS      Z4, K1, (SI)
+	VMOVUPS      Z4, (SI)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, SI
 	SUBQ         $0x10, CX
@@ -14544,7 +14696,7 @@ TEXT ·expScaleAVX512(SB), NOSPLIT, $0-48
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS      (SI), Z1
 	VSUBPS       Z0, Z1, Z1
 	VCMPPS       $0x05, Z16, Z1, K2
 	VMAXPS       Z1, Z16, Z1
@@ -14563,7 +14715,7 @@ loop:
 	VFMADD213PS  Z27, Z1, Z3
 	VSCALEFPS.Z  Z2, Z3, K2, Z1
 	VMULPS       Z5, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
+	VMOVUPS      Z1, (DX)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
@@ -14631,7 +14783,7 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-48
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS      (SI), Z1
 	VSUBPS       Z0, Z1, Z1
 	VCMPPS       $0x05, Z16, Z1, K2
 	VMAXPS       Z1, Z16, Z1
@@ -14650,7 +14802,7 @@ loop:
 	VFMADD213PS  Z27, Z1, Z3
 	VSCALEFPS.Z  Z2, Z3, K2, Z1
 	VADDPS       Z1, Z4, K1, Z4
-	VMOVUPS      Z1, K1, (DX)
+	VMOVUPS      Z1, (DX)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
@@ -14712,8 +14864,8 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	JL     tail
 
 loop:
-	VMOVUPS.Z   (SI), K1, Z1
-	VMOVUPS.Z   (DI), K1, Z2
+	VMOVUPS     (SI), Z1
+	VMOVUPS     (DI), Z2
 	VFMADD231PS Z1, Z2, K1, Z0
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, DI
@@ -14759,10 +14911,10 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-32
 	JL           tail
 
 loop:
-	VMOVUPS.Z   (SI), K1, Z1
-	VMOVUPS.Z   (DX), K1, Z2
+	VMOVUPS     (SI), Z1
+	VMOVUPS     (DX), Z2
 	VFMADD231PS Z0, Z1, Z2
-	VMOVUPS     Z2, K1, (DX)
+	VMOVUPS     Z2, (DX)
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, DX
 	SUBQ        $0x10, CX
@@ -14811,7 +14963,7 @@ TEXT ·siluMulAVX512(SB), NOSPLIT, $0-40
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS      (SI), Z1
 	VPXORD       Z2, Z2, Z2
 	VSUBPS       Z1, Z2, Z2
 	VCMPPS       $0x05, Z16, Z2, K2
@@ -14833,9 +14985,9 @@ loop:
 	VADDPS       Z27, Z2, Z2
 	VDIVPS       Z2, Z27, Z2
 	VMULPS       Z1, Z2, Z2
-	VMOVUPS.Z    (DI), K1, Z3
+	VMOVUPS      (DI), Z3
 	VMULPS       Z3, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
+	VMOVUPS      Z2, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DI
@@ -14908,9 +15060,9 @@ TEXT ·siluMulBackAVX512(SB), NOSPLIT, $0-56
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (DI), K1, Z1
-	VMOVUPS.Z    (SI), K1, Z5
-	VMOVUPS.Z    (R8), K1, Z6
+	VMOVUPS      (DI), Z1
+	VMOVUPS      (SI), Z5
+	VMOVUPS      (R8), Z6
 	VPXORD       Z2, Z2, Z2
 	VSUBPS       Z1, Z2, Z2
 	VCMPPS       $0x05, Z16, Z2, K2
@@ -14938,8 +15090,8 @@ loop:
 	VMULPS       Z5, Z7, Z7
 	VMULPS       Z1, Z2, Z2
 	VMULPS       Z5, Z2, Z2
-	VMOVUPS      Z7, K1, (DX)
-	VMOVUPS      Z2, K1, (BX)
+	VMOVUPS      Z7, (DX)
+	VMOVUPS      Z2, (BX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
@@ -15021,7 +15173,7 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-32
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z0
+	VMOVUPS      (SI), Z0
 	VMULPS       Z0, Z0, Z1
 	VMULPS       Z13, Z1, Z2
 	VFMADD213PS  Z0, Z0, Z2
@@ -15050,7 +15202,7 @@ loop:
 	VADDPS       Z27, Z2, Z2
 	VMULPS       Z14, Z0, Z0
 	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
+	VMOVUPS      Z0, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, SI
 	SUBQ         $0x10, CX
@@ -15130,7 +15282,7 @@ TEXT ·geluTanhBackAVX512(SB), NOSPLIT, $0-40
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z0
+	VMOVUPS      (SI), Z0
 	VMULPS       Z0, Z0, Z1
 	VMULPS       Z13, Z1, Z2
 	VFMADD213PS  Z0, Z0, Z2
@@ -15165,9 +15317,9 @@ loop:
 	VADDPS       Z27, Z2, Z2
 	VADDPS       Z3, Z2, Z2
 	VMULPS       Z14, Z2, Z2
-	VMOVUPS.Z    (R8), K1, Z5
+	VMOVUPS      (R8), Z5
 	VMULPS       Z5, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
+	VMOVUPS      Z2, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
@@ -15239,7 +15391,7 @@ TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
 	JL     tail
 
 loop:
-	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS       (SI), Z0
 	VEXTRACTF32X8 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z1
 	VCVTPS2PD     Y2, Z2
@@ -15294,7 +15446,7 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	JL     tail
 
 loop:
-	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS       (SI), Z0
 	VEXTRACTF32X8 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z1
 	VCVTPS2PD     Y2, Z2
@@ -15347,7 +15499,7 @@ TEXT ·sumAroundAVX512(SB), NOSPLIT, $0-32
 	JL           tail
 
 loop:
-	VMOVUPS.Z     (SI), K1, Z0
+	VMOVUPS       (SI), Z0
 	VEXTRACTF32X8 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z1
 	VCVTPS2PD     Y2, Z2
@@ -15410,13 +15562,13 @@ TEXT ·sumProductsAVX512(SB), NOSPLIT, $0-40
 	JL     tail
 
 loop:
-	VMOVUPS.Z     (SI), K1, Z0
-	VMOVUPS.Z     (DI), K1, Z1
+	VMOVUPS       (SI), Z0
+	VMOVUPS       (DI), Z1
 	VMULPS        Z1, Z0, Z0
 	VEXTRACTF32X8 $0x01, Z0, Y3
 	VCVTPS2PD     Y0, Z2
 	VCVTPS2PD     Y3, Z3
-	VMOVUPS.Z     (R8), K1, Z0
+	VMOVUPS       (R8), Z0
 	VEXTRACTF32X8 $0x01, Z0, Y5
 	VCVTPS2PD     Y0, Z4
 	VCVTPS2PD     Y5, Z5
@@ -15480,8 +15632,8 @@ TEXT ·sumOfProductAVX512(SB), NOSPLIT, $0-32
 	JL     tail
 
 loop:
-	VMOVUPS.Z     (SI), K1, Z0
-	VMOVUPS.Z     (DI), K1, Z1
+	VMOVUPS       (SI), Z0
+	VMOVUPS       (DI), Z1
 	VMULPS        Z1, Z0, Z0
 	VEXTRACTF32X8 $0x01, Z0, Y3
 	VCVTPS2PD     Y0, Z2
@@ -15537,17 +15689,17 @@ TEXT ·rmsScaleAVX512(SB), NOSPLIT, $0-40
 	JL           tail
 
 loop:
-	VMOVUPS.Z (SI), K1, Z1
-	VMULPS    Z0, Z1, Z1
-	VMOVUPS.Z (DI), K1, Z2
-	VMULPS    Z2, Z1, Z1
-	VMOVUPS   Z1, K1, (DX)
-	ADDQ      $0x40, DX
-	ADDQ      $0x40, SI
-	ADDQ      $0x40, DI
-	SUBQ      $0x10, CX
-	CMPQ      CX, $0x10
-	JGE       loop
+	VMOVUPS (SI), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS (DI), Z2
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	SUBQ    $0x10, CX
+	CMPQ    CX, $0x10
+	JGE     loop
 
 tail:
 	TESTQ     CX, CX
@@ -15584,13 +15736,13 @@ TEXT ·layerScaleAVX512(SB), NOSPLIT, $0-56
 	JL           tail
 
 loop:
-	VMOVUPS.Z   (SI), K1, Z1
+	VMOVUPS     (SI), Z1
 	VSUBPS      Z3, Z1, Z1
 	VMULPS      Z0, Z1, Z1
-	VMOVUPS.Z   (DI), K1, Z2
-	VMOVUPS.Z   (R8), K1, Z4
+	VMOVUPS     (DI), Z2
+	VMOVUPS     (R8), Z4
 	VFMADD213PS Z4, Z2, Z1
-	VMOVUPS     Z1, K1, (DX)
+	VMOVUPS     Z1, (DX)
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, DI
@@ -15636,14 +15788,14 @@ TEXT ·rmsBackAVX512(SB), NOSPLIT, $0-56
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z2
-	VMOVUPS.Z    (R8), K1, Z3
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (R8), Z3
 	VMULPS       Z3, Z2, Z2
-	VMOVUPS.Z    (DI), K1, Z3
+	VMOVUPS      (DI), Z3
 	VFNMADD231PS Z1, Z3, Z2
-	VMOVUPS.Z    (DX), K1, Z4
+	VMOVUPS      (DX), Z4
 	VFMADD231PS  Z0, Z2, Z4
-	VMOVUPS      Z4, K1, (DX)
+	VMOVUPS      Z4, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DI
@@ -15695,16 +15847,16 @@ TEXT ·layerBackAVX512(SB), NOSPLIT, $0-72
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z2
-	VMOVUPS.Z    (R8), K1, Z3
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (R8), Z3
 	VMULPS       Z3, Z2, Z2
 	VSUBPS       Z6, Z2, Z2
-	VMOVUPS.Z    (DI), K1, Z3
+	VMOVUPS      (DI), Z3
 	VSUBPS       Z5, Z3, Z3
 	VFNMADD231PS Z1, Z3, Z2
-	VMOVUPS.Z    (DX), K1, Z4
+	VMOVUPS      (DX), Z4
 	VFMADD231PS  Z0, Z2, Z4
-	VMOVUPS      Z4, K1, (DX)
+	VMOVUPS      Z4, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DI
@@ -15738,7 +15890,8 @@ done:
 // func columnSumsAVX512(n int, rows int, dy *float32, ldy int, sums *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·columnSumsAVX512(SB), NOSPLIT, $0-40
-	MOVQ   n+0(FP), CX
+	MOVQ   n+0(FP), BX
+	MOVQ   BX, CX
 	MOVQ   $0x00000001, AX
 	SHLQ   CL, AX
 	DECQ   AX
@@ -15750,8 +15903,22 @@ TEXT ·columnSumsAVX512(SB), NOSPLIT, $0-40
 	VPXORD Z31, Z31, Z31
 	TESTQ  CX, CX
 	JZ     done
+	CMPQ   BX, $0x10
+	JNE    some
 
-loop:
+all:
+	VMOVUPS       (SI), Z0
+	ADDQ          R8, SI
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           all
+	JMP           done
+
+some:
 	VMOVUPS.Z     (SI), K1, Z0
 	ADDQ          R8, SI
 	VEXTRACTF32X8 $0x01, Z0, Y5
@@ -15760,7 +15927,7 @@ loop:
 	VADDPD        Z4, Z30, Z30
 	VADDPD        Z5, Z31, Z31
 	DECQ          CX
-	JNZ           loop
+	JNZ           some
 
 done:
 	MOVQ    sums+32(FP), DI
@@ -15772,7 +15939,8 @@ done:
 // func rmsWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, sums *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rmsWeightAVX512(SB), NOSPLIT, $0-64
-	MOVQ   n+0(FP), CX
+	MOVQ   n+0(FP), BX
+	MOVQ   BX, CX
 	MOVQ   $0x00000001, AX
 	SHLQ   CL, AX
 	DECQ   AX
@@ -15787,8 +15955,28 @@ TEXT ·rmsWeightAVX512(SB), NOSPLIT, $0-64
 	VPXORD Z31, Z31, Z31
 	TESTQ  CX, CX
 	JZ     done
+	CMPQ   BX, $0x10
+	JNE    some
 
-loop:
+all:
+	VMOVUPS       (SI), Z0
+	ADDQ          R8, SI
+	VMOVUPS       (DI), Z1
+	ADDQ          R9, DI
+	VBROADCASTSS  (R10), Z2
+	ADDQ          $0x04, R10
+	VMULPS        Z1, Z0, Z0
+	VMULPS        Z2, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           all
+	JMP           done
+
+some:
 	VMOVUPS.Z     (SI), K1, Z0
 	ADDQ          R8, SI
 	VMOVUPS.Z     (DI), K1, Z1
@@ -15803,7 +15991,7 @@ loop:
 	VADDPD        Z4, Z30, Z30
 	VADDPD        Z5, Z31, Z31
 	DECQ          CX
-	JNZ           loop
+	JNZ           some
 
 done:
 	MOVQ    sums+56(FP), DI
@@ -15815,7 +16003,8 @@ done:
 // func layerWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, mean *float32, sums *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·layerWeightAVX512(SB), NOSPLIT, $0-72
-	MOVQ   n+0(FP), CX
+	MOVQ   n+0(FP), BX
+	MOVQ   BX, CX
 	MOVQ   $0x00000001, AX
 	SHLQ   CL, AX
 	DECQ   AX
@@ -15831,8 +16020,31 @@ TEXT ·layerWeightAVX512(SB), NOSPLIT, $0-72
 	VPXORD Z31, Z31, Z31
 	TESTQ  CX, CX
 	JZ     done
+	CMPQ   BX, $0x10
+	JNE    some
 
-loop:
+all:
+	VMOVUPS       (SI), Z0
+	ADDQ          R8, SI
+	VMOVUPS       (DI), Z1
+	ADDQ          R9, DI
+	VBROADCASTSS  (R10), Z2
+	ADDQ          $0x04, R10
+	VBROADCASTSS  (R11), Z3
+	ADDQ          $0x04, R11
+	VSUBPS        Z3, Z1, Z1
+	VMULPS        Z1, Z0, Z0
+	VMULPS        Z2, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y5
+	VCVTPS2PD     Y0, Z4
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z4, Z30, Z30
+	VADDPD        Z5, Z31, Z31
+	DECQ          CX
+	JNZ           all
+	JMP           done
+
+some:
 	VMOVUPS.Z     (SI), K1, Z0
 	ADDQ          R8, SI
 	VMOVUPS.Z     (DI), K1, Z1
@@ -15850,7 +16062,7 @@ loop:
 	VADDPD        Z4, Z30, Z30
 	VADDPD        Z5, Z31, Z31
 	DECQ          CX
-	JNZ           loop
+	JNZ           some
 
 done:
 	MOVQ    sums+64(FP), DI
@@ -15875,17 +16087,17 @@ TEXT ·ropeAVX512(SB), NOSPLIT, $0-48
 	JL           tail
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z1
-	VMOVUPS.Z    (DI), K1, Z2
-	VMOVUPS.Z    (DX), K1, Z3
-	VMOVUPS.Z    (R8), K1, Z4
+	VMOVUPS      (SI), Z1
+	VMOVUPS      (DI), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (R8), Z4
 	VMULPS       Z0, Z4, Z4
 	VMULPS       Z3, Z1, Z5
 	VFNMADD231PS Z4, Z2, Z5
 	VMULPS       Z3, Z2, Z6
 	VFMADD231PS  Z4, Z1, Z6
-	VMOVUPS      Z5, K1, (SI)
-	VMOVUPS      Z6, K1, (DI)
+	VMOVUPS      Z5, (SI)
+	VMOVUPS      Z6, (DI)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DI
 	ADDQ         $0x40, DX
@@ -15941,25 +16153,25 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $0-48
 	JL           tail
 
 loop:
-	VMOVUPS.Z   (SI), K1, Z0
+	VMOVUPS     (SI), Z0
 	VMULPS      Z16, Z0, Z0
-	VMOVUPS.Z   (DI), K1, Z1
+	VMOVUPS     (DI), Z1
 	VMULPS      Z17, Z1, Z1
 	VFMADD231PS Z18, Z0, Z1
-	VMOVUPS     Z1, K1, (DI)
-	VMOVUPS.Z   (R8), K1, Z2
+	VMOVUPS     Z1, (DI)
+	VMOVUPS     (R8), Z2
 	VMULPS      Z19, Z2, Z2
 	VMULPS      Z0, Z0, Z0
 	VFMADD231PS Z20, Z0, Z2
-	VMOVUPS     Z2, K1, (R8)
+	VMOVUPS     Z2, (R8)
 	VSQRTPS     Z2, Z3
 	VFMADD213PS Z22, Z21, Z3
 	VMULPS      Z23, Z1, Z1
 	VDIVPS      Z3, Z1, Z1
-	VMOVUPS.Z   (DX), K1, Z4
+	VMOVUPS     (DX), Z4
 	VMULPS      Z24, Z4, Z4
 	VSUBPS      Z1, Z4, Z4
-	VMOVUPS     Z4, K1, (DX)
+	VMOVUPS     Z4, (DX)
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, DI
@@ -16052,13 +16264,13 @@ loop:
 	VPXORD      Z6, Z5, Z5
 	VPANDD      Z30, Z5, Z6
 	VPSRLD      $0x10, Z5, Z5
-	VMOVUPS.Z   (SI), K1, Z0
+	VMOVUPS     (SI), Z0
 	VMULPS      Z16, Z0, Z0
-	VPMOVZXWD.Z (DI), K1, Z1
+	VPMOVZXWD   (DI), Z1
 	VPSLLD      $0x10, Z1, Z1
 	VMULPS      Z17, Z1, Z1
 	VFMADD231PS Z18, Z0, Z1
-	VPMOVZXWD.Z (R8), K1, Z2
+	VPMOVZXWD   (R8), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VMULPS      Z19, Z2, Z2
 	VMULPS      Z0, Z0, Z0
@@ -16067,18 +16279,18 @@ loop:
 	VFMADD213PS Z22, Z21, Z3
 	VMULPS      Z23, Z1, Z4
 	VDIVPS      Z3, Z4, Z4
-	VMOVUPS.Z   (DX), K1, Z7
+	VMOVUPS     (DX), Z7
 	VMULPS      Z24, Z7, Z7
 	VSUBPS      Z4, Z7, Z7
-	VMOVUPS     Z7, K1, (DX)
+	VMOVUPS     Z7, (DX)
 	VCMPPS      $0x07, Z1, Z1, K2
 	VPADDD      Z6, Z1, K2, Z1
 	VPSRLD      $0x10, Z1, Z1
-	VPMOVDW     Z1, K1, (DI)
+	VPMOVDW     Z1, (DI)
 	VCMPPS      $0x07, Z2, Z2, K2
 	VPADDD      Z5, Z2, K2, Z2
 	VPSRLD      $0x10, Z2, Z2
-	VPMOVDW     Z2, K1, (R8)
+	VPMOVDW     Z2, (R8)
 	ADDQ        $0x20, DI
 	ADDQ        $0x20, R8
 	ADDQ        $0x40, DX

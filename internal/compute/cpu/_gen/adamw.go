@@ -34,7 +34,11 @@ func adamWMomentsAVX512() {
 	VPADDD(Z0, element, element)
 
 	load16 := func(from GPPhysical, to VecPhysical) {
-		VPMOVZXWD_Z(Mem{Base: from}, K1, to)
+		if masking {
+			VPMOVZXWD_Z(Mem{Base: from}, K1, to)
+		} else {
+			VPMOVZXWD(Mem{Base: from}, to)
+		}
 		VPSLLD(U8(16), to, to)
 	}
 	// store16 rounds x stochastically: it adds 16 random bits and cuts off as many, which a NaN is spared.
@@ -42,7 +46,11 @@ func adamWMomentsAVX512() {
 		VCMPPS(U8(7), x, x, K2) // both are ordered
 		VPADDD(random, x, K2, x)
 		VPSRLD(U8(16), x, x)
-		VPMOVDW(x, K1, Mem{Base: to})
+		if masking {
+			VPMOVDW(x, K1, Mem{Base: to})
+		} else {
+			VPMOVDW(x, Mem{Base: to})
+		}
 	}
 	// shifted writes x ^ x>>n.
 	shifted := func(x, t VecPhysical, n uint8) {

@@ -282,9 +282,13 @@ func packColumns(name, doc string, start func(), step func(vectors int, src, lds
 	}
 	start()
 	CMPQ(RBX, Imm(16))
-	JGT(LabelRef("two"))
-	for vectors := 1; vectors <= 2; vectors++ {
-		name := []string{"", "one", "two"}[vectors]
+	JLT(LabelRef("partOne"))
+	JE(LabelRef("one"))
+	CMPQ(RBX, Imm(32))
+	JLT(LabelRef("partTwo"))
+	for i, name := range []string{"two", "partOne", "one", "partTwo"} {
+		masking = i%2 == 1
+		vectors := []int{2, 1, 1, 2}[i]
 		Label(name)
 		SUBQ(Imm(uint64(rowsApiece)), k)
 		JL(LabelRef(name + "Tail"))
@@ -309,7 +313,11 @@ func packColumns(name, doc string, start func(), step func(vectors int, src, lds
 // loadColumns loads the columns of a row to registers from first on, and asks for those after them, which come next.
 func loadColumns(vectors, first int, src GPPhysical) {
 	for j := range vectors {
-		VMOVUPS_Z(Mem{Base: src, Disp: 64 * j}, []Op{K1, K2}[j], zmm[first+j])
+		if masking {
+			VMOVUPS_Z(Mem{Base: src, Disp: 64 * j}, []Op{K1, K2}[j], zmm[first+j])
+		} else {
+			VMOVUPS(Mem{Base: src, Disp: 64 * j}, zmm[first+j])
+		}
 		PREFETCHT1(Mem{Base: src, Disp: 64 * (vectors + j)})
 	}
 }

@@ -213,7 +213,8 @@ func norms() {
 // term turns dy into what is summed.
 func columnSums(name, signature, doc string, perRow []string, term func(dy VecPhysical)) {
 	begin(name, signature, doc)
-	Load(Param("n"), RCX)
+	n := length("n", RBX)
+	MOVQ(n, RCX)
 	MOVQ(U32(1), RAX)
 	SHLQ(CL, RAX)
 	DECQ(RAX)
@@ -231,23 +232,31 @@ func columnSums(name, signature, doc string, perRow []string, term func(dy VecPh
 	VPXORD(Z31, Z31, Z31)
 	TESTQ(rows, rows)
 	JZ(LabelRef("done"))
-	Label("loop")
-	load(dy, Z0)
-	ADDQ(ldy, dy)
-	if len(perRow) > 0 {
-		load(x, Z1)
-		ADDQ(ldx, x)
+	CMPQ(n, Imm(16))
+	JNE(LabelRef("some"))
+	for _, name := range []string{"all", "some"} {
+		masking = name == "some"
+		Label(name)
+		load(dy, Z0)
+		ADDQ(ldy, dy)
+		if len(perRow) > 0 {
+			load(x, Z1)
+			ADDQ(ldx, x)
+		}
+		for i, p := range at {
+			VBROADCASTSS(Mem{Base: p}, zmm[2+i])
+			ADDQ(Imm(4), p)
+		}
+		term(Z0)
+		widen(Z0, Z4, Z5)
+		VADDPD(Z4, Z30, Z30)
+		VADDPD(Z5, Z31, Z31)
+		DECQ(rows)
+		JNZ(LabelRef(name))
+		if name == "all" {
+			JMP(LabelRef("done"))
+		}
 	}
-	for i, p := range at {
-		VBROADCASTSS(Mem{Base: p}, zmm[2+i])
-		ADDQ(Imm(4), p)
-	}
-	term(Z0)
-	widen(Z0, Z4, Z5)
-	VADDPD(Z4, Z30, Z30)
-	VADDPD(Z5, Z31, Z31)
-	DECQ(rows)
-	JNZ(LabelRef("loop"))
 	Label("done")
 	sums := pointer("sums", RDI)
 	VMOVUPD(Z30, Mem{Base: sums})
