@@ -257,8 +257,9 @@ type packedQueries struct {
 // grow gives x room for a whole block of queries of n numbers, so that no shorter one before it matters.
 func (x *packedQueries) grow(n int) {
 	_, panel := tileOf(AVX512) // the widest
-	growFloats(&x.left, queryBlock*n+slack)
-	growFloats(&x.leftOut, queryBlock*n+slack)
+	room := packedTiles(queryBlock/2, queryBlock, n) // tiles of two rows are the lowest
+	growFloats(&x.left, room)
+	growFloats(&x.leftOut, room)
 	growFloats(&x.right, queryBlock*roundUp(n, panel)+slack)
 	growFloats(&x.rightOut, queryBlock*roundUp(n, panel)+slack)
 	growFloats(&x.delta, queryBlock)

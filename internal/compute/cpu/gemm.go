@@ -176,10 +176,7 @@ func (g *product) block(jc, nc, pc, kc int) {
 	height, width := tileOf(g.Level)
 	g.panel, g.tiles = width, (g.m+height-1)/height
 	g.jc, g.nc, g.pc, g.kc = jc, nc, pc, kc
-	g.depth = kc
-	if g.bf16 {
-		g.depth = (kc + 1) / 2
-	}
+	g.depth = g.depthOf(kc)
 	g.panelSize = g.panel * g.depth
 }
 
@@ -214,30 +211,64 @@ func growFloats(s *[]float32, n int) []float32 {
 	return (*s)[:n]
 }
 
+// depthOf is the number of rows of a packed block that k steps make.
+func (g *product) depthOf(k int) int {
+	if g.bf16 {
+		return (k + 1) / 2
+	}
+	return k
+}
+
+// packRowsApiece is the number of rows whose columns are packed together, so that the next tile or panel finds the lines that it shares
+// with the one before in the cache.
+const packRowsApiece = 64
+
+// packStep begins to go through the block's k: all of it at once where lanes are rows, which are read along them.
+func (g *product) packStep(contiguous bool) (k, step int) {
+	if contiguous {
+		return 0, g.kc
+	}
+	return 0, packRowsApiece
+}
+
 // packB packs the block of B, panel by panel. Columns past the edge hold anything.
 func (g *product) packB(room *[]float32) []float32 {
 	dst := growFloats(room, g.panels()*g.panelSize+slack)
-	for j := range g.panels() {
-		first := j * g.panel
-		g.pack(dst[j*g.panelSize:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n)
+	for k, n := g.packStep(g.form == nt); k < g.kc; k += n {
+		for j := range g.panels() {
+			first := j * g.panel
+			g.pack(dst[j*g.panelSize+g.depthOf(k)*g.panel:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n, k, min(n, g.kc-k))
+		}
 	}
 	return dst
+}
+
+// tileGap is room behind every packed tile of A for the end of a vector that begins in its last row.
+const tileGap = 16
+
+// packedTiles is the room for so many tiles that have so many rows together.
+func packedTiles(tiles, rows, depth int) int { return rows*depth + tiles*tileGap + slack }
+
+// packedTile is where tile t is among those packed from tile from on.
+func (g *product) packedTile(t, from int) int {
+	return (g.tileStart(t)-g.tileStart(from))*g.depth + (t-from)*tileGap
 }
 
 // packA packs tiles [from, to) of the rows of A, for the block's k.
 func (g *product) packA(room *[]float32, from, to int) []float32 {
 	first := g.tileStart(from)
-	dst := growFloats(room, (g.tileStart(to)-first)*g.depth+slack)
-	for t := from; t < to; t++ {
-		at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
-		g.pack(dst[(at-first)*g.depth:], rows, g.a, g.lda, g.form != tn, at, rows, g.m)
+	dst := growFloats(room, packedTiles(to-from, g.tileStart(to)-first, g.depth))
+	for k, n := g.packStep(g.form != tn); k < g.kc; k += n {
+		for t := from; t < to; t++ {
+			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
+			g.pack(dst[g.packedTile(t, from)+g.depthOf(k)*rows:], rows, g.a, g.lda, g.form != tn, at, rows, g.m, k, min(n, g.kc-k))
+		}
 	}
 	return dst
 }
 
 // multiply runs packed tiles [from, to) of A over the packed block of B.
 func (g *product) multiply(sc *gemmScratch, from, to int, a, b []float32) {
-	first := g.tileStart(from)
 	edge := growFloats(&sc.edge, 14*32)
 	add := 0
 	if g.accumulate || g.pc > 0 {
@@ -248,7 +279,7 @@ func (g *product) multiply(sc *gemmScratch, from, to int, a, b []float32) {
 		panel := b[j*g.panelSize:]
 		for t := from; t < to; t++ {
 			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
-			tile, c := a[(at-first)*g.depth:], g.c[at*g.ldc+g.jc+j*g.panel:]
+			tile, c := a[g.packedTile(t, from):], g.c[at*g.ldc+g.jc+j*g.panel:]
 			if width == g.panel || g.Level == AVX512 {
 				g.micro(rows, tile, panel, c, g.ldc, width, add)
 				continue

@@ -33,35 +33,35 @@ func (g *product) micro(rows int, a, b, c []float32, ldc, n, accumulate int) {
 	}
 }
 
-// pack is packRef for the block's k by the kernels of the level; s has total lanes. They write whole vectors: what goes past the width of a row
+// pack is packRef for kc of the block's k from k on, by the kernels of the level; s has total lanes. They write whole vectors: what goes past the width of a row
 // lies where the next row comes, or behind the last.
-func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total int) {
+func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k, kc int) {
 	switch {
 	case g.Level == AVX2:
-		pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc, g.kc)
+		pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc+k, kc)
 		return
 	case g.Level != AVX512:
-		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc, g.kc)
+		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc+k, kc)
 		return
 	case !contiguous:
 		if whole := roundUp(width, 16); l0+whole <= total {
 			width = whole // what else is in the vector goes where numbers of no consequence go, and no mask is needed
 		}
-		_, _ = s[(g.pc+g.kc-1)*ld+l0+width-1], dst[(g.depth-1)*stride+roundUp(width, 16)-1]
+		_, _ = s[(g.pc+k+kc-1)*ld+l0+width-1], dst[(g.depthOf(kc)-1)*stride+roundUp(width, 16)-1]
 		columns := packColumnsAVX512
 		if g.bf16 {
 			columns = packColumnsBF16
 		}
-		columns(width, g.kc, &s[g.pc*ld+l0], 4*ld, &dst[0], 4*stride)
+		columns(width, kc, &s[(g.pc+k)*ld+l0], 4*ld, &dst[0], 4*stride)
 		return
 	}
-	_, _ = s[(l0+width-1)*ld+g.pc+g.kc-1], dst[(g.depth-1)*stride+roundUp(width, 16)-1]
+	_, _ = s[(l0+width-1)*ld+g.pc+k+kc-1], dst[(g.depthOf(kc)-1)*stride+roundUp(width, 16)-1]
 	rows := packRowsAVX512
 	if g.bf16 {
 		rows = packRowsBF16
 	}
 	for l := 0; l < width; l += 16 {
-		rows(min(16, width-l), g.kc, &s[(l0+l)*ld+g.pc], 4*ld, &dst[l], 4*stride)
+		rows(min(16, width-l), kc, &s[(l0+l)*ld+g.pc+k], 4*ld, &dst[l], 4*stride)
 	}
 }
 

@@ -33,13 +33,13 @@ func (g *product) micro(rows int, a, b, c []float32, ldc, n, accumulate int) {
 	microNEON(rows, g.depth, &a[0], &b[0], &c[0], 4*ldc, accumulate)
 }
 
-// pack is packRef for the block's k by the kernels of the level; s has total lanes.
-func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total int) {
+// pack is packRef for kc of the block's k from k on, by the kernels of the level; s has total lanes.
+func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguous bool, l0, width, total, k, kc int) {
 	if g.Level != NEON {
-		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc, g.kc)
+		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc+k, kc)
 		return
 	}
-	pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc, g.kc)
+	pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc+k, kc)
 }
 
 // peakKernel is the loop that Peak runs, and the floating-point operations of a round; nil if there is none.
