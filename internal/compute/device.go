@@ -140,17 +140,18 @@ type Device interface {
 	// AttentionBackward overwrites dq, dk and dv.
 	AttentionBackward(dq, dk, dv, do, o Heads, lse Mat, q, k, v Heads, shape AttentionShape, segments []Segment)
 
-	// SiLUMul writes y = silu(gate) * up. SiLUMulBackward overwrites dGate and dUp; either may be dy's own memory.
+	// SiLUMul writes y = silu(gate) * up. SiLUMulBackward writes y once more, and dGate
+	// and dUp, of which either may be dy's own memory.
 	SiLUMul(y, gate, up Mat)
-	SiLUMulBackward(dGate, dUp, dy, gate, up Mat)
+	SiLUMulBackward(y, dGate, dUp, dy, gate, up Mat)
 	// GELU writes y = x Phi(x) with Phi the normal distribution, 0.5 (1 + erf(x / sqrt 2)).
 	GELU(y, x Mat)
-	// GELUBackward overwrites dx, which may be dy.
-	GELUBackward(dx, dy, x Mat)
+	// GELUBackward writes y once more, and dx, which may be dy.
+	GELUBackward(y, dx, dy, x Mat)
 	// GELUTanh writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), transformers' gelu_new.
 	GELUTanh(y, x Mat)
-	// GELUTanhBackward overwrites dx, which may be dy.
-	GELUTanhBackward(dx, dy, x Mat)
+	// GELUTanhBackward writes y once more, and dx, which may be dy.
+	GELUTanhBackward(y, dx, dy, x Mat)
 
 	// Gather writes row rows[i] of table to row i of y. ScatterAdd adds row i of dy to row rows[i] of dTable.
 	Gather(y, table Mat, rows []int32)

@@ -11,9 +11,10 @@ type weight struct {
 	w, g compute.Mat
 }
 
-// affine is a linear layer's parameters.
+// affine is the parameters of a linear layer, or of several with one input whose outputs lie side by side: their weights and their
+// biases are adjacent in W, and so they are one.
 type affine struct {
-	linear
+	inOut        bool // the weight is [in, out]
 	weight, bias weight
 }
 
@@ -28,10 +29,8 @@ type block struct {
 	window       int // keys a row sees, itself included; 0: all before it
 	norm1, norm2 normed
 	qNorm, kNorm normed // with Spec.QKNorm
-	qkv          []affine
-	out          affine
-	up           []affine
-	down         affine
+	qkv, out     affine
+	up, down     affine
 }
 
 func (m *Model) weight(name string) weight {
@@ -42,20 +41,23 @@ func (m *Model) weight(name string) weight {
 	return w
 }
 
-func (m *Model) affine(l linear) affine {
-	a := affine{linear: l, weight: m.weight(l.name + ".weight")}
-	if l.bias {
-		a.bias = m.weight(l.name + ".bias")
+func (m *Model) affine(ls ...linear) affine {
+	a := affine{inOut: ls[0].inOut, weight: m.weight(ls[0].name + ".weight")}
+	if len(ls) > 1 && a.inOut {
+		panic("model: " + ls[0].name + ": layers whose weights are [in, out] are not one matrix")
+	}
+	if ls[0].bias {
+		a.bias = m.weight(ls[0].name + ".bias")
+	}
+	for _, l := range ls[1:] {
+		a.weight.w.Rows += l.out
+		a.weight.g.Rows += l.out
+		if l.bias {
+			a.bias.w.Cols += l.out
+			a.bias.g.Cols += l.out
+		}
 	}
 	return a
-}
-
-func (m *Model) affines(ls []linear) []affine {
-	as := make([]affine, len(ls))
-	for i, l := range ls {
-		as[i] = m.affine(l)
-	}
-	return as
 }
 
 func (m *Model) normed(prefix string) normed {
@@ -69,7 +71,7 @@ func (m *Model) normed(prefix string) normed {
 func (m *Model) block(i int) *block {
 	s, l := &m.Config.Spec, m.layout.layer(i)
 	b := &block{spec: s, norm1: m.normed(l.norm1), norm2: m.normed(l.norm2),
-		qkv: m.affines(l.qkv), out: m.affine(l.out), up: m.affines(l.up), down: m.affine(l.down)}
+		qkv: m.affine(l.qkv...), out: m.affine(l.out), up: m.affine(l.up...), down: m.affine(l.down)}
 	if s.Windows != nil {
 		b.window = s.Windows[i]
 	}
@@ -179,41 +181,33 @@ func (a *affine) forward(dev compute.Device, y, x compute.Mat, accumulate bool) 
 		f = compute.NN
 	}
 	dev.MatMul(f, y, x, a.weight.w, accumulate)
-	if a.linear.bias {
+	if a.bias.w.Cols > 0 {
 		dev.AddBias(y, a.bias.w)
 	}
 }
 
-// backward adds the gradients of weight and bias, and writes (or adds) that of x to dx.
-func (a *affine) backward(dev compute.Device, dx, dy, x compute.Mat, accumulate bool) {
-	if a.linear.bias {
+// backward adds the gradients of weight and bias, and writes that of x to dx.
+func (a *affine) backward(dev compute.Device, dx, dy, x compute.Mat) {
+	a.inputBackward(dev, dx, dy)
+	a.weightBackward(dev, dy, x)
+}
+
+func (a *affine) inputBackward(dev compute.Device, dx, dy compute.Mat) {
+	f := compute.NN
+	if a.inOut {
+		f = compute.NT
+	}
+	dev.MatMul(f, dx, dy, a.weight.w, false)
+}
+
+func (a *affine) weightBackward(dev compute.Device, dy, x compute.Mat) {
+	if a.bias.w.Cols > 0 {
 		dev.AddBiasBackward(a.bias.g, dy)
 	}
 	if a.inOut {
-		dev.MatMul(compute.TN, a.weight.g, x, dy, true)
-		dev.MatMul(compute.NT, dx, dy, a.weight.w, accumulate)
-		return
+		dy, x = x, dy
 	}
 	dev.MatMul(compute.TN, a.weight.g, dy, x, true)
-	dev.MatMul(compute.NN, dx, dy, a.weight.w, accumulate)
-}
-
-// forwardAll runs layers with one input whose outputs lie side by side in y.
-func forwardAll(dev compute.Device, as []affine, y, x compute.Mat) {
-	at := 0
-	for i := range as {
-		as[i].forward(dev, y.Columns(at, at+as[i].out), x, false)
-		at += as[i].out
-	}
-}
-
-// backwardAll overwrites dx with the sum of what the layers send back.
-func backwardAll(dev compute.Device, as []affine, dx, dy, x compute.Mat) {
-	at := 0
-	for i := range as {
-		as[i].backward(dev, dx, dy.Columns(at, at+as[i].out), x, i > 0)
-		at += as[i].out
-	}
 }
 
 // heads are the queries, keys and values that attention works on: those in qkv, but for queries and keys with a norm of
@@ -279,17 +273,17 @@ func (b *block) activate(dev compute.Device, act, up compute.Mat) {
 	}
 }
 
-// activateBackward overwrites dUp, whose first columns hold the gradient of activate's result.
-func (b *block) activateBackward(dev compute.Device, dUp, up compute.Mat) {
+// activateBackward writes the input of the last linear layer once more, and overwrites dUp, whose first columns hold its gradient.
+func (b *block) activateBackward(dev compute.Device, act, dUp, up compute.Mat) {
 	f := b.spec.Intermediate
 	dAct := dUp.Columns(0, f)
 	switch b.spec.MLP {
 	case SwiGLU:
-		dev.SiLUMulBackward(dAct, dUp.Columns(f, 2*f), dAct, up.Columns(0, f), up.Columns(f, 2*f))
+		dev.SiLUMulBackward(act, dAct, dUp.Columns(f, 2*f), dAct, up.Columns(0, f), up.Columns(f, 2*f))
 	case GELU:
-		dev.GELUBackward(dAct, dAct, up)
+		dev.GELUBackward(act, dAct, dAct, up)
 	case GELUTanh:
-		dev.GELUTanhBackward(dAct, dAct, up)
+		dev.GELUTanhBackward(act, dAct, dAct, up)
 	}
 }
 
@@ -312,7 +306,7 @@ func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
 	a.x = x
 	h := compute.Matrix(t.h, n, s.Hidden)
 	norm(dev, s, b.norm1, h, x, a.stat1)
-	forwardAll(dev, b.qkv, compute.Matrix(a.qkv, n, s.qkvWidth()), h)
+	b.qkv.forward(dev, compute.Matrix(a.qkv, n, s.qkvWidth()), h, false)
 	if s.QKNorm {
 		b.normHeads(dev, a, n)
 	}
@@ -326,7 +320,7 @@ func (b *block) forward(r *run, y, x compute.Mat, a *activations) {
 
 	norm(dev, s, b.norm2, h, b.mlpInput(x, x2), a.stat2)
 	up, act := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.act, n, s.Intermediate)
-	forwardAll(dev, b.up, up, h)
+	b.up.forward(dev, up, h, false)
 	b.activate(dev, act, up)
 	dev.Copy(y, x2)
 	b.down.forward(dev, y, act, true)
@@ -340,17 +334,17 @@ func (b *block) backward(r *run, d compute.Mat, a *activations) {
 	up, dUp := compute.Matrix(a.up, n, s.upWidth()), compute.Matrix(t.dUp, n, s.upWidth())
 	act, do, o := compute.Matrix(t.act, n, s.Intermediate), compute.Matrix(t.do, n, s.queryWidth()), compute.Matrix(a.o, n, s.queryWidth())
 
-	b.activate(dev, act, up)
-	b.down.backward(dev, dUp.Columns(0, s.Intermediate), d, act, false)
-	b.activateBackward(dev, dUp, up)
+	b.down.inputBackward(dev, dUp.Columns(0, s.Intermediate), d)
+	b.activateBackward(dev, act, dUp, up)
+	b.down.weightBackward(dev, d, act)
 	norm(dev, s, b.norm2, h, in2, a.stat2)
-	backwardAll(dev, b.up, dh, dUp, h)
+	b.up.backward(dev, dh, dUp, h)
 	if s.Parallel { // attention's output has the gradient d as it came, for the MLP does not read it
-		b.out.backward(dev, do, d, o, false)
+		b.out.backward(dev, do, d, o)
 	}
 	normBackward(dev, s, b.norm2, d, dh, in2, a.stat2)
 	if !s.Parallel {
-		b.out.backward(dev, do, d, o, false)
+		b.out.backward(dev, do, d, o)
 	}
 
 	if s.QKNorm {
@@ -365,6 +359,6 @@ func (b *block) backward(r *run, d compute.Mat, a *activations) {
 		b.normHeadsBackward(dev, a, t.dqkv, t.dqk, n)
 	}
 	norm(dev, s, b.norm1, h, a.x, a.stat1)
-	backwardAll(dev, b.qkv, dh, compute.Matrix(t.dqkv, n, s.qkvWidth()), h)
+	b.qkv.backward(dev, dh, compute.Matrix(t.dqkv, n, s.qkvWidth()), h)
 	normBackward(dev, s, b.norm1, d, dh, a.x, a.stat1)
 }

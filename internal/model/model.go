@@ -98,11 +98,32 @@ func newModel(c *Config, dev compute.Device) *Model {
 		add(true, m.layout.head, s.Vocab, s.Hidden)
 	}
 	sort.Slice(m.Params, func(i, j int) bool { return m.Params[i].Name < m.Params[j].Name })
-	off := 0
 	for i := range m.Params {
-		m.Params[i].Off = off
-		off += m.Params[i].Len()
 		m.index[m.Params[i].Name] = i
+		m.Params[i].Off = -1
+	}
+	off := 0
+	place := func(p *Param) {
+		if p.Off < 0 {
+			p.Off = off
+			off += p.Len()
+		}
+	}
+	for i := range s.Layers { // layers side by side are one matrix
+		l := m.layout.layer(i)
+		for _, together := range [][]linear{l.qkv, l.up} {
+			for _, lin := range together {
+				place(&m.Params[m.index[lin.name+".weight"]])
+			}
+			for _, lin := range together {
+				if lin.bias {
+					place(&m.Params[m.index[lin.name+".bias"]])
+				}
+			}
+		}
+	}
+	for i := range m.Params {
+		place(&m.Params[i])
 	}
 	m.size = off
 	return m

@@ -110,7 +110,7 @@ func operations() []operation {
 				d.SiLUMul(mat(out, n, c), mat(in[0], n, c), mat(in[1], n, c))
 				return func(dOut compute.Buffer, dIn []compute.Buffer) {
 					d.Copy(mat(dIn[0], n, c), mat(dOut, n, c))
-					d.SiLUMulBackward(mat(dIn[0], n, c), mat(dIn[1], n, c), mat(dIn[0], n, c), mat(in[0], n, c), mat(in[1], n, c))
+					d.SiLUMulBackward(mat(out, n, c), mat(dIn[0], n, c), mat(dIn[1], n, c), mat(dIn[0], n, c), mat(in[0], n, c), mat(in[1], n, c))
 				}
 			}})
 		add(operation{"GELU" + size, []int{n * c}, n * c,
@@ -118,14 +118,14 @@ func operations() []operation {
 				d.GELU(mat(out, n, c), mat(in[0], n, c))
 				return func(dOut compute.Buffer, dIn []compute.Buffer) {
 					d.Copy(mat(dIn[0], n, c), mat(dOut, n, c))
-					d.GELUBackward(mat(dIn[0], n, c), mat(dIn[0], n, c), mat(in[0], n, c))
+					d.GELUBackward(mat(out, n, c), mat(dIn[0], n, c), mat(dIn[0], n, c), mat(in[0], n, c))
 				}
 			}})
 		add(operation{"GELUTanh" + size, []int{n * c}, n * c,
 			func(d compute.Device, in []compute.Buffer, out compute.Buffer) func(compute.Buffer, []compute.Buffer) {
 				d.GELUTanh(mat(out, n, c), mat(in[0], n, c))
 				return func(dOut compute.Buffer, dIn []compute.Buffer) {
-					d.GELUTanhBackward(mat(dIn[0], n, c), mat(dOut, n, c), mat(in[0], n, c))
+					d.GELUTanhBackward(mat(out, n, c), mat(dIn[0], n, c), mat(dOut, n, c), mat(in[0], n, c))
 				}
 			}})
 	}

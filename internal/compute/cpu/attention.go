@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"slices"
 
 	"dpotrain/internal/compute"
 )
@@ -196,6 +197,8 @@ type family struct {
 	head     int
 }
 
+func (f family) rows() int { return f.segments[len(f.segments)-1].End - f.segments[0].Start }
+
 // AttentionBackward implements compute.Device, parallel over families and heads; the probabilities are computed again from
 // the stored log-sum-exp. The gradients of keys and values that heads share are kept apart and added in order.
 func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.Mat, q, k, v compute.Heads, shape compute.AttentionShape, segments []compute.Segment) {
@@ -213,6 +216,7 @@ func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.
 		}
 		i = n
 	}
+	slices.SortStableFunc(d.families, func(a, b family) int { return b.rows() - a.rows() }) // the longest first, or a worker ends late
 	rows, group := segments[len(segments)-1].End, shape.Heads/shape.KVHeads
 	headK, headV := dk, dv // of every head
 	if group > 1 {
@@ -256,7 +260,7 @@ type packedQueries struct {
 
 // grow gives x room for a whole block of queries of n numbers, so that no shorter one before it matters.
 func (x *packedQueries) grow(n int) {
-	_, panel := tileOf(AVX512) // the widest
+	_, panel := tileOf(AVX512)                       // the widest
 	room := packedTiles(queryBlock/2, queryBlock, n) // tiles of two rows are the lowest
 	growFloats(&x.left, room)
 	growFloats(&x.leftOut, room)

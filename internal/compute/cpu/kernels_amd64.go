@@ -239,20 +239,20 @@ func axpyAVX512(n int, y *float32, a *float32, x *float32)
 //go:noescape
 func siluMulAVX512(n int, y *float32, gate *float32, up *float32, table *float32)
 
-// siluMulBackAVX512 writes dUp = dy*silu(gate) and dGate = dy*up*s*(1+gate*(1-s)) with s the sigmoid of gate.
+// siluMulBackAVX512 writes y = silu(gate) * up, dUp = dy*silu(gate) and dGate = dy*up*s*(1+gate*(1-s)) with s the sigmoid of gate.
 //
 //go:noescape
-func siluMulBackAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
+func siluMulBackAVX512(n int, y *float32, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
 
 // geluTanhAVX512 writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 //
 //go:noescape
 func geluTanhAVX512(n int, y *float32, x *float32, table *float32)
 
-// geluTanhBackAVX512 writes the gradient of geluTanhAVX512's input.
+// geluTanhBackAVX512 writes what geluTanhAVX512 does, and the gradient of its input.
 //
 //go:noescape
-func geluTanhBackAVX512(n int, dx *float32, dy *float32, x *float32, table *float32)
+func geluTanhBackAVX512(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
 
 // sumSquaresAVX512 writes to out the sum of squares of x.
 //

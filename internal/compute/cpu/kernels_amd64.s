@@ -15032,16 +15032,17 @@ done:
 	VZEROUPPER
 	RET
 
-// func siluMulBackAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
+// func siluMulBackAVX512(n int, y *float32, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
 // Requires: AVX, AVX512F
-TEXT ·siluMulBackAVX512(SB), NOSPLIT, $0-56
+TEXT ·siluMulBackAVX512(SB), NOSPLIT, $0-64
 	MOVQ         n+0(FP), CX
-	MOVQ         dGate+8(FP), DX
-	MOVQ         dUp+16(FP), BX
-	MOVQ         dy+24(FP), SI
-	MOVQ         gate+32(FP), DI
-	MOVQ         up+40(FP), R8
-	MOVQ         table+48(FP), R9
+	MOVQ         y+8(FP), R11
+	MOVQ         dGate+16(FP), DX
+	MOVQ         dUp+24(FP), BX
+	MOVQ         dy+32(FP), SI
+	MOVQ         gate+40(FP), DI
+	MOVQ         up+48(FP), R8
+	MOVQ         table+56(FP), R9
 	VBROADCASTSS (R9), Z16
 	VBROADCASTSS 4(R9), Z17
 	VBROADCASTSS 8(R9), Z18
@@ -15089,9 +15090,12 @@ loop:
 	VMULPS       Z6, Z7, Z7
 	VMULPS       Z5, Z7, Z7
 	VMULPS       Z1, Z2, Z2
+	VMULPS       Z6, Z2, Z6
 	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z6, (R11)
 	VMOVUPS      Z7, (DX)
 	VMOVUPS      Z2, (BX)
+	ADDQ         $0x40, R11
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, BX
 	ADDQ         $0x40, SI
@@ -15137,7 +15141,9 @@ tail:
 	VMULPS       Z6, Z7, Z7
 	VMULPS       Z5, Z7, Z7
 	VMULPS       Z1, Z2, Z2
+	VMULPS       Z6, Z2, Z6
 	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z6, K1, (R11)
 	VMOVUPS      Z7, K1, (DX)
 	VMOVUPS      Z2, K1, (BX)
 
@@ -15251,14 +15257,15 @@ done:
 	VZEROUPPER
 	RET
 
-// func geluTanhBackAVX512(n int, dx *float32, dy *float32, x *float32, table *float32)
+// func geluTanhBackAVX512(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
 // Requires: AVX, AVX512F
-TEXT ·geluTanhBackAVX512(SB), NOSPLIT, $0-40
+TEXT ·geluTanhBackAVX512(SB), NOSPLIT, $0-48
 	MOVQ         n+0(FP), CX
-	MOVQ         dx+8(FP), DX
-	MOVQ         dy+16(FP), R8
-	MOVQ         x+24(FP), SI
-	MOVQ         table+32(FP), DI
+	MOVQ         dx+16(FP), DX
+	MOVQ         dy+24(FP), R8
+	MOVQ         y+8(FP), R9
+	MOVQ         x+32(FP), SI
+	MOVQ         table+40(FP), DI
 	VBROADCASTSS (DI), Z16
 	VBROADCASTSS 4(DI), Z17
 	VBROADCASTSS 8(DI), Z18
@@ -15315,11 +15322,15 @@ loop:
 	VMULPS       Z1, Z3, Z3
 	VMULPS       Z0, Z3, Z3
 	VADDPS       Z27, Z2, Z2
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z2, Z0, Z0
 	VADDPS       Z3, Z2, Z2
 	VMULPS       Z14, Z2, Z2
 	VMOVUPS      (R8), Z5
 	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z0, (R9)
 	VMOVUPS      Z2, (DX)
+	ADDQ         $0x40, R9
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, R8
 	ADDQ         $0x40, SI
@@ -15367,10 +15378,13 @@ tail:
 	VMULPS       Z1, Z3, Z3
 	VMULPS       Z0, Z3, Z3
 	VADDPS       Z27, Z2, Z2
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z2, Z0, Z0
 	VADDPS       Z3, Z2, Z2
 	VMULPS       Z14, Z2, Z2
 	VMOVUPS.Z    (R8), K1, Z5
 	VMULPS       Z5, Z2, Z2
+	VMOVUPS      Z0, K1, (R9)
 	VMOVUPS      Z2, K1, (DX)
 
 done:

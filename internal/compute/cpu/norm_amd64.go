@@ -96,8 +96,8 @@ func ropeVector(x, cos, sin []float32, sign float32) {
 
 func geluTanhVector(y, x []float32) { geluTanhAVX512(len(x), first(y), first(x), &geluTable[0]) }
 
-func geluTanhBackVector(dx, dy, x []float32) {
-	geluTanhBackAVX512(len(x), first(dx), first(dy), first(x), &geluTable[0])
+func geluTanhBackVector(y, dx, dy, x []float32) {
+	geluTanhBackAVX512(len(x), first(y), first(dx), first(dy), first(x), &geluTable[0])
 }
 
 // geluTable is expTable and the constants of the tanh form of GELU.

@@ -188,9 +188,9 @@ func (Reference[T]) SiLUMul(y, gate, up compute.Mat) {
 }
 
 // SiLUMulBackward implements compute.Device.
-func (Reference[T]) SiLUMulBackward(dGate, dUp, dy, gate, up compute.Mat) {
+func (Reference[T]) SiLUMulBackward(y, dGate, dUp, dy, gate, up compute.Mat) {
 	for i := range dy.Rows {
-		siluMulBackRef(row[T](dGate, i), row[T](dUp, i), row[T](dy, i), row[T](gate, i), row[T](up, i))
+		siluMulBackRef(row[T](y, i), row[T](dGate, i), row[T](dUp, i), row[T](dy, i), row[T](gate, i), row[T](up, i))
 	}
 }
 
@@ -202,9 +202,9 @@ func (Reference[T]) GELU(y, x compute.Mat) {
 }
 
 // GELUBackward implements compute.Device.
-func (Reference[T]) GELUBackward(dx, dy, x compute.Mat) {
+func (Reference[T]) GELUBackward(y, dx, dy, x compute.Mat) {
 	for i := range dy.Rows {
-		geluBackRef(row[T](dx, i), row[T](dy, i), row[T](x, i))
+		geluBackRef(row[T](y, i), row[T](dx, i), row[T](dy, i), row[T](x, i))
 	}
 }
 
@@ -216,9 +216,9 @@ func (Reference[T]) GELUTanh(y, x compute.Mat) {
 }
 
 // GELUTanhBackward implements compute.Device.
-func (Reference[T]) GELUTanhBackward(dx, dy, x compute.Mat) {
+func (Reference[T]) GELUTanhBackward(y, dx, dy, x compute.Mat) {
 	for i := range dy.Rows {
-		geluTanhBackRef(row[T](dx, i), row[T](dy, i), row[T](x, i))
+		geluTanhBackRef(row[T](y, i), row[T](dx, i), row[T](dy, i), row[T](x, i))
 	}
 }
 

@@ -76,10 +76,12 @@ func siluMulRef[T float](y, gate, up []T) {
 	}
 }
 
-func siluMulBackRef[T float](dGate, dUp, dy, gate, up []T) {
+// siluMulBackRef writes what siluMulRef does, and the gradients of its inputs.
+func siluMulBackRef[T float](y, dGate, dUp, dy, gate, up []T) {
 	for i, g := range gate {
 		s, d := sigmoid(float64(g)), float64(dy[i])
 		u := float64(up[i])
+		y[i] = T(float64(g)*s) * up[i]
 		dUp[i] = T(d * float64(g) * s)
 		dGate[i] = T(d * u * s * (1 + float64(g)*(1-s)))
 	}
@@ -92,11 +94,14 @@ func geluRef[T float](y, x []T) {
 	}
 }
 
-// geluBackRef: the derivative of x Phi(x) is Phi(x) + x phi(x), phi being the normal density.
-func geluBackRef[T float](dx, dy, x []T) {
+// geluBackRef writes what geluRef does, and the gradient of its input: the derivative of x Phi(x) is Phi(x) + x phi(x), phi being the
+// normal density.
+func geluBackRef[T float](y, dx, dy, x []T) {
 	for i, v := range x {
 		f := float64(v)
-		dx[i] = T(float64(dy[i]) * (0.5*(1+math.Erf(f/math.Sqrt2)) + f*math.Exp(-f*f/2)/math.Sqrt(2*math.Pi)))
+		p := 0.5 * (1 + math.Erf(f/math.Sqrt2))
+		y[i] = T(f * p)
+		dx[i] = T(float64(dy[i]) * (p + f*math.Exp(-f*f/2)/math.Sqrt(2*math.Pi)))
 	}
 }
 
@@ -110,10 +115,12 @@ func geluTanhRef[T float](y, x []T) {
 	}
 }
 
-func geluTanhBackRef[T float](dx, dy, x []T) {
+// geluTanhBackRef writes what geluTanhRef does, and the gradient of its input.
+func geluTanhBackRef[T float](y, dx, dy, x []T) {
 	for i, v := range x {
 		f := float64(v)
 		t := math.Tanh(geluC * (f + 0.044715*f*f*f))
+		y[i] = T(0.5 * f * (1 + t))
 		dx[i] = T(float64(dy[i]) * (0.5*(1+t) + 0.5*f*(1-t*t)*geluC*(1+3*0.044715*f*f)))
 	}
 }
@@ -296,16 +303,17 @@ func siluMul(lv Level, y, gate, up []float32) {
 
 func sigmoid32(x float32) float32 { return 1 / (1 + exp32(-x)) }
 
-// siluMulBack writes the gradients of siluMul's inputs; either may be dy.
-func siluMulBack(lv Level, dGate, dUp, dy, gate, up []float32) {
+// siluMulBack writes what siluMul does, and the gradients of its inputs; either may be dy.
+func siluMulBack(lv Level, y, dGate, dUp, dy, gate, up []float32) {
 	n := len(gate)
-	dGate, dUp, dy, up = dGate[:n], dUp[:n], dy[:n], up[:n]
+	y, dGate, dUp, dy, up = y[:n], dGate[:n], dUp[:n], dy[:n], up[:n]
 	if lv == AVX512 && n > 0 {
-		siluMulBackVector(dGate, dUp, dy, gate, up)
+		siluMulBackVector(y, dGate, dUp, dy, gate, up)
 		return
 	}
 	for i, g := range gate {
 		s, d := sigmoid32(g), dy[i]
+		y[i] = g * s * up[i]
 		dGate[i] = d * up[i] * s * (1 + g*(1-s))
 		dUp[i] = d * g * s
 	}
@@ -332,11 +340,12 @@ func gelu(y, x []float32) {
 	}
 }
 
-// geluBack writes the gradient of gelu's input; dx may be dy.
-func geluBack(dx, dy, x []float32) {
-	dx, dy = dx[:len(x)], dy[:len(x)]
+// geluBack writes what gelu does, and the gradient of its input; dx may be dy.
+func geluBack(y, dx, dy, x []float32) {
+	y, dx, dy = y[:len(x)], dx[:len(x)], dy[:len(x)]
 	for i, v := range x {
 		p, e := normal32(v)
+		y[i] = v * p
 		dx[i] = dy[i] * (p + v*e*0.39894228)
 	}
 }
@@ -356,15 +365,16 @@ func geluTanh(lv Level, y, x []float32) {
 	}
 }
 
-// geluTanhBack writes the gradient of geluTanh's input; dx may be dy.
-func geluTanhBack(lv Level, dx, dy, x []float32) {
-	dx, dy = dx[:len(x)], dy[:len(x)]
+// geluTanhBack writes what geluTanh does, and the gradient of its input; dx may be dy.
+func geluTanhBack(lv Level, y, dx, dy, x []float32) {
+	y, dx, dy = y[:len(x)], dx[:len(x)], dy[:len(x)]
 	if lv == AVX512 && len(x) > 0 {
-		geluTanhBackVector(dx, dy, x)
+		geluTanhBackVector(y, dx, dy, x)
 		return
 	}
 	for i, v := range x {
 		t := tanh32(geluC * (v + 0.044715*v*v*v))
+		y[i] = 0.5 * v * (1 + t)
 		dx[i] = dy[i] * (0.5*(1+t) + 0.5*v*(1-t*t)*geluC*(1+3*0.044715*v*v))
 	}
 }

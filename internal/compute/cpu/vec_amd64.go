@@ -36,8 +36,8 @@ func siluMulVector(y, gate, up []float32) {
 	siluMulAVX512(len(y), first(y), first(gate), first(up), &expTable[0])
 }
 
-func siluMulBackVector(dGate, dUp, dy, gate, up []float32) {
-	siluMulBackAVX512(len(dy), first(dGate), first(dUp), first(dy), first(gate), first(up), &expTable[0])
+func siluMulBackVector(y, dGate, dUp, dy, gate, up []float32) {
+	siluMulBackAVX512(len(dy), first(y), first(dGate), first(dUp), first(dy), first(gate), first(up), &expTable[0])
 }
 
 // adamWTable is the coefficients as the kernels want them.

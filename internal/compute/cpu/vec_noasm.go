@@ -14,7 +14,9 @@ func scaleVector(y []float32, a float32, x []float32)       { scaleRef(y, a, x) 
 func softmaxBackVector(s, ds []float32, lse, delta float32) { softmaxBackRef(s, ds, lse, delta) }
 func axpyVector(y []float32, a float32, x []float32)        { axpyRef(y, a, x) }
 func siluMulVector(y, gate, up []float32)                   { siluMulRef(y, gate, up) }
-func siluMulBackVector(dGate, dUp, dy, gate, up []float32)  { siluMulBackRef(dGate, dUp, dy, gate, up) }
+func siluMulBackVector(y, dGate, dUp, dy, gate, up []float32) {
+	siluMulBackRef(y, dGate, dUp, dy, gate, up)
+}
 func adamWVector(w, g, m, v []float32, c adamWCoefficients) { adamWRef(w, g, m, v, c) }
 func adamWMomentsVector(w, g []float32, m, v moments, element uint32, key noiseKey, c adamWCoefficients) {
 	adamWMomentsRef(w, g, m, v, element, key, c)
@@ -42,4 +44,4 @@ func layerNormWeightVector(dw, db []float32, dy, x compute.Mat, mean, rstd []flo
 func columnSumsVector(dst []float32, dy compute.Mat, from, to int) { columnSumsRef(dst, dy, from, to) }
 func ropeVector(x, cos, sin []float32, sign float32)               { ropeRef(x, cos, sin, sign) }
 func geluTanhVector(y, x []float32)                                { geluTanhRef(y, x) }
-func geluTanhBackVector(dx, dy, x []float32)                       { geluTanhBackRef(dx, dy, x) }
+func geluTanhBackVector(y, dx, dy, x []float32)                    { geluTanhBackRef(y, dx, dy, x) }

@@ -11,7 +11,7 @@ func (d *Device) Workspace(w compute.Workload) int64 {
 
 	n, group := w.Attention.HeadDim, w.Attention.Heads/w.Attention.KVHeads
 	wide := roundUp(n, panel)
-	all := group * queryBlock                         // rows of a block of queries and the heads that share their keys
+	all := group * queryBlock                                 // rows of a block of queries and the heads that share their keys
 	attention := all*(3*n+2*tile+2+tileGap) + tile*(wide+2*n) // queries, packed too; sums; scores, packed too; a tile of keys or values, packed too
 	shared := 0
 	if w.Training {

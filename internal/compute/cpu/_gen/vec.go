@@ -265,12 +265,12 @@ func siluMulAVX512() {
 }
 
 func siluMulBackAVX512() {
-	begin("siluMulBackAVX512", "func(n int, dGate, dUp, dy, gate, up, table *float32)",
-		"siluMulBackAVX512 writes dUp = dy*silu(gate) and dGate = dy*up*s*(1+gate*(1-s)) with s the sigmoid of gate.")
-	n, dGate, dUp, dy := pointer("n", RCX), pointer("dGate", RDX), pointer("dUp", RBX), pointer("dy", RSI)
+	begin("siluMulBackAVX512", "func(n int, y, dGate, dUp, dy, gate, up, table *float32)",
+		"siluMulBackAVX512 writes y = silu(gate) * up, dUp = dy*silu(gate) and dGate = dy*up*s*(1+gate*(1-s)) with s the sigmoid of gate.")
+	n, y, dGate, dUp, dy := pointer("n", RCX), pointer("y", R11), pointer("dGate", RDX), pointer("dUp", RBX), pointer("dy", RSI)
 	gate, up, table := pointer("gate", RDI), pointer("up", R8), pointer("table", R9)
 	c := constants(table, 16)
-	masked(n, []GPPhysical{dGate, dUp, dy, gate, up}, func() {
+	masked(n, []GPPhysical{y, dGate, dUp, dy, gate, up}, func() {
 		load(gate, Z1)
 		load(dy, Z5)
 		load(up, Z6)
@@ -281,7 +281,9 @@ func siluMulBackAVX512() {
 		VMULPS(Z6, Z7, Z7)
 		VMULPS(Z5, Z7, Z7)
 		VMULPS(Z1, Z2, Z2)
+		VMULPS(Z6, Z2, Z6)
 		VMULPS(Z5, Z2, Z2)
+		store(Z6, y)
 		store(Z7, dGate)
 		store(Z2, dUp)
 	})
@@ -364,13 +366,14 @@ func geluTanh() {
 	VZEROUPPER()
 	RET()
 
-	begin("geluTanhBackAVX512", "func(n int, dx, dy, x, table *float32)", "geluTanhBackAVX512 writes the gradient of geluTanhAVX512's input.")
+	begin("geluTanhBackAVX512", "func(n int, y, dx, dy, x, table *float32)", "geluTanhBackAVX512 writes what geluTanhAVX512 does, and the gradient of its input.")
 	n, dx, dy := length("n", RCX), pointer("dx", RDX), pointer("dy", R8)
+	y = pointer("y", R9)
 	x, table = pointer("x", RSI), pointer("table", RDI)
 	c, root, cubic, half = constantsOfGELU(table)
 	VADDPS(cubic, cubic, Z15)
 	VADDPS(cubic, Z15, Z15) // 3 * 0.044715
-	masked(n, []GPPhysical{dx, dy, x}, func() {
+	masked(n, []GPPhysical{y, dx, dy, x}, func() {
 		load(x, Z0)
 		argument(Z0, Z1, Z2)
 		tanhOf(c, Z2, Z3, Z4)
@@ -381,10 +384,13 @@ func geluTanh() {
 		VMULPS(Z1, Z3, Z3)
 		VMULPS(Z0, Z3, Z3)
 		VADDPS(c(expOne), Z2, Z2)
+		VMULPS(half, Z0, Z0)
+		VMULPS(Z2, Z0, Z0)
 		VADDPS(Z3, Z2, Z2)
 		VMULPS(half, Z2, Z2)
 		load(dy, Z5)
 		VMULPS(Z5, Z2, Z2)
+		store(Z0, y)
 		store(Z2, dx)
 	})
 	VZEROUPPER()
