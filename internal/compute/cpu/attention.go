@@ -7,13 +7,9 @@ import (
 	"dpotrain/internal/compute"
 )
 
-// tile is the number of key positions handled together. Tiles begin at multiples of it, counted from position 0 of a
-// sequence wherever its prefix ends, so that a row's sums run over the same keys in the same order in every batch.
-const tile = 64
-
-// queryBlock is the number of query rows of a segment handled together. Rows are independent of each other: it does not
-// change results.
-const queryBlock = 64
+// queryBlock is the number of query rows of a segment handled together: four whole tiles of products with AVX-512. Rows are independent
+// of each other: it does not change results.
+const queryBlock = 56
 
 // attentionRef is compute.Device.Attention for one head of one row at position p; s has room for p+1 numbers. It
 // returns the log-sum-exp.
@@ -59,7 +55,11 @@ type attentionScratch struct {
 	packed  []float32    // the same, packed
 	o       []float32    // [heads of a kv head * queryBlock, D] sums of values
 	s, ds   []float32    // [heads of a kv head * queryBlock, tile]
-	m, l    []float32    // [heads of a kv head * queryBlock]
+	m, l    []float32    // [heads of a kv head * queryBlock] maximum and sum
+	change  []float32    // the same, of what the maximum changes by
+	sums    []float32    // the same, of a tile
+	seen    []uint64     // the same
+	scale   []float32    // the same, all of them the shape's
 	k, v    []float32    // [tile, D] where a tile crosses the border between prefix and segment
 	dk, dv  []float32    // [tile, D]
 	keys    [2][]float32 // packed tile of keys, for scores and for gradients of queries
@@ -101,12 +101,6 @@ func keyTile(x compute.Heads, kvHead int, seg compute.Segment, first, n, d int, 
 	return to, d
 }
 
-// seen is the part of a tile of n keys from position first on that a row at position p sees.
-func seen(p, first, n, window int) (lo, hi int) {
-	lo, hi = visible(p, window)
-	return min(max(lo-first, 0), n), max(min(hi-first, n), 0)
-}
-
 var negInf = float32(math.Inf(-1))
 
 // Attention implements compute.Device: key tiles in order of position with a running maximum and sum (Milakov and
@@ -132,17 +126,20 @@ func (d *Device) attentionBlock(a *attentionScratch, b block) {
 	shape := on.shape
 	n, group, rows := shape.HeadDim, shape.Heads/shape.KVHeads, b.rows()
 	all := group * rows
-	queries, sums := growFloats(&a.rows, all*n), growFloats(&a.o, all*n)
+	queries, o := growFloats(&a.rows, all*n), growFloats(&a.o, all*n)
 	s, m, l := growFloats(&a.s, all*tile), growFloats(&a.m, all), growFloats(&a.l, all)
+	change, sums := growFloats(&a.change, all), growFloats(&a.sums, all)
+	for h := range group {
+		scaleRows(d.level, n, queries[h*rows*n:], n, headRows32(on.q, b.from, b.kvHead*group+h), on.q.Stride, a.scales(shape.Scale, rows))
+	}
 	for r := range all {
-		scale(d.level, queries[r*n:(r+1)*n], float32(shape.Scale), head[float32](on.q, b.from+r%rows, b.kvHead*group+r/rows, n))
 		m[r], l[r] = negInf, 0
 	}
-	clear(sums)
+	clear(o)
 	scores := product{kernels: d.linear, form: nt, m: all, k: n, a: queries, lda: n, c: s, ldc: tile}
 	scores.whole()
 	packed := scores.packA(&a.packed, 0, scores.tiles)
-	values := product{kernels: d.linear, form: nn, m: all, n: n, a: s, lda: tile, c: sums, ldc: n, accumulate: true}
+	values := product{kernels: d.linear, form: nn, m: all, n: n, a: s, lda: tile, c: o, ldc: n, accumulate: true}
 
 	p0 := b.position()
 	end := p0 + rows // positions [.., end) are seen by some row
@@ -153,22 +150,20 @@ func (d *Device) attentionBlock(a *attentionScratch, b block) {
 		scores.b, scores.ldb = keyTile(on.k, b.kvHead, b.seg, first, keys, n, &a.k)
 		scores.whole()
 		scores.multiply(&a.gemm, 0, scores.tiles, packed, scores.packB(&a.gemm.b))
-		for r := range all {
-			lo, hi := seen(p0+r%rows, first, keys, shape.Window)
-			row := s[r*tile : r*tile+keys]
-			clear(row[:lo])
-			clear(row[max(lo, hi):])
-			if lo >= hi {
-				continue
+		softmaxRows(d.level, s, a.seenRows(group, rows, p0, first, shape.Window), m, change, sums)
+		changed := false
+		for _, c := range change {
+			changed = changed || c != 0
+		}
+		if changed {
+			expScale(d.level, change, change, 0, 1)
+			scaleRows(d.level, n, o, n, o, n, change)
+			for r, c := range change {
+				l[r] *= c
 			}
-			top := max(m[r], maxOf(d.level, row[lo:hi]))
-			if m[r] != top {
-				fade := float32(math.Exp(float64(m[r] - top)))
-				l[r] *= fade
-				scale(d.level, sums[r*n:(r+1)*n], fade, sums[r*n:(r+1)*n])
-				m[r] = top
-			}
-			l[r] += expSum(d.level, row[lo:hi], row[lo:hi], top)
+		}
+		for r, sum := range sums {
+			l[r] += sum
 		}
 		values.k = keys
 		values.b, values.ldb = keyTile(on.v, b.kvHead, b.seg, first, keys, n, &a.v)
@@ -176,10 +171,44 @@ func (d *Device) attentionBlock(a *attentionScratch, b block) {
 		values.multiply(&a.gemm, 0, values.tiles, values.packA(&a.gemm.a, 0, values.tiles), values.packB(&a.gemm.b))
 	}
 	for r := range all {
-		h, i := b.kvHead*group+r/rows, b.from+r%rows
-		scale(d.level, head[float32](on.o, i, h, n), 1/l[r], sums[r*n:(r+1)*n])
-		row[float32](on.lse, i)[h] = float32(float64(m[r]) + math.Log(float64(l[r])))
+		row[float32](on.lse, b.from+r%rows)[b.kvHead*group+r/rows] = float32(float64(m[r]) + math.Log(float64(l[r])))
+		l[r] = 1 / l[r]
 	}
+	for h := range group {
+		scaleRows(d.level, n, headRows32(on.o, b.from, b.kvHead*group+h), on.o.Stride, o[h*rows*n:], n, l[h*rows:(h+1)*rows])
+	}
+}
+
+// headRows32 are the rows of head h from row i on, x.Stride apart.
+func headRows32(x compute.Heads, i, h int) []float32 {
+	return b0[float32](x.Buf, x.Off+i*x.Stride+h*x.HeadStride)
+}
+
+// scales is the same number for each of so many rows.
+func (a *attentionScratch) scales(scale float64, rows int) []float32 {
+	x := growFloats(&a.scale, queryBlock)
+	for i := range x {
+		x[i] = float32(scale)
+	}
+	return x[:rows]
+}
+
+// seenRows are the keys of the tile from position first on that rows from position p0 on see, the same for each of the heads.
+func (a *attentionScratch) seenRows(heads, rows, p0, first, window int) []uint64 {
+	if len(a.seen) < heads*queryBlock {
+		a.seen = make([]uint64, heads*queryBlock)
+	}
+	for r := range rows {
+		if window == 0 && first+tile <= p0+1 {
+			a.seen[r] = math.MaxUint64
+		} else {
+			a.seen[r] = seenBits(p0+r, first, window)
+		}
+	}
+	for h := 1; h < heads; h++ {
+		copy(a.seen[h*rows:(h+1)*rows], a.seen)
+	}
+	return a.seen[:heads*rows]
 }
 
 // attentionOperands are those of attention and of its backward.
@@ -230,23 +259,29 @@ func (d *Device) AttentionBackward(dq, dk, dv, do, o compute.Heads, lse compute.
 		d.attentionFamilyBackward(&d.scratch[worker].attention, d.families[i])
 	})
 	if group > 1 {
-		d.rows(rows, func(d *Device, i int) {
-			x := &d.on.attention
-			n, group := x.shape.HeadDim, x.shape.Heads/x.shape.KVHeads
-			for h := range x.shape.KVHeads {
-				d.sumHeads(head[float32](x.dk, i, h, n), x.headK, i, h*group, group)
-				d.sumHeads(head[float32](x.dv, i, h, n), x.headV, i, h*group, group)
-			}
+		d.work.n = rows
+		d.pieces((rows+rowsApiece-1)/rowsApiece, func(d *Device, piece, _ int) {
+			from := piece * rowsApiece
+			d.sumHeads(from, min(d.work.n, from+rowsApiece))
 		})
 	}
 	d.on = operands{}
 }
 
-// sumHeads writes the sum of n heads of row i to y.
-func (d *Device) sumHeads(y []float32, x compute.Heads, i, first, n int) {
-	copy(y, head[float32](x, i, first, len(y)))
-	for h := first + 1; h < first+n; h++ {
-		axpy(d.level, y, 1, head[float32](x, i, h, len(y)))
+// sumHeads writes the sums over the heads that share a kv head to dk and dv, for some rows.
+func (d *Device) sumHeads(from, to int) {
+	on := &d.on.attention
+	n, group := on.shape.HeadDim, on.shape.Heads/on.shape.KVHeads
+	for _, sum := range []struct{ y, x compute.Heads }{{on.dk, on.headK}, {on.dv, on.headV}} {
+		for h := range on.shape.KVHeads {
+			y := headRows32(sum.y, from, h)
+			for i := range to - from {
+				copy(y[i*sum.y.Stride:i*sum.y.Stride+n], head[float32](sum.x, from+i, h*group, n))
+			}
+			for other := h*group + 1; other < (h+1)*group; other++ {
+				addRows(d.level, to-from, n, y, sum.y.Stride, headRows32(sum.x, from, other), sum.x.Stride)
+			}
+		}
 	}
 }
 
@@ -255,7 +290,8 @@ func (d *Device) sumHeads(y []float32, x compute.Heads, i, first, n int) {
 type packedQueries struct {
 	block
 	left, right, leftOut, rightOut []float32
-	delta                          []float32 // [rows] do . o
+	delta, lse                     []float32 // [rows] do . o, and the log-sum-exp
+	begun                          bool      // gradients of the queries have been written
 }
 
 // grow gives x room for a whole block of queries of n numbers, so that no shorter one before it matters.
@@ -267,6 +303,7 @@ func (x *packedQueries) grow(n int) {
 	growFloats(&x.right, queryBlock*roundUp(n, panel)+slack)
 	growFloats(&x.rightOut, queryBlock*roundUp(n, panel)+slack)
 	growFloats(&x.delta, queryBlock)
+	growFloats(&x.lse, queryBlock)
 }
 
 // packQueries fills a.queries with the blocks of a family.
@@ -286,10 +323,13 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 			count++
 			x.block = block{seg, r, min(r+queryBlock, seg.End), 0}
 			rows := x.rows()
+			x.begun = false
 			scaled := growFloats(&a.rows, queryBlock*n)
+			scaleRows(d.level, n, scaled, n, headRows32(on.q, r, f.head), on.q.Stride, a.scales(on.shape.Scale, rows))
+			out := headRows32(on.do, r, f.head)
+			dotRows(d.level, n, x.delta[:rows], out, on.do.Stride, headRows32(on.o, r, f.head), on.o.Stride)
 			for i := range rows {
-				scale(d.level, scaled[i*n:(i+1)*n], float32(on.shape.Scale), head[float32](on.q, r+i, f.head, n))
-				x.delta[i] = dot(d.level, head[float32](on.do, r+i, f.head, n), head[float32](on.o, r+i, f.head, n))
+				x.lse[i] = row[float32](on.lse, r+i)[f.head]
 			}
 			left := product{kernels: d.linear, form: nt, m: rows, n: tile, k: n, a: scaled, lda: n}
 			left.whole()
@@ -297,7 +337,6 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 			right := product{kernels: d.linear, form: tn, n: n, k: rows, b: scaled, ldb: n}
 			right.whole()
 			right.packB(&x.right)
-			out := b0[float32](on.do.Buf, on.do.Off+r*on.do.Stride+f.head*on.do.HeadStride)
 			left.a, left.lda = out, on.do.Stride
 			left.packA(&x.leftOut, 0, left.tiles)
 			right.b, right.ldb = out, on.do.Stride
@@ -312,13 +351,9 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 func (d *Device) attentionFamilyBackward(a *attentionScratch, f family) {
 	on := &d.on.attention
 	n := on.shape.HeadDim
-	for _, seg := range f.segments {
-		for r := seg.Start; r < seg.End; r++ {
-			clear(head[float32](on.dq, r, f.head, n))
-			clear(head[float32](on.headK, r, f.head, n))
-			clear(head[float32](on.headV, r, f.head, n))
-		}
-	}
+	from := f.segments[0].Start
+	clearRows(f.rows(), n, headRows32(on.headK, from, f.head), on.headK.Stride)
+	clearRows(f.rows(), n, headRows32(on.headV, from, f.head), on.headV.Stride)
 	d.packQueries(a, f)
 	root := f.segments[0]
 	shared := (root.End - root.Start) / tile * tile // whole tiles of the prefix
@@ -337,11 +372,10 @@ func (d *Device) attentionFamilyBackward(a *attentionScratch, f family) {
 		}
 		at += blocks
 	}
-	for _, seg := range f.segments {
-		for r := seg.Start; r < seg.End; r++ {
-			x := head[float32](on.dq, r, f.head, n)
-			scale(d.level, x, float32(on.shape.Scale), x)
-		}
+	for i := range a.queries {
+		x := &a.queries[i]
+		dq := headRows32(on.dq, x.from, f.head)
+		scaleRows(d.level, n, dq, on.dq.Stride, dq, on.dq.Stride, a.scales(on.shape.Scale, x.rows()))
 	}
 }
 
@@ -353,18 +387,25 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 	kt, ldk := keyTile(on.k, kvHead, seg, first, keys, n, &a.k)
 	vt, ldv := keyTile(on.v, kvHead, seg, first, keys, n, &a.v)
 	s, ds := growFloats(&a.s, queryBlock*tile), growFloats(&a.ds, queryBlock*tile)
-	dKeys, dValues := growFloats(&a.dk, tile*n)[:keys*n], growFloats(&a.dv, tile*n)[:keys*n]
-	clear(dKeys)
-	clear(dValues)
+	// Gradients of keys in a row are added to where they belong; those of a tile that crosses the border to the prefix are gathered.
+	r0 := key(seg, first)
+	apart := key(seg, first+keys-1)-r0 != keys-1
+	dKeys, dValues, ldg := headRows32(on.headK, r0, h), headRows32(on.headV, r0, h), on.headK.Stride
+	if apart {
+		dKeys, dValues, ldg = growFloats(&a.dk, tile*n)[:keys*n], growFloats(&a.dv, tile*n)[:keys*n], n
+		clear(dKeys)
+		clear(dValues)
+	}
 
 	scores := product{kernels: d.linear, form: nt, n: keys, k: n, b: kt, ldb: ldk, c: s, ldc: tile}
 	dScores := product{kernels: d.linear, form: nt, n: keys, k: n, b: vt, ldb: ldv, c: ds, ldc: tile}
-	dQueries := product{kernels: d.linear, form: nn, n: n, k: keys, b: kt, ldb: ldk, a: ds, lda: tile, ldc: on.dq.Stride, accumulate: true}
+	dQueries := product{kernels: d.linear, form: nn, n: n, k: keys, b: kt, ldb: ldk, a: ds, lda: tile, ldc: on.dq.Stride}
 	scores.whole()
 	dScores.whole()
 	dQueries.whole()
 	keysT, valuesT, keysN := scores.packB(&a.keys[0]), dScores.packB(&a.values), dQueries.packB(&a.keys[1])
-	for _, x := range blocks {
+	for i := range blocks {
+		x := &blocks[i]
 		p0, rows := x.position(), x.rows()
 		if begin, _ := visible(p0, window); first > p0+rows-1 || first+keys <= begin {
 			continue // no row sees the tile
@@ -374,27 +415,18 @@ func (d *Device) attentionTileBackward(a *attentionScratch, h int, blocks []pack
 		scores.multiply(&a.gemm, 0, scores.tiles, x.left, keysT)
 		dScores.whole()
 		dScores.multiply(&a.gemm, 0, dScores.tiles, x.leftOut, valuesT)
-		for i := range rows {
-			lo, hi := seen(p0+i, first, keys, window)
-			p, dp := s[i*tile:i*tile+keys], ds[i*tile:i*tile+keys]
-			if hi = max(lo, hi); hi-lo < keys {
-				clear(p[:lo])
-				clear(p[hi:])
-				clear(dp[:lo])
-				clear(dp[hi:])
-			}
-			softmaxBack(d.level, p[lo:hi], dp[lo:hi], row[float32](on.lse, x.from+i)[h], x.delta[i])
-		}
+		softmaxRowsBack(d.level, s, ds, a.seenRows(1, rows, p0, first, window), x.lse, x.delta)
 		dQueries.whole()
-		dQueries.c = b0[float32](on.dq.Buf, on.dq.Off+x.from*on.dq.Stride+h*on.dq.HeadStride)
+		dQueries.c, dQueries.accumulate = headRows32(on.dq, x.from, h), x.begun
+		x.begun = true
 		dQueries.multiply(&a.gemm, 0, dQueries.tiles, dQueries.packA(&a.gemm.a, 0, dQueries.tiles), keysN)
-		add := product{kernels: d.linear, form: tn, m: keys, n: n, k: rows, a: ds, lda: tile, c: dKeys, ldc: n, accumulate: true}
+		add := product{kernels: d.linear, form: tn, m: keys, n: n, k: rows, a: ds, lda: tile, c: dKeys, ldc: ldg, accumulate: true}
 		add.whole()
 		add.multiply(&a.gemm, 0, add.tiles, add.packA(&a.gemm.a, 0, add.tiles), x.right)
 		add.a, add.c = s, dValues
 		add.multiply(&a.gemm, 0, add.tiles, add.packA(&a.gemm.a, 0, add.tiles), x.rightOut)
 	}
-	for j := range keys {
+	for j := 0; apart && j < keys; j++ {
 		r := key(seg, first+j)
 		axpy(d.level, head[float32](on.headK, r, h, n), 1, dKeys[j*n:(j+1)*n])
 		axpy(d.level, head[float32](on.headV, r, h, n), 1, dValues[j*n:(j+1)*n])

@@ -14,6 +14,10 @@ var (
 		microAVX512x8, microAVX512x9, microAVX512x10, microAVX512x11, microAVX512x12, microAVX512x13, microAVX512x14}
 	microKernelsBF16 = [15]microKernel{nil, microBF16x1, microBF16x2, microBF16x3, microBF16x4, microBF16x5, microBF16x6, microBF16x7,
 		microBF16x8, microBF16x9, microBF16x10, microBF16x11, microBF16x12, microBF16x13, microBF16x14}
+	microKernels512Half = [15]microKernel{nil, microAVX512Halfx1, microAVX512Halfx2, microAVX512Halfx3, microAVX512Halfx4, microAVX512Halfx5, microAVX512Halfx6,
+		microAVX512Halfx7, microAVX512Halfx8, microAVX512Halfx9, microAVX512Halfx10, microAVX512Halfx11, microAVX512Halfx12, microAVX512Halfx13, microAVX512Halfx14}
+	microKernelsBF16Half = [15]microKernel{nil, microBF16Halfx1, microBF16Halfx2, microBF16Halfx3, microBF16Halfx4, microBF16Halfx5, microBF16Halfx6,
+		microBF16Halfx7, microBF16Halfx8, microBF16Halfx9, microBF16Halfx10, microBF16Halfx11, microBF16Halfx12, microBF16Halfx13, microBF16Halfx14}
 	microKernels2 = [7]microKernel{nil, microAVX2x1, microAVX2x2, microAVX2x3, microAVX2x4, microAVX2x5, microAVX2x6}
 )
 
@@ -22,6 +26,10 @@ var (
 func (g *product) micro(rows int, a, b, c []float32, ldc, n, accumulate int) {
 	_, _, _ = a[rows*g.depth-1], b[g.panelSize-1], c[(rows-1)*ldc+n-1]
 	switch {
+	case n <= 16 && g.bf16:
+		microKernelsBF16Half[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
+	case n <= 16 && g.Level == AVX512:
+		microKernels512Half[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
 	case g.bf16:
 		microKernelsBF16[rows](g.depth, &a[0], &b[0], &c[0], 4*ldc, n, accumulate)
 	case g.Level == AVX512:

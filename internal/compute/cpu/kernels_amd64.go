@@ -9,140 +9,280 @@ package cpu
 //go:noescape
 func microAVX512x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx1 computes a tile of 1 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x1 computes a tile of 1 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx1 computes a tile of 1 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x2 computes a tile of 2 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx2 computes a tile of 2 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x2 computes a tile of 2 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx2 computes a tile of 2 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x3 computes a tile of 3 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx3 computes a tile of 3 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x3 computes a tile of 3 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx3 computes a tile of 3 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x4 computes a tile of 4 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx4 computes a tile of 4 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x4 computes a tile of 4 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx4 computes a tile of 4 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x5 computes a tile of 5 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx5 computes a tile of 5 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x5 computes a tile of 5 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx5 computes a tile of 5 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x6 computes a tile of 6 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx6 computes a tile of 6 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x6 computes a tile of 6 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx6 computes a tile of 6 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x7 computes a tile of 7 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx7 computes a tile of 7 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x7 computes a tile of 7 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx7 computes a tile of 7 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x8 computes a tile of 8 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx8 computes a tile of 8 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x8 computes a tile of 8 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx8 computes a tile of 8 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x9 computes a tile of 9 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx9 computes a tile of 9 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x9 computes a tile of 9 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx9 computes a tile of 9 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x10 computes a tile of 10 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx10 computes a tile of 10 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x10 computes a tile of 10 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx10 computes a tile of 10 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x11 computes a tile of 11 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx11 computes a tile of 11 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x11 computes a tile of 11 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx11 computes a tile of 11 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x12 computes a tile of 12 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx12 computes a tile of 12 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x12 computes a tile of 12 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx12 computes a tile of 12 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x13 computes a tile of 13 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx13 computes a tile of 13 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x13 computes a tile of 13 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx13 computes a tile of 13 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX512x14 computes a tile of 14 rows; see microRef; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
+// microAVX512Halfx14 computes a tile of 14 rows; see microRef; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microAVX512Halfx14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
 // microBF16x14 computes a tile of 14 rows; a and b hold pairs of bf16; n columns are stored. ldc is in bytes.
 //
 //go:noescape
 func microBF16x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+
+// microBF16Halfx14 computes a tile of 14 rows; a and b hold pairs of bf16; n columns are stored, 16 at most. ldc is in bytes.
+//
+//go:noescape
+func microBF16Halfx14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 
 // microAVX2x1 computes a tile of 1 rows; see microRef; n is not read, whole tiles are stored. ldc is in bytes.
 //
@@ -209,11 +349,6 @@ func maxAVX512(n int, x *float32, out *float32)
 //go:noescape
 func scaleAVX512(n int, y *float32, x *float32, a *float32)
 
-// softmaxBackAVX512 writes s = e^(s-lse) and ds = s*(ds-delta).
-//
-//go:noescape
-func softmaxBackAVX512(n int, s *float32, ds *float32, table *float32, lse *float32, delta *float32)
-
 // expScaleAVX512 writes y = e^(x-shift) * scale.
 //
 //go:noescape
@@ -253,6 +388,31 @@ func geluTanhAVX512(n int, y *float32, x *float32, table *float32)
 //
 //go:noescape
 func geluTanhBackAVX512(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
+
+// softmaxRowsAVX512 is softmaxRowsRef.
+//
+//go:noescape
+func softmaxRowsAVX512(rows int, s *float32, seen *uint64, m *float32, change *float32, sums *float32, table *float32)
+
+// softmaxRowsBackAVX512 is softmaxRowsBackRef.
+//
+//go:noescape
+func softmaxRowsBackAVX512(rows int, s *float32, ds *float32, seen *uint64, lse *float32, delta *float32, table *float32)
+
+// scaleRowsAVX512 is scaleRowsRef; ldy and ldx are in bytes.
+//
+//go:noescape
+func scaleRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, a *float32)
+
+// addRowsAVX512 is addRowsRef; ldy and ldx are in bytes.
+//
+//go:noescape
+func addRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int)
+
+// dotRowsAVX512 is dotRowsRef, each sum as sumLanes says; ldy and ldx are in bytes.
+//
+//go:noescape
+func dotRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, out *float32)
 
 // sumSquaresAVX512 writes to out the sum of squares of x.
 //

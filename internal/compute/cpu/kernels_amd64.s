@@ -83,6 +83,71 @@ store:
 	VZEROUPPER
 	RET
 
+// func microAVX512Halfx1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx1(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 4(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 12(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microBF16x1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microBF16x1(SB), NOSPLIT, $0-56
@@ -212,6 +277,96 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx1(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx1(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 4(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 12(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x2(SB), NOSPLIT, $0-56
@@ -314,6 +469,88 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z6, K1, (DX)
 	VMOVUPS Z7, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx2(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	VPXORD     Z6, Z6, Z6
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	ADDQ         $0x00000008, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -522,6 +759,138 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx2(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx2(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	VPXORD     Z6, Z6, Z6
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000008, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x3(SB), NOSPLIT, $0-56
@@ -650,6 +1019,105 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z8, K1, (DX)
 	VMOVUPS Z9, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx3(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	VPXORD     Z8, Z8, Z8
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 12(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 16(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 20(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 36(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 40(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 44(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0000000c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -934,6 +1402,180 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx3(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx3(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	VPXORD     Z8, Z8, Z8
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 12(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 16(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 20(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x0000000c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x4(SB), NOSPLIT, $0-56
@@ -1088,6 +1730,122 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z10, K1, (DX)
 	VMOVUPS Z11, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx4(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	VPXORD     Z10, Z10, Z10
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -1448,6 +2206,222 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx4(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx4(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	VPXORD     Z10, Z10, Z10
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x5(SB), NOSPLIT, $0-56
@@ -1628,6 +2602,139 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z12, K1, (DX)
 	VMOVUPS Z13, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx5(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	VPXORD     Z12, Z12, Z12
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 20(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 24(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 28(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 32(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 36(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 60(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 64(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 68(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 72(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 76(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x00000050, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x00000014, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -2064,6 +3171,264 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx5(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx5(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	VPXORD     Z12, Z12, Z12
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 20(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 24(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 28(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 32(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000050, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000014, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x6(SB), NOSPLIT, $0-56
@@ -2270,6 +3635,156 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z14, K1, (DX)
 	VMOVUPS Z15, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx6(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	VPXORD     Z14, Z14, Z14
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	ADDQ         $0x00000060, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	ADDQ         $0x00000018, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -2782,6 +4297,306 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx6(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx6(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	VPXORD     Z14, Z14, Z14
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000060, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000018, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x7(SB), NOSPLIT, $0-56
@@ -3014,6 +4829,173 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z16, K1, (DX)
 	VMOVUPS Z17, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx7(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	VPXORD     Z16, Z16, Z16
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 28(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 32(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 36(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 40(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 44(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 48(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 52(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 84(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 88(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 92(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 96(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 100(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 104(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 108(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x00000070, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x0000001c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -3602,6 +5584,348 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx7(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx7(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	VPXORD     Z16, Z16, Z16
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 28(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 32(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 88(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 92(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 96(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 100(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 104(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 108(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x00000070, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x0000001c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x8(SB), NOSPLIT, $0-56
@@ -3860,6 +6184,190 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z18, K1, (DX)
 	VMOVUPS Z19, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx8(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	VPXORD     Z18, Z18, Z18
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -4524,6 +7032,390 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx8(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx8(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	VPXORD     Z18, Z18, Z18
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x9(SB), NOSPLIT, $0-56
@@ -4808,6 +7700,207 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z20, K1, (DX)
 	VMOVUPS Z21, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx9(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	VPXORD     Z20, Z20, Z20
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 36(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 40(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 44(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 48(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 52(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 56(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 60(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 64(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 68(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 108(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 112(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 116(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 120(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 124(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 128(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 132(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 136(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 140(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x00000090, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x00000024, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -5548,6 +8641,432 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx9(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx9(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	VPXORD     Z20, Z20, Z20
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 36(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 40(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 108(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 112(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 116(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 120(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 124(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 128(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 132(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 136(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 140(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000090, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000024, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x10(SB), NOSPLIT, $0-56
@@ -5858,6 +9377,224 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z22, K1, (DX)
 	VMOVUPS Z23, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx10(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	VPXORD     Z22, Z22, Z22
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 128(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 132(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 136(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 140(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 144(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 148(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 152(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 156(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	ADDQ         $0x000000a0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	ADDQ         $0x00000028, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -6674,6 +10411,474 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx10(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx10(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	VPXORD     Z22, Z22, Z22
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x000000a0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000028, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x11(SB), NOSPLIT, $0-56
@@ -7010,6 +11215,241 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z24, K1, (DX)
 	VMOVUPS Z25, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx11(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	VPXORD     Z24, Z24, Z24
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 44(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 48(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 52(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 56(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 60(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 64(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 68(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 72(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 76(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 80(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 84(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 128(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 132(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 136(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 140(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 144(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 148(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 152(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 156(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 160(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 164(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 168(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 172(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x000000b0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x0000002c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -7902,6 +12342,516 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx11(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx11(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	VPXORD     Z24, Z24, Z24
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 44(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 48(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 80(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 132(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 136(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 140(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 144(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 148(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 152(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 156(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 160(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 164(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 168(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 172(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x000000b0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x0000002c, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x12(SB), NOSPLIT, $0-56
@@ -8264,6 +13214,258 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z26, K1, (DX)
 	VMOVUPS Z27, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx12(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	VPXORD     Z26, Z26, Z26
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 128(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 132(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 136(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 140(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 144(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 148(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 152(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 156(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 160(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 164(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 168(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 172(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 176(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 180(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 184(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 188(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	ADDQ         $0x000000c0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -9232,6 +14434,558 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx12(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx12(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	VPXORD     Z26, Z26, Z26
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 160(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 164(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 168(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 172(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 176(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 180(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 184(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 188(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x000000c0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x00000030, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x13(SB), NOSPLIT, $0-56
@@ -9620,6 +15374,275 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z28, K1, (DX)
 	VMOVUPS Z29, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx13(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	PREFETCHT0 (DX)
+	VPXORD     Z28, Z28, Z28
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 52(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 56(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 60(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 64(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 68(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 72(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 76(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 80(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 84(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 88(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 92(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 96(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 100(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 128(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 132(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 136(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 140(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 144(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 148(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 152(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 156(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 160(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 164(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 168(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 172(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 176(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 180(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 184(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 188(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 192(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 196(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 200(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 204(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x000000d0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x00000034, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -10664,6 +16687,600 @@ store:
 	VZEROUPPER
 	RET
 
+// func microBF16Halfx13(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx13(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	PREFETCHT0 (DX)
+	VPXORD     Z28, Z28, Z28
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 52(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 56(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 60(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 64(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 68(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 72(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 76(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 80(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 84(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 88(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 92(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 96(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 100(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 156(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 160(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 164(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 168(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 172(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 176(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 180(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 184(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 188(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 192(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 196(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 200(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 204(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x000000d0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x00000034, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func microAVX512x14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·microAVX512x14(SB), NOSPLIT, $0-56
@@ -11078,6 +17695,292 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z30, K1, (DX)
 	VMOVUPS Z31, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microAVX512Halfx14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microAVX512Halfx14(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z28, Z28, Z28
+	PREFETCHT0 (DX)
+	VPXORD     Z30, Z30, Z30
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z30
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 56(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 60(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 64(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 68(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 72(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 76(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 80(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 84(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 88(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 92(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 96(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 100(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 104(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 108(SI), Z3
+	VFMADD231PS  Z0, Z3, Z30
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 112(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 116(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 120(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 124(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 128(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 132(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 136(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 140(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 144(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 148(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 152(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 156(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 160(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 164(SI), Z3
+	VFMADD231PS  Z0, Z3, Z30
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 168(SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 172(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 176(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 180(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 184(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 188(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 192(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 196(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 200(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 204(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 208(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 212(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 216(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 220(SI), Z3
+	VFMADD231PS  Z0, Z3, Z30
+	ADDQ         $0x000000e0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(SI), Z3
+	VFMADD231PS  Z0, Z3, Z6
+	VBROADCASTSS 8(SI), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(SI), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 16(SI), Z2
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(SI), Z3
+	VFMADD231PS  Z0, Z3, Z14
+	VBROADCASTSS 24(SI), Z2
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(SI), Z3
+	VFMADD231PS  Z0, Z3, Z18
+	VBROADCASTSS 32(SI), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(SI), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 40(SI), Z2
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(SI), Z3
+	VFMADD231PS  Z0, Z3, Z26
+	VBROADCASTSS 48(SI), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(SI), Z3
+	VFMADD231PS  Z0, Z3, Z30
+	ADDQ         $0x00000038, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	ADDQ   R8, DX
+	VADDPS (DX), Z30, K1, Z30
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z30, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -12195,6 +19098,642 @@ store:
 	ADDQ    R8, DX
 	VMOVUPS Z30, K1, (DX)
 	VMOVUPS Z31, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func microBF16Halfx14(k int, a *float32, b *float32, c *float32, ldc int, n int, accumulate int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·microBF16Halfx14(SB), NOSPLIT, $0-56
+	MOVQ       k+0(FP), CX
+	MOVQ       a+8(FP), SI
+	MOVQ       b+16(FP), DI
+	MOVQ       c+24(FP), DX
+	MOVQ       ldc+32(FP), R8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z12, Z12, Z12
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z14, Z14, Z14
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z16, Z16, Z16
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z18, Z18, Z18
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z20, Z20, Z20
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z22, Z22, Z22
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z24, Z24, Z24
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z26, Z26, Z26
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	VPXORD     Z28, Z28, Z28
+	PREFETCHT0 (DX)
+	VPXORD     Z30, Z30, Z30
+	CMPQ       CX, $0x04
+	JL         tail
+
+loop:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      128(DI), Z0
+	VBROADCASTSS 56(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 60(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 64(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 68(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 72(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 76(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 80(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 84(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 88(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 92(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 96(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 100(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 104(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 108(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      256(DI), Z0
+	VBROADCASTSS 112(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 116(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 120(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 124(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 128(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 132(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 136(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 140(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 144(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 148(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 152(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 156(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 160(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 164(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VMOVUPS      384(DI), Z0
+	VBROADCASTSS 168(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 172(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 176(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 180(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 184(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 188(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 192(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 196(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 200(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 204(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 208(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 212(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 216(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 220(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x000000e0, SI
+	ADDQ         $0x00000200, DI
+	SUBQ         $0x04, CX
+	CMPQ         CX, $0x04
+	JGE          loop
+
+tail:
+	TESTQ        CX, CX
+	JZ           done
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (SI), Z2
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 4(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xf2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 12(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 16(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 20(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 24(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 28(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 32(SI), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 36(SI), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 40(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 44(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 48(SI), Z2
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 52(SI), Z3
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x00000038, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JMP          tail
+
+done:
+	MOVQ   n+40(FP), CX
+	MOVQ   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	SHRQ   $0x10, AX
+	KMOVW  AX, K2
+	MOVQ   accumulate+48(FP), R9
+	TESTQ  R9, R9
+	JZ     store
+	MOVQ   c+24(FP), DX
+	MOVQ   ldc+32(FP), R8
+	VADDPS (DX), Z4, K1, Z4
+	ADDQ   R8, DX
+	VADDPS (DX), Z6, K1, Z6
+	ADDQ   R8, DX
+	VADDPS (DX), Z8, K1, Z8
+	ADDQ   R8, DX
+	VADDPS (DX), Z10, K1, Z10
+	ADDQ   R8, DX
+	VADDPS (DX), Z12, K1, Z12
+	ADDQ   R8, DX
+	VADDPS (DX), Z14, K1, Z14
+	ADDQ   R8, DX
+	VADDPS (DX), Z16, K1, Z16
+	ADDQ   R8, DX
+	VADDPS (DX), Z18, K1, Z18
+	ADDQ   R8, DX
+	VADDPS (DX), Z20, K1, Z20
+	ADDQ   R8, DX
+	VADDPS (DX), Z22, K1, Z22
+	ADDQ   R8, DX
+	VADDPS (DX), Z24, K1, Z24
+	ADDQ   R8, DX
+	VADDPS (DX), Z26, K1, Z26
+	ADDQ   R8, DX
+	VADDPS (DX), Z28, K1, Z28
+	ADDQ   R8, DX
+	VADDPS (DX), Z30, K1, Z30
+
+store:
+	MOVQ    c+24(FP), DX
+	MOVQ    ldc+32(FP), R8
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z14, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z16, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z18, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z20, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z22, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z24, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z26, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z28, K1, (DX)
+	ADDQ    R8, DX
+	VMOVUPS Z30, K1, (DX)
 	VZEROUPPER
 	RET
 
@@ -14574,99 +22113,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func softmaxBackAVX512(n int, s *float32, ds *float32, table *float32, lse *float32, delta *float32)
-// Requires: AVX, AVX512F
-TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), CX
-	MOVQ         s+8(FP), DX
-	MOVQ         ds+16(FP), SI
-	MOVQ         table+24(FP), DI
-	MOVQ         lse+32(FP), R8
-	MOVQ         delta+40(FP), R9
-	VBROADCASTSS (DI), Z16
-	VBROADCASTSS 4(DI), Z17
-	VBROADCASTSS 8(DI), Z18
-	VBROADCASTSS 12(DI), Z19
-	VBROADCASTSS 16(DI), Z20
-	VBROADCASTSS 20(DI), Z21
-	VBROADCASTSS 24(DI), Z22
-	VBROADCASTSS 28(DI), Z23
-	VBROADCASTSS 32(DI), Z24
-	VBROADCASTSS 36(DI), Z25
-	VBROADCASTSS 40(DI), Z26
-	VBROADCASTSS 44(DI), Z27
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS (R9), Z5
-	MOVQ         $-1, R10
-	KMOVW        R10, K1
-	CMPQ         CX, $0x10
-	JL           tail
-
-loop:
-	VMOVUPS      (DX), Z1
-	VSUBPS       Z0, Z1, Z1
-	VCMPPS       $0x05, Z16, Z1, K2
-	VMAXPS       Z1, Z16, Z1
-	VMINPS       Z1, Z17, Z1
-	VMULPS       Z18, Z1, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VFNMADD231PS Z19, Z2, Z1
-	VFNMADD231PS Z20, Z2, Z1
-	VMOVAPS      Z21, Z3
-	VFMADD213PS  Z22, Z1, Z3
-	VFMADD213PS  Z23, Z1, Z3
-	VFMADD213PS  Z24, Z1, Z3
-	VFMADD213PS  Z25, Z1, Z3
-	VFMADD213PS  Z26, Z1, Z3
-	VFMADD213PS  Z27, Z1, Z3
-	VFMADD213PS  Z27, Z1, Z3
-	VSCALEFPS.Z  Z2, Z3, K2, Z1
-	VMOVUPS      Z1, (DX)
-	VMOVUPS      (SI), Z4
-	VSUBPS       Z5, Z4, Z4
-	VMULPS       Z1, Z4, Z4
-	VMOVUPS      Z4, (SI)
-	ADDQ         $0x40, DX
-	ADDQ         $0x40, SI
-	SUBQ         $0x10, CX
-	CMPQ         CX, $0x10
-	JGE          loop
-
-tail:
-	TESTQ        CX, CX
-	JZ           done
-	MOVQ         $0x0000000000000001, R10
-	SHLQ         CL, R10
-	DECQ         R10
-	KMOVW        R10, K1
-	VMOVUPS.Z    (DX), K1, Z1
-	VSUBPS       Z0, Z1, Z1
-	VCMPPS       $0x05, Z16, Z1, K2
-	VMAXPS       Z1, Z16, Z1
-	VMINPS       Z1, Z17, Z1
-	VMULPS       Z18, Z1, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VFNMADD231PS Z19, Z2, Z1
-	VFNMADD231PS Z20, Z2, Z1
-	VMOVAPS      Z21, Z3
-	VFMADD213PS  Z22, Z1, Z3
-	VFMADD213PS  Z23, Z1, Z3
-	VFMADD213PS  Z24, Z1, Z3
-	VFMADD213PS  Z25, Z1, Z3
-	VFMADD213PS  Z26, Z1, Z3
-	VFMADD213PS  Z27, Z1, Z3
-	VFMADD213PS  Z27, Z1, Z3
-	VSCALEFPS.Z  Z2, Z3, K2, Z1
-	VMOVUPS      Z1, K1, (DX)
-	VMOVUPS.Z    (SI), K1, Z4
-	VSUBPS       Z5, Z4, Z4
-	VMULPS       Z1, Z4, Z4
-	VMOVUPS      Z4, K1, (SI)
-
-done:
-	VZEROUPPER
-	RET
-
 // func expScaleAVX512(n int, y *float32, x *float32, table *float32, shift *float32, scale *float32)
 // Requires: AVX, AVX512F
 TEXT ·expScaleAVX512(SB), NOSPLIT, $0-48
@@ -15386,6 +22832,477 @@ tail:
 	VMULPS       Z5, Z2, Z2
 	VMOVUPS      Z0, K1, (R9)
 	VMOVUPS      Z2, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX512(rows int, s *float32, seen *uint64, m *float32, change *float32, sums *float32, table *float32)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         rows+0(FP), CX
+	MOVQ         s+8(FP), SI
+	MOVQ         seen+16(FP), DI
+	MOVQ         m+24(FP), R8
+	MOVQ         change+32(FP), R9
+	MOVQ         sums+40(FP), R11
+	MOVQ         table+48(FP), DX
+	VBROADCASTSS (DX), Z16
+	VBROADCASTSS 4(DX), Z17
+	VBROADCASTSS 8(DX), Z18
+	VBROADCASTSS 12(DX), Z19
+	VBROADCASTSS 16(DX), Z20
+	VBROADCASTSS 20(DX), Z21
+	VBROADCASTSS 24(DX), Z22
+	VBROADCASTSS 28(DX), Z23
+	VBROADCASTSS 32(DX), Z24
+	VBROADCASTSS 36(DX), Z25
+	VBROADCASTSS 40(DX), Z26
+	VBROADCASTSS 44(DX), Z27
+	MOVL         $0xff800000, AX
+	VPBROADCASTD AX, Z15
+	TESTQ        CX, CX
+	JZ           done
+
+row:
+	MOVQ          (DI), AX
+	KMOVQ         AX, K3
+	KSHIFTRQ      $0x10, K3, K4
+	KSHIFTRQ      $0x20, K3, K5
+	KSHIFTRQ      $0x30, K3, K6
+	VMOVAPS       Z15, Z0
+	VMOVUPS       (SI), K3, Z0
+	VMOVAPS       Z15, Z1
+	VMOVUPS       64(SI), K4, Z1
+	VMOVAPS       Z15, Z2
+	VMOVUPS       128(SI), K5, Z2
+	VMOVAPS       Z15, Z3
+	VMOVUPS       192(SI), K6, Z3
+	VMAXPS        Z1, Z0, Z4
+	VMAXPS        Z3, Z2, Z5
+	VMAXPS        Z5, Z4, Z4
+	VEXTRACTF32X8 $0x01, Z4, Y5
+	VMAXPS        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VMAXPS        X5, X4, X4
+	VPERMILPS     $0x0e, X4, X5
+	VMAXPS        X5, X4, X4
+	VPERMILPS     $0x01, X4, X5
+	VMAXPS        X5, X4, X4
+	VMOVSS        (R8), X12
+	VMAXSS        X4, X12, X13
+	VMOVSS        X13, (R8)
+	VSUBSS        X13, X12, X14
+	VCMPSS        $0x04, X13, X12, X12
+	VANDPS        X12, X14, X14
+	VMOVSS        X14, (R9)
+	VBROADCASTSS  X13, Z13
+	VSUBPS        Z13, Z0, Z0
+	VCMPPS        $0x05, Z16, Z0, K2
+	VMAXPS        Z0, Z16, Z0
+	VMINPS        Z0, Z17, Z0
+	VMULPS        Z18, Z0, Z4
+	VRNDSCALEPS   $0x08, Z4, Z4
+	VFNMADD231PS  Z19, Z4, Z0
+	VFNMADD231PS  Z20, Z4, Z0
+	VMOVAPS       Z21, Z8
+	VFMADD213PS   Z22, Z0, Z8
+	VFMADD213PS   Z23, Z0, Z8
+	VFMADD213PS   Z24, Z0, Z8
+	VFMADD213PS   Z25, Z0, Z8
+	VFMADD213PS   Z26, Z0, Z8
+	VFMADD213PS   Z27, Z0, Z8
+	VFMADD213PS   Z27, Z0, Z8
+	VSCALEFPS.Z   Z4, Z8, K2, Z0
+	VMOVAPS.Z     Z0, K3, Z0
+	VMOVUPS       Z0, (SI)
+	VSUBPS        Z13, Z1, Z1
+	VCMPPS        $0x05, Z16, Z1, K2
+	VMAXPS        Z1, Z16, Z1
+	VMINPS        Z1, Z17, Z1
+	VMULPS        Z18, Z1, Z5
+	VRNDSCALEPS   $0x08, Z5, Z5
+	VFNMADD231PS  Z19, Z5, Z1
+	VFNMADD231PS  Z20, Z5, Z1
+	VMOVAPS       Z21, Z9
+	VFMADD213PS   Z22, Z1, Z9
+	VFMADD213PS   Z23, Z1, Z9
+	VFMADD213PS   Z24, Z1, Z9
+	VFMADD213PS   Z25, Z1, Z9
+	VFMADD213PS   Z26, Z1, Z9
+	VFMADD213PS   Z27, Z1, Z9
+	VFMADD213PS   Z27, Z1, Z9
+	VSCALEFPS.Z   Z5, Z9, K2, Z1
+	VMOVAPS.Z     Z1, K4, Z1
+	VMOVUPS       Z1, 64(SI)
+	VSUBPS        Z13, Z2, Z2
+	VCMPPS        $0x05, Z16, Z2, K2
+	VMAXPS        Z2, Z16, Z2
+	VMINPS        Z2, Z17, Z2
+	VMULPS        Z18, Z2, Z6
+	VRNDSCALEPS   $0x08, Z6, Z6
+	VFNMADD231PS  Z19, Z6, Z2
+	VFNMADD231PS  Z20, Z6, Z2
+	VMOVAPS       Z21, Z10
+	VFMADD213PS   Z22, Z2, Z10
+	VFMADD213PS   Z23, Z2, Z10
+	VFMADD213PS   Z24, Z2, Z10
+	VFMADD213PS   Z25, Z2, Z10
+	VFMADD213PS   Z26, Z2, Z10
+	VFMADD213PS   Z27, Z2, Z10
+	VFMADD213PS   Z27, Z2, Z10
+	VSCALEFPS.Z   Z6, Z10, K2, Z2
+	VMOVAPS.Z     Z2, K5, Z2
+	VMOVUPS       Z2, 128(SI)
+	VSUBPS        Z13, Z3, Z3
+	VCMPPS        $0x05, Z16, Z3, K2
+	VMAXPS        Z3, Z16, Z3
+	VMINPS        Z3, Z17, Z3
+	VMULPS        Z18, Z3, Z7
+	VRNDSCALEPS   $0x08, Z7, Z7
+	VFNMADD231PS  Z19, Z7, Z3
+	VFNMADD231PS  Z20, Z7, Z3
+	VMOVAPS       Z21, Z11
+	VFMADD213PS   Z22, Z3, Z11
+	VFMADD213PS   Z23, Z3, Z11
+	VFMADD213PS   Z24, Z3, Z11
+	VFMADD213PS   Z25, Z3, Z11
+	VFMADD213PS   Z26, Z3, Z11
+	VFMADD213PS   Z27, Z3, Z11
+	VFMADD213PS   Z27, Z3, Z11
+	VSCALEFPS.Z   Z7, Z11, K2, Z3
+	VMOVAPS.Z     Z3, K6, Z3
+	VMOVUPS       Z3, 192(SI)
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (R11)
+	ADDQ          $0x00000100, SI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R11
+	ADDQ          $0x08, DI
+	DECQ          CX
+	JNZ           row
+
+done:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsBackAVX512(rows int, s *float32, ds *float32, seen *uint64, lse *float32, delta *float32, table *float32)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·softmaxRowsBackAVX512(SB), NOSPLIT, $0-56
+	MOVQ         rows+0(FP), CX
+	MOVQ         s+8(FP), SI
+	MOVQ         ds+16(FP), DX
+	MOVQ         seen+24(FP), DI
+	MOVQ         lse+32(FP), R8
+	MOVQ         delta+40(FP), R9
+	MOVQ         table+48(FP), R11
+	VBROADCASTSS (R11), Z16
+	VBROADCASTSS 4(R11), Z17
+	VBROADCASTSS 8(R11), Z18
+	VBROADCASTSS 12(R11), Z19
+	VBROADCASTSS 16(R11), Z20
+	VBROADCASTSS 20(R11), Z21
+	VBROADCASTSS 24(R11), Z22
+	VBROADCASTSS 28(R11), Z23
+	VBROADCASTSS 32(R11), Z24
+	VBROADCASTSS 36(R11), Z25
+	VBROADCASTSS 40(R11), Z26
+	VBROADCASTSS 44(R11), Z27
+	TESTQ        CX, CX
+	JZ           done
+
+row:
+	MOVQ         (DI), AX
+	KMOVQ        AX, K3
+	KSHIFTRQ     $0x10, K3, K4
+	KSHIFTRQ     $0x20, K3, K5
+	KSHIFTRQ     $0x30, K3, K6
+	VBROADCASTSS (R8), Z14
+	VBROADCASTSS (R9), Z15
+	VMOVUPS      (SI), Z0
+	VSUBPS       Z14, Z0, Z0
+	VCMPPS       $0x05, Z16, Z0, K2
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMULPS       Z18, Z0, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VFNMADD231PS Z19, Z4, Z0
+	VFNMADD231PS Z20, Z4, Z0
+	VMOVAPS      Z21, Z8
+	VFMADD213PS  Z22, Z0, Z8
+	VFMADD213PS  Z23, Z0, Z8
+	VFMADD213PS  Z24, Z0, Z8
+	VFMADD213PS  Z25, Z0, Z8
+	VFMADD213PS  Z26, Z0, Z8
+	VFMADD213PS  Z27, Z0, Z8
+	VFMADD213PS  Z27, Z0, Z8
+	VSCALEFPS.Z  Z4, Z8, K2, Z0
+	VMOVAPS.Z    Z0, K3, Z0
+	VMOVUPS      Z0, (SI)
+	VMOVUPS      (DX), Z4
+	VSUBPS       Z15, Z4, Z4
+	VMULPS.Z     Z0, Z4, K3, Z0
+	VMOVUPS      Z0, (DX)
+	VMOVUPS      64(SI), Z1
+	VSUBPS       Z14, Z1, Z1
+	VCMPPS       $0x05, Z16, Z1, K2
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMULPS       Z18, Z1, Z5
+	VRNDSCALEPS  $0x08, Z5, Z5
+	VFNMADD231PS Z19, Z5, Z1
+	VFNMADD231PS Z20, Z5, Z1
+	VMOVAPS      Z21, Z9
+	VFMADD213PS  Z22, Z1, Z9
+	VFMADD213PS  Z23, Z1, Z9
+	VFMADD213PS  Z24, Z1, Z9
+	VFMADD213PS  Z25, Z1, Z9
+	VFMADD213PS  Z26, Z1, Z9
+	VFMADD213PS  Z27, Z1, Z9
+	VFMADD213PS  Z27, Z1, Z9
+	VSCALEFPS.Z  Z5, Z9, K2, Z1
+	VMOVAPS.Z    Z1, K4, Z1
+	VMOVUPS      Z1, 64(SI)
+	VMOVUPS      64(DX), Z5
+	VSUBPS       Z15, Z5, Z5
+	VMULPS.Z     Z1, Z5, K4, Z1
+	VMOVUPS      Z1, 64(DX)
+	VMOVUPS      128(SI), Z2
+	VSUBPS       Z14, Z2, Z2
+	VCMPPS       $0x05, Z16, Z2, K2
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMULPS       Z18, Z2, Z6
+	VRNDSCALEPS  $0x08, Z6, Z6
+	VFNMADD231PS Z19, Z6, Z2
+	VFNMADD231PS Z20, Z6, Z2
+	VMOVAPS      Z21, Z10
+	VFMADD213PS  Z22, Z2, Z10
+	VFMADD213PS  Z23, Z2, Z10
+	VFMADD213PS  Z24, Z2, Z10
+	VFMADD213PS  Z25, Z2, Z10
+	VFMADD213PS  Z26, Z2, Z10
+	VFMADD213PS  Z27, Z2, Z10
+	VFMADD213PS  Z27, Z2, Z10
+	VSCALEFPS.Z  Z6, Z10, K2, Z2
+	VMOVAPS.Z    Z2, K5, Z2
+	VMOVUPS      Z2, 128(SI)
+	VMOVUPS      128(DX), Z6
+	VSUBPS       Z15, Z6, Z6
+	VMULPS.Z     Z2, Z6, K5, Z2
+	VMOVUPS      Z2, 128(DX)
+	VMOVUPS      192(SI), Z3
+	VSUBPS       Z14, Z3, Z3
+	VCMPPS       $0x05, Z16, Z3, K2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMULPS       Z18, Z3, Z7
+	VRNDSCALEPS  $0x08, Z7, Z7
+	VFNMADD231PS Z19, Z7, Z3
+	VFNMADD231PS Z20, Z7, Z3
+	VMOVAPS      Z21, Z11
+	VFMADD213PS  Z22, Z3, Z11
+	VFMADD213PS  Z23, Z3, Z11
+	VFMADD213PS  Z24, Z3, Z11
+	VFMADD213PS  Z25, Z3, Z11
+	VFMADD213PS  Z26, Z3, Z11
+	VFMADD213PS  Z27, Z3, Z11
+	VFMADD213PS  Z27, Z3, Z11
+	VSCALEFPS.Z  Z7, Z11, K2, Z3
+	VMOVAPS.Z    Z3, K6, Z3
+	VMOVUPS      Z3, 192(SI)
+	VMOVUPS      192(DX), Z7
+	VSUBPS       Z15, Z7, Z7
+	VMULPS.Z     Z3, Z7, K6, Z3
+	VMOVUPS      Z3, 192(DX)
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	ADDQ         $0x08, DI
+	DECQ         CX
+	JNZ          row
+
+done:
+	VZEROUPPER
+	RET
+
+// func scaleRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, a *float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ  a+48(FP), DX
+	MOVQ  rows+0(FP), BX
+	MOVQ  n+8(FP), R8
+	MOVQ  y+16(FP), DI
+	MOVQ  ldy+24(FP), R9
+	MOVQ  x+32(FP), SI
+	MOVQ  ldx+40(FP), R11
+	MOVQ  R8, CX
+	ANDQ  $0x0f, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VBROADCASTSS (DX), Z0
+	ADDQ         $0x04, DX
+	MOVQ         DI, R12
+	MOVQ         SI, R13
+	MOVQ         R8, CX
+	SUBQ         $0x10, CX
+	JL           rest
+
+vector:
+	VMOVUPS (R13), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (R12)
+	ADDQ    $0x40, R12
+	ADDQ    $0x40, R13
+	SUBQ    $0x10, CX
+	JGE     vector
+
+rest:
+	CMPQ      CX, $-16
+	JE        next
+	VMOVUPS.Z (R13), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (R12)
+
+next:
+	ADDQ R9, DI
+	ADDQ R11, SI
+	DECQ BX
+	JNZ  row
+
+done:
+	VZEROUPPER
+	RET
+
+// func addRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int)
+// Requires: AVX, AVX512F
+TEXT ·addRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ  rows+0(FP), BX
+	MOVQ  n+8(FP), R8
+	MOVQ  y+16(FP), DI
+	MOVQ  ldy+24(FP), R9
+	MOVQ  x+32(FP), SI
+	MOVQ  ldx+40(FP), R11
+	MOVQ  R8, CX
+	ANDQ  $0x0f, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	MOVQ DI, R12
+	MOVQ SI, R13
+	MOVQ R8, CX
+	SUBQ $0x10, CX
+	JL   rest
+
+vector:
+	VMOVUPS (R13), Z1
+	VMOVUPS (R12), Z2
+	VADDPS  Z1, Z2, Z2
+	VMOVUPS Z2, (R12)
+	ADDQ    $0x40, R12
+	ADDQ    $0x40, R13
+	SUBQ    $0x10, CX
+	JGE     vector
+
+rest:
+	CMPQ      CX, $-16
+	JE        next
+	VMOVUPS.Z (R13), K1, Z1
+	VMOVUPS.Z (R12), K1, Z2
+	VADDPS    Z1, Z2, Z2
+	VMOVUPS   Z2, K1, (R12)
+
+next:
+	ADDQ R9, DI
+	ADDQ R11, SI
+	DECQ BX
+	JNZ  row
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotRowsAVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, out *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·dotRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ  out+48(FP), DX
+	MOVQ  rows+0(FP), BX
+	MOVQ  n+8(FP), R8
+	MOVQ  y+16(FP), DI
+	MOVQ  ldy+24(FP), R9
+	MOVQ  x+32(FP), SI
+	MOVQ  ldx+40(FP), R11
+	MOVQ  R8, CX
+	ANDQ  $0x0f, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VPXORD Z0, Z0, Z0
+	MOVQ   DI, R12
+	MOVQ   SI, R13
+	MOVQ   R8, CX
+	SUBQ   $0x10, CX
+	JL     rest
+
+vector:
+	VMOVUPS     (R12), Z1
+	VMOVUPS     (R13), Z2
+	VFMADD231PS Z1, Z2, Z0
+	ADDQ        $0x40, R12
+	ADDQ        $0x40, R13
+	SUBQ        $0x10, CX
+	JGE         vector
+
+rest:
+	CMPQ        CX, $-16
+	JE          next
+	VMOVUPS.Z   (R12), K1, Z1
+	VMOVUPS.Z   (R13), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+
+next:
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DX)
+	ADDQ          $0x04, DX
+	ADDQ          R9, DI
+	ADDQ          R11, SI
+	DECQ          BX
+	JNZ           row
 
 done:
 	VZEROUPPER

@@ -46,14 +46,6 @@ func scaleRef[T float](y []T, a T, x []T) {
 	}
 }
 
-// softmaxBackRef writes s = e^(s-lse), a probability, and ds = s*(ds-delta).
-func softmaxBackRef[T float](s, ds []T, lse, delta T) {
-	for i, v := range s {
-		s[i] = T(math.Exp(float64(v - lse)))
-		ds[i] = s[i] * (ds[i] - delta)
-	}
-}
-
 func axpyRef[T float](y []T, a T, x []T) {
 	for i, v := range x {
 		y[i] += a * v
@@ -249,19 +241,6 @@ func scale(lv Level, y []float32, a float32, x []float32) {
 		return
 	}
 	scaleRef(y, a, x)
-}
-
-// softmaxBack writes s = e^(s-lse) and ds = s*(ds-delta).
-func softmaxBack(lv Level, s, ds []float32, lse, delta float32) {
-	ds = ds[:len(s)]
-	if lv == AVX512 && len(s) > 0 {
-		softmaxBackVector(s, ds, lse, delta)
-		return
-	}
-	for i, v := range s {
-		s[i] = exp32(v - lse)
-		ds[i] = s[i] * (ds[i] - delta)
-	}
 }
 
 // axpy adds a*x to y.

@@ -26,8 +26,24 @@ func dotVector(x, y []float32) (sum float32) {
 
 func scaleVector(y []float32, a float32, x []float32) { scaleAVX512(len(x), first(y), first(x), &a) }
 
-func softmaxBackVector(s, ds []float32, lse, delta float32) {
-	softmaxBackAVX512(len(s), first(s), first(ds), &expTable[0], &lse, &delta)
+func softmaxRowsVector(s []float32, seen []uint64, m, change, sums []float32) {
+	softmaxRowsAVX512(len(seen), first(s), &seen[0], first(m), first(change), first(sums), &expTable[0])
+}
+
+func softmaxRowsBackVector(s, ds []float32, seen []uint64, lse, delta []float32) {
+	softmaxRowsBackAVX512(len(seen), first(s), first(ds), &seen[0], first(lse), first(delta), &expTable[0])
+}
+
+func scaleRowsVector(n int, y []float32, ldy int, x []float32, ldx int, a []float32) {
+	scaleRowsAVX512(len(a), n, first(y), 4*ldy, first(x), 4*ldx, first(a))
+}
+
+func dotRowsVector(n int, out, y []float32, ldy int, x []float32, ldx int) {
+	dotRowsAVX512(len(out), n, first(y), 4*ldy, first(x), 4*ldx, first(out))
+}
+
+func addRowsVector(rows, n int, y []float32, ldy int, x []float32, ldx int) {
+	addRowsAVX512(rows, n, first(y), 4*ldy, first(x), 4*ldx)
 }
 
 func axpyVector(y []float32, a float32, x []float32) { axpyAVX512(len(x), first(y), &a, first(x)) }

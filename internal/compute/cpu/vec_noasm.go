@@ -6,14 +6,28 @@ import "dpotrain/internal/compute"
 
 // No level of these builds calls any of these: only AVX512 has vector kernels.
 
-func maxVector(x []float32) float32                         { return maxRef(x) }
-func expSumVector(y, x []float32, shift float32) float32    { return expSumRef(y, x, shift) }
-func expScaleVector(y, x []float32, shift, scale float32)   { expScaleRef(y, x, shift, scale) }
-func dotVector(x, y []float32) float32                      { return dotRef(x, y) }
-func scaleVector(y []float32, a float32, x []float32)       { scaleRef(y, a, x) }
-func softmaxBackVector(s, ds []float32, lse, delta float32) { softmaxBackRef(s, ds, lse, delta) }
-func axpyVector(y []float32, a float32, x []float32)        { axpyRef(y, a, x) }
-func siluMulVector(y, gate, up []float32)                   { siluMulRef(y, gate, up) }
+func maxVector(x []float32) float32                       { return maxRef(x) }
+func expSumVector(y, x []float32, shift float32) float32  { return expSumRef(y, x, shift) }
+func expScaleVector(y, x []float32, shift, scale float32) { expScaleRef(y, x, shift, scale) }
+func dotVector(x, y []float32) float32                    { return dotRef(x, y) }
+func scaleVector(y []float32, a float32, x []float32)     { scaleRef(y, a, x) }
+func softmaxRowsVector(s []float32, seen []uint64, m, change, sums []float32) {
+	softmaxRowsRef(s, seen, m, change, sums)
+}
+func softmaxRowsBackVector(s, ds []float32, seen []uint64, lse, delta []float32) {
+	softmaxRowsBackRef(s, ds, seen, lse, delta)
+}
+func scaleRowsVector(n int, y []float32, ldy int, x []float32, ldx int, a []float32) {
+	scaleRowsRef(n, y, ldy, x, ldx, a)
+}
+func dotRowsVector(n int, out, y []float32, ldy int, x []float32, ldx int) {
+	dotRowsRef(n, out, y, ldy, x, ldx)
+}
+func addRowsVector(rows, n int, y []float32, ldy int, x []float32, ldx int) {
+	addRowsRef(rows, n, y, ldy, x, ldx)
+}
+func axpyVector(y []float32, a float32, x []float32) { axpyRef(y, a, x) }
+func siluMulVector(y, gate, up []float32)            { siluMulRef(y, gate, up) }
 func siluMulBackVector(y, dGate, dUp, dy, gate, up []float32) {
 	siluMulBackRef(y, dGate, dUp, dy, gate, up)
 }

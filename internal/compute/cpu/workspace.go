@@ -11,12 +11,12 @@ func (d *Device) Workspace(w compute.Workload) int64 {
 
 	n, group := w.Attention.HeadDim, w.Attention.Heads/w.Attention.KVHeads
 	wide := roundUp(n, panel)
-	all := group * queryBlock                                 // rows of a block of queries and the heads that share their keys
-	attention := all*(3*n+2*tile+2+tileGap) + tile*(wide+2*n) // queries, packed too; sums; scores, packed too; a tile of keys or values, packed too
+	all := group * queryBlock                                              // rows of a block of queries and the heads that share their keys
+	attention := all*(3*n+2*tile+6+tileGap) + queryBlock + tile*(wide+2*n) // queries, packed too; outputs; scores, packed too; numbers of rows; a tile of keys or values, packed too
 	shared := 0
 	if w.Training {
 		blocks := (w.Rows+queryBlock-1)/queryBlock + 2 // a pair has three segments
-		attention += blocks*queryBlock*(2*n+2*wide+1+tileGap) + 2*queryBlock*tile + tile*(2*n+3*wide)
+		attention += blocks*queryBlock*(2*n+2*wide+2+tileGap) + 2*queryBlock*tile + tile*(2*n+3*wide)
 		if group > 1 {
 			shared = 2 * w.Attention.Heads * n * w.Rows
 		}

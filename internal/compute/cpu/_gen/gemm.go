@@ -45,9 +45,9 @@ func dpbf16(x, y, acc int) { evex(2, 0x52, acc, x, y) }
 // cvtne2bf16 rounds the 16 float32 of low and of high to bf16: the lower half of d is low's.
 func cvtne2bf16(high, low, d int) { evex(3, 0x72, d, high, low) }
 
-// micro opens a kernel that writes c[rows, 2 vectors] = (c +) a b: for every step of k, in order, one number of a for each
-// row and two vectors of b. finish stores the accumulators, which are registers 4 and up, row by row.
-func micro(name string, rows int, regs []VecPhysical, size int, doc string, zero func(VecPhysical), fma func(b, a, acc int), finish func(rows int, acc func(i, j int) VecPhysical)) {
+// micro opens a kernel that writes the first vectors, 1 or 2, of c[rows, 2 vectors] = (c +) a b: for every step of k, in order, one number
+// of a for each row and the vectors of b. finish stores the accumulators, which are registers 4 and up, row by row.
+func micro(name string, rows, vectors int, regs []VecPhysical, size int, doc string, zero func(VecPhysical), fma func(b, a, acc int), finish func(rows, vectors int, acc func(i, j int) VecPhysical)) {
 	name = fmt.Sprintf("%s%d", name, rows)
 	begin(name, "func(k int, a, b, c *float32, ldc int, n int, accumulate int)", fmt.Sprintf("%s computes a tile of %d rows; %s. ldc is in bytes.", name, rows, doc))
 	k := length("k", RCX)
@@ -56,21 +56,26 @@ func micro(name string, rows int, regs []VecPhysical, size int, doc string, zero
 	acc := func(i, j int) int { return 4 + 2*i + j }
 	for i := range rows {
 		PREFETCHT0(Mem{Base: c})
-		PREFETCHT0(Mem{Base: c, Disp: 2*size - 4})
+		if vectors > 1 {
+			PREFETCHT0(Mem{Base: c, Disp: 2*size - 4})
+		}
 		if i < rows-1 {
 			ADDQ(ldc, c)
 		}
-		zero(regs[acc(i, 0)])
-		zero(regs[acc(i, 1)])
+		for j := range vectors {
+			zero(regs[acc(i, j)])
+		}
 	}
 	step := func(u int) {
-		VMOVUPS(Mem{Base: b, Disp: 2 * size * u}, regs[0])
-		VMOVUPS(Mem{Base: b, Disp: 2*size*u + size}, regs[1])
+		for j := range vectors {
+			VMOVUPS(Mem{Base: b, Disp: 2*size*u + j*size}, regs[j])
+		}
 		for i := range rows {
 			x := 2 + i&1
 			VBROADCASTSS(Mem{Base: a, Disp: 4*i + 4*rows*u}, regs[x])
-			fma(0, x, acc(i, 0))
-			fma(1, x, acc(i, 1))
+			for j := range vectors {
+				fma(j, x, acc(i, j))
+			}
 		}
 	}
 	const unroll = 4
@@ -94,7 +99,7 @@ func micro(name string, rows int, regs []VecPhysical, size int, doc string, zero
 	DECQ(k)
 	JMP(LabelRef("tail"))
 	Label("done")
-	finish(rows, func(i, j int) VecPhysical { return regs[acc(i, j)] })
+	finish(rows, vectors, func(i, j int) VecPhysical { return regs[acc(i, j)] })
 	VZEROUPPER()
 	RET()
 }
@@ -111,20 +116,20 @@ func eachRow(rows int, f func(i int, c GPPhysical)) {
 }
 
 // finish512 stores the first n columns of a tile, or adds to them.
-func finish512(rows int, acc func(i, j int) VecPhysical) {
+func finish512(rows, vectors int, acc func(i, j int) VecPhysical) {
 	masks32("n")
 	k := []Op{K1, K2}
 	accumulate := length("accumulate", R9)
 	TESTQ(accumulate, accumulate)
 	JZ(LabelRef("store"))
 	eachRow(rows, func(i int, c GPPhysical) {
-		for j := range 2 {
+		for j := range vectors {
 			VADDPS(Mem{Base: c, Disp: 64 * j}, acc(i, j), k[j], acc(i, j))
 		}
 	})
 	Label("store")
 	eachRow(rows, func(i int, c GPPhysical) {
-		for j := range 2 {
+		for j := range vectors {
 			VMOVUPS(acc(i, j), k[j], Mem{Base: c, Disp: 64 * j})
 		}
 	})
@@ -142,7 +147,7 @@ func masks32(param string) {
 }
 
 // finish256 stores whole tiles only.
-func finish256(rows int, acc func(i, j int) VecPhysical) {
+func finish256(rows, _ int, acc func(i, j int) VecPhysical) {
 	accumulate := length("accumulate", R9)
 	TESTQ(accumulate, accumulate)
 	JZ(LabelRef("store"))
@@ -163,12 +168,14 @@ func zero512(r VecPhysical) { VPXORD(r, r, r) }
 
 func micros() {
 	for rows := 1; rows <= 14; rows++ {
-		micro("microAVX512x", rows, zmm, 64, "see microRef; n columns are stored", zero512,
-			func(b, a, acc int) { VFMADD231PS(zmm[b], zmm[a], zmm[acc]) }, finish512)
-		micro("microBF16x", rows, zmm, 64, "a and b hold pairs of bf16; n columns are stored", zero512, dpbf16, finish512)
+		float := func(b, a, acc int) { VFMADD231PS(zmm[b], zmm[a], zmm[acc]) }
+		micro("microAVX512x", rows, 2, zmm, 64, "see microRef; n columns are stored", zero512, float, finish512)
+		micro("microAVX512Halfx", rows, 1, zmm, 64, "see microRef; n columns are stored, 16 at most", zero512, float, finish512)
+		micro("microBF16x", rows, 2, zmm, 64, "a and b hold pairs of bf16; n columns are stored", zero512, dpbf16, finish512)
+		micro("microBF16Halfx", rows, 1, zmm, 64, "a and b hold pairs of bf16; n columns are stored, 16 at most", zero512, dpbf16, finish512)
 	}
 	for rows := 1; rows <= 6; rows++ {
-		micro("microAVX2x", rows, ymm, 32, "see microRef; n is not read, whole tiles are stored", func(r VecPhysical) { VXORPS(r, r, r) },
+		micro("microAVX2x", rows, 2, ymm, 32, "see microRef; n is not read, whole tiles are stored", func(r VecPhysical) { VXORPS(r, r, r) },
 			func(b, a, acc int) { VFMADD231PS(ymm[b], ymm[a], ymm[acc]) }, finish256)
 	}
 }

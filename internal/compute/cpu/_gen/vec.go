@@ -153,27 +153,6 @@ func scaleAVX512() {
 	RET()
 }
 
-func softmaxBackAVX512() {
-	begin("softmaxBackAVX512", "func(n int, s, ds, table, lse, delta *float32)", "softmaxBackAVX512 writes s = e^(s-lse) and ds = s*(ds-delta).")
-	n, s, ds, table := pointer("n", RCX), pointer("s", RDX), pointer("ds", RSI), pointer("table", RDI)
-	lse, delta := pointer("lse", R8), pointer("delta", R9)
-	c := constants(table, 16)
-	VBROADCASTSS(Mem{Base: lse}, Z0)
-	VBROADCASTSS(Mem{Base: delta}, Z5)
-	masked(n, []GPPhysical{s, ds}, func() {
-		load(s, Z1)
-		VSUBPS(Z0, Z1, Z1)
-		exp(c, Z1, Z2, Z3)
-		store(Z1, s)
-		load(ds, Z4)
-		VSUBPS(Z5, Z4, Z4)
-		VMULPS(Z1, Z4, Z4)
-		store(Z4, ds)
-	})
-	VZEROUPPER()
-	RET()
-}
-
 func expScaleAVX512() {
 	begin("expScaleAVX512", "func(n int, y, x, table, shift, scale *float32)", "expScaleAVX512 writes y = e^(x-shift) * scale.")
 	n, y, x, table := pointer("n", RCX), pointer("y", RDX), pointer("x", RSI), pointer("table", RDI)
