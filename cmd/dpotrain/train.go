@@ -27,7 +27,7 @@ on; a second one ends at once.
 The memory that the run takes is worked out, by part, before it starts, and a run that does not fit is refused with what
 would make it fit; --dry-run shows the plan and does nothing else.`,
 		Example: `  dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo
-  dpotrain train --config configs/ipo.yaml --loss=ipo --beta 0.5
+  dpotrain train --config configs/losses/ipo.yaml --loss=ipo --beta 0.5
   dpotrain train --config configs/dpo.yaml --model models/smollm2 --data pairs.jsonl --output-dir runs/dpo --dry-run
   dpotrain train --config runs/dpo/dpotrain.yaml --resume
   dpotrain train --config runs/dpo/dpotrain.yaml --resume runs/dpo/checkpoint-500`,

@@ -74,7 +74,7 @@ func (r *Resolved) Require(names ...string) error {
 
 // Problem is one thing that is wrong with a run's settings.
 type Problem struct {
-	Place string // where it stands: configs/ipo.yaml:14: bata, DPOTRAIN_BETA, --beta
+	Place string // where it stands: configs/losses/ipo.yaml:14: bata, DPOTRAIN_BETA, --beta
 	Text  string // what is wrong and what to do
 }
 

@@ -36,8 +36,8 @@ func (e *Evaluation) Row(i int) report.Row {
 	o, b := e.outcomes[i], &e.batch
 	needs := e.loss.Needs()
 	row := report.Row{report.Float("loss", e.result.Losses[i])}
-	if e.hasRewards() {
-		chosen, rejected := rewards(e.loss, b, i)
+	if needs.Rejected {
+		chosen, rejected := loss.Rewards(e.loss, b, i)
 		row = append(row, report.Float("rewards/chosen", chosen), report.Float("rewards/rejected", rejected), report.Float("rewards/margins", chosen-rejected))
 	}
 	for side, name := range []string{"chosen", "rejected"} {

@@ -16,10 +16,10 @@ func (t *Tally) Intervals() []Interval {
 		low, high := wilson(hits, t.examples)
 		list = append(list, Interval{metric, low, high})
 	}
-	if t.hasRewards() && !t.AllTied() {
-		add("rewards/accuracies", t.wins)
-	}
 	if t.loss.Needs().Rejected {
+		if !t.AllTied() {
+			add("rewards/accuracies", t.wins)
+		}
 		add("logps/accuracies", t.likelier)
 	}
 	return list

@@ -12,22 +12,20 @@ type Metric struct {
 	Unit   string
 	Better int // +1: higher is better, -1: lower is, 0: neither is by itself
 
-	pairs, rewards bool // only of losses on pairs, only of those with a reference too
+	pairs bool // only of losses on pairs
 }
 
 // Of says that the evaluation of a loss gives the metric.
-func (m Metric) Of(n loss.Needs) bool {
-	return (!m.pairs || n.Rejected) && (!m.rewards || n.Rejected && n.Reference)
-}
+func (m Metric) Of(n loss.Needs) bool { return !m.pairs || n.Rejected }
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
 var metrics = []Metric{
 	{Name: "loss", Better: -1},
-	{Name: "rewards/chosen", Unit: reward, Better: 1, rewards: true},
-	{Name: "rewards/rejected", Unit: reward, Better: -1, rewards: true},
-	{Name: "rewards/accuracies", Unit: share, Better: 1, rewards: true},
-	{Name: "rewards/ties", Unit: share, Better: -1, rewards: true},
-	{Name: "rewards/margins", Unit: reward, Better: 1, rewards: true},
+	{Name: "rewards/chosen", Unit: reward, Better: 1, pairs: true},
+	{Name: "rewards/rejected", Unit: reward, Better: -1, pairs: true},
+	{Name: "rewards/accuracies", Unit: share, Better: 1, pairs: true},
+	{Name: "rewards/ties", Unit: share, Better: -1, pairs: true},
+	{Name: "rewards/margins", Unit: reward, Better: 1, pairs: true},
 	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true},
 	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true},
 	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},

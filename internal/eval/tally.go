@@ -113,10 +113,10 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		if o.Logps[0] > o.Logps[1] {
 			t.likelier++
 		}
-		if !t.hasRewards() {
+		if !t.pairs() {
 			continue
 		}
-		chosen, rejected := rewards(t.loss, b, i)
+		chosen, rejected := loss.Rewards(t.loss, b, i)
 		t.chosenReward += chosen
 		t.rejectedReward += rejected
 		switch {
@@ -126,11 +126,6 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 			t.ties++
 		}
 	}
-}
-
-// rewards are those of example i.
-func rewards(l loss.Loss, b *loss.Batch, i int) (chosen, rejected float64) {
-	return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i]), l.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
 }
 
 // Merge counts what another tally of the same loss has counted.
@@ -151,10 +146,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.tokens += o.tokens
 }
 
-func (t *Tally) hasRewards() bool {
-	n := t.loss.Needs()
-	return n.Reference && n.Rejected
-}
+func (t *Tally) pairs() bool { return t.loss.Needs().Rejected }
 
 // Examples is the number of examples counted.
 func (t *Tally) Examples() int { return t.examples }
@@ -167,15 +159,15 @@ func (t *Tally) Loss() float64 { return t.lossSum / float64(t.examples) }
 
 // Accuracy and Margin are rewards/accuracies and rewards/margins; ok is false for a loss without them.
 func (t *Tally) Accuracy() (share float64, ok bool) {
-	return float64(t.wins) / float64(t.examples), t.hasRewards()
+	return float64(t.wins) / float64(t.examples), t.pairs()
 }
 func (t *Tally) Margin() (mean float64, ok bool) {
-	return (t.chosenReward - t.rejectedReward) / float64(t.examples), t.hasRewards()
+	return (t.chosenReward - t.rejectedReward) / float64(t.examples), t.pairs()
 }
 
 // AllTied says that no example has a reward for one side above that for the other, as before training, when the policy is
 // the reference: the accuracy is 0 then and says nothing.
-func (t *Tally) AllTied() bool { return t.hasRewards() && t.ties == t.examples }
+func (t *Tally) AllTied() bool { return t.pairs() && t.ties == t.examples }
 
 // Metrics appends everything but the loss under TRL's names, each with prefix in front. As in TRL, entropy is over the
 // scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
@@ -184,7 +176,7 @@ func (t *Tally) AllTied() bool { return t.hasRewards() && t.ties == t.examples }
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
 	add := func(name string, v float64) { row = append(row, report.Float(prefix+name, v)) }
-	if t.hasRewards() {
+	if t.pairs() {
 		accuracy, _ := t.Accuracy()
 		margin, _ := t.Margin()
 		add("rewards/chosen", t.chosenReward/n)
@@ -192,8 +184,6 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 		add("rewards/accuracies", accuracy)
 		add("rewards/ties", float64(t.ties)/n)
 		add("rewards/margins", margin)
-	}
-	if t.loss.Needs().Rejected {
 		add("logps/chosen", t.chosen/n)
 		add("logps/rejected", t.rejected/n)
 		add("logps/accuracies", float64(t.likelier)/n)

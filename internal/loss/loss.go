@@ -8,9 +8,9 @@
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
 //
-// To add a loss: one file with its type, paper, equation and Info; its place in catalogue; rows in the tables of
-// loss_test.go; a YAML file in configs; a section in docs/losses.md. Its hyperparameters stand in its Info and nowhere
-// else: config keys, flags, checks and completion follow from there.
+// To add a loss: one file with its type, paper, equation and Info; its place in catalogue; a YAML file in configs/losses; a section in
+// docs/losses.md. Its hyperparameters stand in its Info and nowhere else: config keys, flags, checks, completion and "dpotrain losses"
+// follow from there, and the tests of this package hold every loss of the catalogue to what all have in common.
 package loss
 
 import (
@@ -61,7 +61,7 @@ type Needs struct {
 type Loss interface {
 	Name() string
 	Needs() Needs
-	// Beta scales the rewards that are logged: beta times the log-ratio of policy to reference.
+	// Beta scales the rewards that are logged; see Rewards.
 	Beta() float64
 	// Compute fills r, whose slices it resizes and overwrites.
 	Compute(b Batch, r *Result)
@@ -85,7 +85,28 @@ type Info struct {
 }
 
 // catalogue is every loss, in the order in which help texts list them.
-var catalogue = []Info{dpoInfo, cdpoInfo, ipoInfo, ipoSumInfo, hingeInfo, sftInfo}
+var catalogue = []Info{
+	dpoInfo,
+	cdpoInfo,
+	ipoInfo,
+	ipoSumInfo,
+	hingeInfo,
+	sftInfo,
+}
+
+// Rewards are the implicit rewards of the completions of example i, as TRL logs them: beta times the log-ratio of policy to reference,
+// or without a reference beta times the mean log-prob of a token. A loss with rewards of its own has a method of this name.
+func Rewards(l Loss, b *Batch, i int) (chosen, rejected float64) {
+	if own, ok := l.(interface {
+		Rewards(b *Batch, i int) (chosen, rejected float64)
+	}); ok {
+		return own.Rewards(b, i)
+	}
+	if l.Needs().Reference {
+		return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i]), l.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+	}
+	return l.Beta() * b.ChosenLogps[i] / float64(b.ChosenTokens[i]), l.Beta() * b.RejectedLogps[i] / float64(b.RejectedTokens[i])
+}
 
 // Names lists the losses.
 func Names() []string {
