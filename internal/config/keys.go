@@ -277,7 +277,7 @@ func (r ranges) check(k Key, v any) error {
 		name, param, _ := strings.Cut(limit, "=")
 		if name == "oneof" {
 			allowed := strings.Fields(param)
-			return fmt.Errorf("%s; want %s%s", show(v.(string)), either(allowed), didYouMean(v.(string), allowed))
+			return fmt.Errorf("%s; want %s%s", show(v.(string)), either(allowed), DidYouMean(v.(string), allowed))
 		}
 		parts = append(parts, comparisons[name]+" "+param)
 	}

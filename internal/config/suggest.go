@@ -33,8 +33,8 @@ func suggest(keys []Key, name string) string {
 	return part
 }
 
-// didYouMean is a question about the value that a mistyped one was probably meant for, empty if there is none.
-func didYouMean(value string, known []string) string {
+// DidYouMean is a question about the value that a mistyped one was probably meant for, empty if there is none.
+func DidYouMean(value string, known []string) string {
 	n := nearest(asWritten(value), known)
 	if n == "" {
 		return ""

@@ -57,6 +57,18 @@ type Needs struct {
 	Rejected  bool // pairs; else single completions
 }
 
+// String is what a user has to have: pairs, reference.
+func (n Needs) String() string {
+	words := []string{"completions"}
+	if n.Rejected {
+		words[0] = "pairs"
+	}
+	if n.Reference {
+		words = append(words, "reference")
+	}
+	return strings.Join(words, ", ")
+}
+
 // Loss is one of the catalogue with its hyperparameters.
 type Loss interface {
 	Name() string
@@ -107,6 +119,9 @@ func Rewards(l Loss, b *Batch, i int) (chosen, rejected float64) {
 	}
 	return l.Beta() * b.ChosenLogps[i] / float64(b.ChosenTokens[i]), l.Beta() * b.RejectedLogps[i] / float64(b.RejectedTokens[i])
 }
+
+// Catalogue lists all losses.
+func Catalogue() []Info { return slices.Clone(catalogue) }
 
 // Names lists the losses.
 func Names() []string {

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dpotrain/internal/config"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/report"
+)
+
+func newLossesCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "losses [NAME]",
+		Short: "List the losses, or describe one: what it needs, its hyperparameters and its paper",
+		Long: `List the losses with what each needs, its hyperparameters with their defaults and its paper. With a name, or another
+trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which, and what to watch.`,
+		Example: `  dpotrain losses
+  dpotrain losses ipo
+  dpotrain losses --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("losses: want one name at most")
+			}
+			for _, name := range args {
+				if _, ok := loss.Describe(name); !ok {
+					return fmt.Errorf("%q: no such loss; there are %s%s", name, strings.Join(loss.Names(), ", "), config.DidYouMean(name, loss.Names()))
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: completeLosses,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list := loss.Catalogue()
+			if len(args) == 1 {
+				info, _ := loss.Describe(args[0])
+				list = []loss.Info{info}
+			}
+			out := cmd.OutOrStdout()
+			switch {
+			case asJSON:
+				return lossesJSON(out, list)
+			case len(args) == 1:
+				return describeLoss(out, list[0])
+			}
+			var rows [][]string
+			for _, l := range list {
+				var settings []string
+				for _, h := range l.Hyperparameters {
+					settings = append(settings, fmt.Sprintf("%s %v", h.Key, h.Default))
+				}
+				rows = append(rows, []string{l.Name, l.Needs.String(), strings.Join(settings, ", "), l.Summary})
+			}
+			report.Table(out, []string{"loss", "needs", "hyperparameters", "what it is"}, rows)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array instead of text")
+	return cmd
+}
+
+func completeLosses(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	for _, l := range loss.Catalogue() {
+		if len(args) == 0 && strings.HasPrefix(l.Name, begun) {
+			names = append(names, cobra.CompletionWithDesc(l.Name, l.Summary))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// describeLoss writes all that the catalogue says of a loss.
+func describeLoss(w io.Writer, l loss.Info) error {
+	name := l.Name
+	if len(l.Aliases) > 0 {
+		name += " (also " + strings.Join(l.Aliases, ", ") + ")"
+	}
+	rows := [][]string{{"loss", name}, {"what it is", l.Summary}, {"paper", l.Paper}, {"needs", l.Needs.String()}}
+	made, err := loss.New(l.Name, nil)
+	if err != nil {
+		return err
+	}
+	if v, ok := made.StepZero(); ok {
+		rows = append(rows, []string{"loss at the start", fmt.Sprintf("%.6g, with the defaults, where the policy begins as the reference", v)})
+	}
+	for _, r := range rows {
+		fmt.Fprintf(w, "%-18s %s\n", r[0], r[1])
+	}
+	fmt.Fprintf(w, "%-18s docs/losses.md, configs/losses/%s.yaml\n", "more", l.Name)
+	if len(l.Hyperparameters) == 0 {
+		fmt.Fprintln(w, "\nIt has no hyperparameters.")
+		return nil
+	}
+	fmt.Fprintln(w)
+	var table [][]string
+	for _, h := range l.Hyperparameters {
+		table = append(table, []string{h.Key, fmt.Sprint(h.Default), h.Values(), h.Meaning})
+	}
+	report.Table(w, []string{"hyperparameter", "default", "values", "meaning"}, table)
+	return nil
+}
+
+// lossesJSON writes an array of objects with the fields of the tables.
+func lossesJSON(w io.Writer, list []loss.Info) error {
+	type hyperparameter struct {
+		Key     string `json:"key"`
+		Default any    `json:"default"`
+		Values  string `json:"values"`
+		Meaning string `json:"meaning"`
+	}
+	type object struct {
+		Name            string           `json:"name"`
+		Aliases         []string         `json:"aliases"`
+		Summary         string           `json:"summary"`
+		Paper           string           `json:"paper"`
+		Needs           string           `json:"needs"`
+		Hyperparameters []hyperparameter `json:"hyperparameters"`
+	}
+	objects := []object{}
+	for _, l := range list {
+		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: l.Needs.String(), Hyperparameters: []hyperparameter{}}
+		for _, h := range l.Hyperparameters {
+			o.Hyperparameters = append(o.Hyperparameters, hyperparameter{h.Key, h.Default, h.Values(), h.Meaning})
+		}
+		objects = append(objects, o)
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(objects)
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"dpotrain/internal/loss"
+)
+
+// TestLosses: the table has every loss, its description every hyperparameter, and JSON the same.
+func TestLosses(t *testing.T) {
+	table, _ := exits(t, 0, "losses")
+	for _, l := range loss.Catalogue() {
+		if !strings.Contains(table, "\n"+l.Name+" ") || !strings.Contains(table, l.Summary) {
+			t.Errorf("%s is not in the table:\n%s", l.Name, table)
+		}
+		for _, name := range append(l.Aliases, l.Name) {
+			text, _ := exits(t, 0, "losses", name)
+			if !strings.Contains(text, l.Paper) {
+				t.Errorf("losses %s does not name its paper:\n%s", name, text)
+			}
+			for _, h := range l.Hyperparameters {
+				if !strings.Contains(text, h.Key) || !strings.Contains(text, h.Values()) || !strings.Contains(text, h.Meaning) {
+					t.Errorf("losses %s does not explain %s:\n%s", name, h.Key, text)
+				}
+			}
+		}
+	}
+	text, _ := exits(t, 0, "losses", "--json")
+	var list []struct {
+		Name            string
+		Hyperparameters []struct{ Key string }
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != len(loss.Names()) {
+		t.Fatalf("%v, %d losses", err, len(list))
+	}
+	for i, l := range loss.Catalogue() {
+		if list[i].Name != l.Name || len(list[i].Hyperparameters) != len(l.Hyperparameters) {
+			t.Errorf("JSON %+v for %s", list[i], l.Name)
+		}
+	}
+	_, said := exits(t, exitUsage, "losses", "ipos")
+	if !strings.Contains(said, `"ipos": no such loss; there are `) || !strings.Contains(said, "did you mean ipo?") {
+		t.Error(said)
+	}
+}
