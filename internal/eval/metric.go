@@ -12,11 +12,13 @@ type Metric struct {
 	Unit   string
 	Better int // +1: higher is better, -1: lower is, 0: neither is by itself
 
-	pairs bool // only of losses on pairs
+	pairs, reference bool // only of losses on pairs, only of those that have a reference too
 }
 
 // Of says that the evaluation of a loss gives the metric.
-func (m Metric) Of(n loss.Needs) bool { return !m.pairs || n.Rejected }
+func (m Metric) Of(n loss.Needs) bool {
+	return (!m.pairs || n.Rejected) && (!m.reference || n.Rejected && n.Reference)
+}
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
 var metrics = []Metric{
@@ -29,12 +31,28 @@ var metrics = []Metric{
 	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true},
 	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true},
 	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},
-	{Name: "entropy", Unit: "nats a token"},
+	{Name: "entropy", Unit: token},
 	{Name: "mean_token_accuracy", Unit: share, Better: 1},
+	{Name: "shift/chosen", Unit: completion, Better: 1, reference: true},
+	{Name: "shift/rejected", Unit: completion, Better: -1, reference: true},
+	{Name: "shift/chosen_per_token", Unit: token, Better: 1, reference: true},
+	{Name: "shift/rejected_per_token", Unit: token, Better: -1, reference: true},
+	{Name: "displacement/chosen_fell", Unit: share, Better: -1, reference: true},
+	{Name: "displacement/rejected_fell", Unit: share, Better: 1, reference: true},
+	{Name: "displacement/rate", Unit: share, Better: -1, reference: true},
+	{Name: "displacement/chosen_up_rejected_down", Unit: share, Better: 1, reference: true},
+	{Name: "displacement/both_down", Unit: share, reference: true},
+	{Name: "displacement/both_up", Unit: share, reference: true},
+	{Name: "displacement/chosen_down_rejected_up", Unit: share, Better: -1, reference: true},
+	{Name: "displacement/unmoved", Unit: share, reference: true},
+	{Name: "grad/coef_chosen", Unit: "loss a nat", reference: true},
+	{Name: "grad/coef_rejected", Unit: "loss a nat", reference: true},
+	{Name: "length/margin_correlation", Unit: "from -1 to 1", reference: true},
 }
 
 const (
 	completion = "nats a completion"
+	token      = "nats a token"
 	reward     = "nats times beta"
 	share      = "share"
 )

@@ -93,6 +93,7 @@ type Tally struct {
 	chosenTokens, correct        int
 	entropy                      float64
 	tokens                       int64
+	shifts                       shifts
 }
 
 // NewTally starts a tally of the metrics that l has.
@@ -125,6 +126,9 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		case chosen == rejected:
 			t.ties++
 		}
+		if t.hasShifts() {
+			t.shifts.add(b, r, i)
+		}
 	}
 }
 
@@ -144,6 +148,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.correct += o.correct
 	t.entropy += o.entropy
 	t.tokens += o.tokens
+	t.shifts.merge(&o.shifts)
 }
 
 func (t *Tally) pairs() bool { return t.loss.Needs().Rejected }
@@ -172,7 +177,8 @@ func (t *Tally) AllTied() bool { return t.pairs() && t.ties == t.examples }
 // Metrics appends everything but the loss under TRL's names, each with prefix in front. As in TRL, entropy is over the
 // scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
 // logps/accuracies: the share of pairs whose chosen completion the policy finds likelier than the rejected one. Unlike
-// rewards/accuracies, which starts with ties alone, it says something of a model before training, too.
+// rewards/accuracies, which starts with ties alone, it says something of a model before training, too. So are shift, displacement,
+// grad and length: what became of the pairs since the reference.
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
 	add := func(name string, v float64) { row = append(row, report.Float(prefix+name, v)) }
@@ -190,5 +196,8 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	}
 	add("entropy", t.entropy/float64(t.scoredTokens))
 	add("mean_token_accuracy", float64(t.correct)/float64(t.chosenTokens))
+	if t.hasShifts() {
+		t.shifts.metrics(n, add)
+	}
 	return row
 }

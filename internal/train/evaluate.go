@@ -148,6 +148,9 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		table = append(table, []string{m.Name, m.String(), info.Unit, intervals[m.Name]})
 	}
 	report.Table(req.Stdout, []string{"metric", "value", "unit", "95 % interval"}, table)
+	if sentence, ok := t.Verdict(); ok {
+		fmt.Fprintf(req.Stdout, "\n%s\n", sentence)
+	}
 	return nil
 }
 
