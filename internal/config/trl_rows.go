@@ -50,7 +50,7 @@ var trlRows = []trlRow{
 	{key: "max_length", means: map[string]string{"null": "0"}},
 	{key: "truncation_mode"},
 	{key: "beta"},
-	{key: "label_smoothing", text: "of loss cdpo; TRL uses it for robust and exo_pair only"},
+	{key: "label_smoothing", text: "of losses cdpo and robust; TRL uses it for robust and exo_pair only"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 
@@ -308,6 +308,8 @@ var trlDiffers = []trlDiffer{
 	{"eval_strategy", "steps, with one evaluation at the end", "no", "who gives eval_data wants to know",
 		func(l *loader, o *train.Options) bool { return o.EvalData != "" && !l.given("eval_strategy") }},
 	{"gradient_checkpointing", "false", "true", "a run that fits without is faster; results are the same bits", nil},
+	{"label_smoothing of loss robust", "0.1", "0.0, which is sigmoid", "the paper's; who asks for robust wants it",
+		func(l *loader, o *train.Options) bool { return o.Loss == "robust" && !l.given("label_smoothing") }},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
 		func(l *loader, o *train.Options) bool { return o.Loss == "sft" }},
 }

@@ -88,6 +88,7 @@ type Info struct {
 var catalogue = []Info{
 	dpoInfo,
 	cdpoInfo,
+	robustInfo,
 	ipoInfo,
 	ipoSumInfo,
 	hingeInfo,

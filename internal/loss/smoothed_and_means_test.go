@@ -1,0 +1,123 @@
+package loss
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// Worked by hand, the pair of TestByHand: h = 4, pc - pr = 3; per token pc is -3, pr -2.25 and the margin 1.5.
+//
+//	robust, beta 0.5, smoothing 0.25: u = 2, e/(1-2e) = 0.5; L = 0.126928 - 0.5*2, dL/dpc = -0.5*(0.119203 + 0.5)
+func TestSmoothedAndMeansByHand(t *testing.T) {
+	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
+		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
+	})
+}
+
+// TestSmoothedAndMeansSpecialCases: with the settings on the left each loss is, to the bit, the one on the right.
+func TestSmoothedAndMeansSpecialCases(t *testing.T) {
+	const seed = 11
+	plain := func(b *Batch) {}
+	for _, tt := range []struct {
+		a    string
+		with Settings
+		b    string
+		set  Settings
+		on   func(b *Batch)
+	}{
+		{"robust", Settings{"label_smoothing": 0.0}, "dpo", nil, plain},
+	} {
+		rng := rand.New(rand.NewPCG(seed, 12))
+		for range 200 {
+			b := randomPair(rng)
+			tt.on(&b)
+			var got, want Result
+			must(t, tt.a, tt.with).Compute(b, &got)
+			must(t, tt.b, tt.set).Compute(b, &want)
+			if !equal(got, want) {
+				t.Fatalf("%+v: %s with %v gives %+v, %s %+v (seed %d)", b, tt.a, tt.with, got, tt.b, want, seed)
+			}
+		}
+	}
+}
+
+// TestSmoothedAndMeansStepZero: policy and reference are the same.
+func TestSmoothedAndMeansStepZero(t *testing.T) {
+	b := join(pair(-12.5, -31, -12.5, -31, 5, 9), pair(-0.1, -700.3, -0.1, -700.3, 1, 400))
+	var r Result
+	for _, l := range []Loss{must(t, "robust", nil), must(t, "robust", Settings{"beta": 2.0, "label_smoothing": 0.49})} {
+		l.Compute(b, &r)
+		if v, ok := l.StepZero(); !ok || v != math.Ln2 || r.Losses[0] != v || r.Losses[1] != v {
+			t.Errorf("%s: losses %v, StepZero %v, %v; want exactly log 2", l.Name(), r.Losses, v, ok)
+		}
+	}
+}
+
+// TestRobustUnbiased: over labels of which the share e is wrong robust is on average what dpo is over true ones.
+func TestRobustUnbiased(t *testing.T) {
+	const seed = 13
+	rng := rand.New(rand.NewPCG(seed, 14))
+	for range 200 {
+		e := 0.45 * rng.Float64()
+		l := must(t, "robust", Settings{"label_smoothing": e})
+		h := 400*rng.Float64() - 200
+		var right, wrong, dpo Result
+		l.Compute(pair(h, 0, 0, 0, 1, 1), &right)
+		l.Compute(pair(0, h, 0, 0, 1, 1), &wrong)
+		must(t, "dpo", nil).Compute(pair(h, 0, 0, 0, 1, 1), &dpo)
+		loss := (1-e)*right.Losses[0] + e*wrong.Losses[0]
+		slope := (1-e)*right.DChosenLogps[0] + e*wrong.DRejectedLogps[0]
+		// What cancels is up to e/(1-2e) = 4.5 times u, which is up to 20.
+		if math.Abs(loss-dpo.Losses[0]) > 1e-13 || math.Abs(slope-dpo.DChosenLogps[0]) > 1e-15 {
+			t.Fatalf("margin %v, smoothing %v: %v, slope %v; dpo %v, %v (seed %d)", h, e, loss, slope, dpo.Losses[0], dpo.DChosenLogps[0], seed)
+		}
+	}
+}
+
+// TestRobustHasNoBound: beyond every margin the loss falls on, with slope b e/(1-2e), where cdpo turns.
+func TestRobustHasNoBound(t *testing.T) {
+	var r Result
+	must(t, "robust", withBeta(1)).Compute(pair(1000, -1000, 0, 0, 1, 1), &r)
+	compare(t, "robust, u = 2000", r, 0, want{loss: -250, dChosen: -0.125, dRejected: 0.125}, 1e-15)
+}
+
+// TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
+func TestSmoothedAndMeansExtremes(t *testing.T) {
+	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
+	for _, name := range strings.Fields("robust") {
+		l := must(t, name, nil)
+		for _, pc := range edges {
+			for _, pr := range edges {
+				for _, n := range [][2]int{{1, 1}, {1, 65536}, {65536, 1}} {
+					var r Result
+					b := pair(pc, pr, -pc, -pr, n[0], n[1])
+					l.Compute(b, &r)
+					for _, v := range []float64{r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0]} {
+						if v-v != 0 {
+							t.Errorf("%s at %+v: %+v", name, b, r)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// Rewards of the pair of TestByHand with beta 2.
+func TestSmoothedAndMeansRewards(t *testing.T) {
+	b := pair(-6, -9, -8, -7, 2, 4)
+	for _, tt := range []struct {
+		name             string
+		settings         Settings
+		chosen, rejected float64
+	}{
+		{"robust", withBeta(2), 2 * 2, 2 * -2},
+	} {
+		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
+		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
+			t.Errorf("%s with %v: rewards %v, %v; want %v, %v", tt.name, tt.settings, chosen, rejected, tt.chosen, tt.rejected)
+		}
+	}
+}
