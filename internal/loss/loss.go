@@ -92,6 +92,7 @@ var catalogue = []Info{
 	ipoInfo,
 	ipoSumInfo,
 	hingeInfo,
+	dpoNormInfo,
 	sftInfo,
 }
 

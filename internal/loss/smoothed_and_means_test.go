@@ -10,9 +10,11 @@ import (
 // Worked by hand, the pair of TestByHand: h = 4, pc - pr = 3; per token pc is -3, pr -2.25 and the margin 1.5.
 //
 //	robust, beta 0.5, smoothing 0.25: u = 2, e/(1-2e) = 0.5; L = 0.126928 - 0.5*2, dL/dpc = -0.5*(0.119203 + 0.5)
+//	dpo_norm, beta 2: u = 3, L = log(1+e^-3), dL/dpc = -2/(1+e^3)/2, dL/dpr = 2/(1+e^3)/4
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
+		{"dpo_norm", withBeta(2), 0.048587351573742059, -0.047425873177566781, 0.02371293658878339},
 	})
 }
 
@@ -20,6 +22,7 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 	const seed = 11
 	plain := func(b *Batch) {}
+	oneToken := func(b *Batch) { b.ChosenTokens[0], b.RejectedTokens[0] = 1, 1 }
 	for _, tt := range []struct {
 		a    string
 		with Settings
@@ -28,6 +31,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		on   func(b *Batch)
 	}{
 		{"robust", Settings{"label_smoothing": 0.0}, "dpo", nil, plain},
+		{"dpo_norm", nil, "dpo", withBeta(5), oneToken},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -47,7 +51,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 func TestSmoothedAndMeansStepZero(t *testing.T) {
 	b := join(pair(-12.5, -31, -12.5, -31, 5, 9), pair(-0.1, -700.3, -0.1, -700.3, 1, 400))
 	var r Result
-	for _, l := range []Loss{must(t, "robust", nil), must(t, "robust", Settings{"beta": 2.0, "label_smoothing": 0.49})} {
+	for _, l := range []Loss{must(t, "robust", nil), must(t, "robust", Settings{"beta": 2.0, "label_smoothing": 0.49}), must(t, "dpo_norm", nil)} {
 		l.Compute(b, &r)
 		if v, ok := l.StepZero(); !ok || v != math.Ln2 || r.Losses[0] != v || r.Losses[1] != v {
 			t.Errorf("%s: losses %v, StepZero %v, %v; want exactly log 2", l.Name(), r.Losses, v, ok)
@@ -83,10 +87,30 @@ func TestRobustHasNoBound(t *testing.T) {
 	compare(t, "robust, u = 2000", r, 0, want{loss: -250, dChosen: -0.125, dRejected: 0.125}, 1e-15)
 }
 
+// TestMeans: a completion repeated, with twice the tokens and twice the log-prob, has the same loss and half the slope.
+func TestMeans(t *testing.T) {
+	const seed = 15
+	rng := rand.New(rand.NewPCG(seed, 16))
+	for range 200 {
+		b := randomPair(rng)
+		twice := pair(2*b.ChosenLogps[0], b.RejectedLogps[0], 2*b.RefChosenLogps[0], b.RefRejectedLogps[0], 2*b.ChosenTokens[0], b.RejectedTokens[0])
+		for _, name := range strings.Fields("dpo_norm") {
+			var r, d Result
+			l := must(t, name, nil)
+			l.Compute(b, &r)
+			l.Compute(twice, &d)
+			d.DChosenLogps[0] *= 2
+			if !equal(r, d) {
+				t.Fatalf("%s: %+v gives %+v, twice as long %+v (seed %d)", name, b, r, d, seed)
+			}
+		}
+	}
+}
+
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust") {
+	for _, name := range strings.Fields("robust dpo_norm") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -114,6 +138,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		chosen, rejected float64
 	}{
 		{"robust", withBeta(2), 2 * 2, 2 * -2},
+		{"dpo_norm", withBeta(2), 2 * 2, 2 * -2}, // of sums, as TRL logs them
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
 		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
