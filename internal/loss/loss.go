@@ -93,6 +93,7 @@ var catalogue = []Info{
 	ipoSumInfo,
 	hingeInfo,
 	dpoNormInfo,
+	rdpoInfo,
 	sftInfo,
 }
 

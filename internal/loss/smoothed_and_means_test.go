@@ -11,10 +11,12 @@ import (
 //
 //	robust, beta 0.5, smoothing 0.25: u = 2, e/(1-2e) = 0.5; L = 0.126928 - 0.5*2, dL/dpc = -0.5*(0.119203 + 0.5)
 //	dpo_norm, beta 2: u = 3, L = log(1+e^-3), dL/dpc = -2/(1+e^3)/2, dL/dpr = 2/(1+e^3)/4
+//	rdpo, beta 0.5, alpha 0.5: u = 2 + 0.5*(2-4) = 1, L = log(1+e^-1), dL/dpc = -0.5/(1+e)
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
 		{"dpo_norm", withBeta(2), 0.048587351573742059, -0.047425873177566781, 0.02371293658878339},
+		{"rdpo", Settings{"beta": 0.5, "rdpo_alpha": 0.5}, 0.31326168751822283, -0.13447071068499756, 0.13447071068499756},
 	})
 }
 
@@ -32,6 +34,8 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 	}{
 		{"robust", Settings{"label_smoothing": 0.0}, "dpo", nil, plain},
 		{"dpo_norm", nil, "dpo", withBeta(5), oneToken},
+		{"rdpo", Settings{"rdpo_alpha": 0.0}, "dpo", nil, plain},
+		{"rdpo", nil, "dpo", nil, func(b *Batch) { b.ChosenTokens[0] = b.RejectedTokens[0] }},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -51,10 +55,21 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 func TestSmoothedAndMeansStepZero(t *testing.T) {
 	b := join(pair(-12.5, -31, -12.5, -31, 5, 9), pair(-0.1, -700.3, -0.1, -700.3, 1, 400))
 	var r Result
-	for _, l := range []Loss{must(t, "robust", nil), must(t, "robust", Settings{"beta": 2.0, "label_smoothing": 0.49}), must(t, "dpo_norm", nil)} {
+	for _, l := range []Loss{must(t, "robust", nil), must(t, "robust", Settings{"beta": 2.0, "label_smoothing": 0.49}), must(t, "dpo_norm", nil), must(t, "rdpo", Settings{"rdpo_alpha": 0.0})} {
 		l.Compute(b, &r)
 		if v, ok := l.StepZero(); !ok || v != math.Ln2 || r.Losses[0] != v || r.Losses[1] != v {
 			t.Errorf("%s: losses %v, StepZero %v, %v; want exactly log 2", l.Name(), r.Losses, v, ok)
+		}
+	}
+	// rdpo's depends on the lengths: log(1+e^(0.05*(9-5))) and log(1+e^(0.05*(400-1))), where the chosen side is the shorter one.
+	l := must(t, "rdpo", nil)
+	if v, ok := l.StepZero(); ok {
+		t.Errorf("rdpo: StepZero is %v; it has none", v)
+	}
+	l.Compute(b, &r)
+	for i, want := range []float64{0.79813886938159184, 19.950000002166} {
+		if math.Abs(r.Losses[i]-want) > 1e-12*want {
+			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
 }
@@ -107,10 +122,19 @@ func TestMeans(t *testing.T) {
 	}
 }
 
+// TestRDPOFavoursShort: of two pairs with the same margin the one whose chosen side is shorter pulls more.
+func TestRDPOFavoursShort(t *testing.T) {
+	var r Result
+	must(t, "rdpo", nil).Compute(join(pair(-6, -9, -8, -7, 10, 20), pair(-6, -9, -8, -7, 10, 10), pair(-6, -9, -8, -7, 20, 10)), &r)
+	if d := r.DChosenLogps; !(d[0] < d[1] && d[1] < d[2] && d[2] < 0) {
+		t.Errorf("chosen shorter, as long, longer: dL/dchosen %v, want a pull that weakens", d)
+	}
+}
+
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -139,6 +163,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 	}{
 		{"robust", withBeta(2), 2 * 2, 2 * -2},
 		{"dpo_norm", withBeta(2), 2 * 2, 2 * -2}, // of sums, as TRL logs them
+		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
 		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
