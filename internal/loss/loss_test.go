@@ -398,7 +398,7 @@ func TestNewErrors(t *testing.T) {
 		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss; there are NAMES`},
 		{"sigmiod", nil, `loss: "sigmiod": unknown loss; there are NAMES`},
 		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; there are NAMES`},
-		{"simpo", nil, `loss: "simpo": unknown loss; there are NAMES`},
+		{"simpo2", nil, `loss: "simpo2": unknown loss; there are NAMES`},
 		{"", nil, `loss: "": unknown loss; there are NAMES`},
 		{"dpo", withBeta(0), "beta: 0 is out of range; want > 0"},
 		{"dpo", withBeta(-0.1), "beta: -0.1 is out of range; want > 0"},

@@ -12,11 +12,13 @@ import (
 //	robust, beta 0.5, smoothing 0.25: u = 2, e/(1-2e) = 0.5; L = 0.126928 - 0.5*2, dL/dpc = -0.5*(0.119203 + 0.5)
 //	dpo_norm, beta 2: u = 3, L = log(1+e^-3), dL/dpc = -2/(1+e^3)/2, dL/dpr = 2/(1+e^3)/4
 //	rdpo, beta 0.5, alpha 0.5: u = 2 + 0.5*(2-4) = 1, L = log(1+e^-1), dL/dpc = -0.5/(1+e)
+//	simpo, beta 2, ratio 0.25: u = 2*(-3 + 2.25 - 0.25) = -2, L = 2.126928, dL/dpc = -2*0.880797/2, dL/dpr = 2*0.880797/4
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
 		{"dpo_norm", withBeta(2), 0.048587351573742059, -0.047425873177566781, 0.02371293658878339},
 		{"rdpo", Settings{"beta": 0.5, "rdpo_alpha": 0.5}, 0.31326168751822283, -0.13447071068499756, 0.13447071068499756},
+		{"simpo", Settings{"beta": 2.0, "simpo_gamma_beta_ratio": 0.25}, 2.1269280110429725, -0.88079707797788244, 0.44039853898894122},
 	})
 }
 
@@ -24,6 +26,7 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 	const seed = 11
 	plain := func(b *Batch) {}
+	noReference := func(b *Batch) { b.RefChosenLogps[0], b.RefRejectedLogps[0] = 0, 0 }
 	oneToken := func(b *Batch) { b.ChosenTokens[0], b.RejectedTokens[0] = 1, 1 }
 	for _, tt := range []struct {
 		a    string
@@ -36,6 +39,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"dpo_norm", nil, "dpo", withBeta(5), oneToken},
 		{"rdpo", Settings{"rdpo_alpha": 0.0}, "dpo", nil, plain},
 		{"rdpo", nil, "dpo", nil, func(b *Batch) { b.ChosenTokens[0] = b.RejectedTokens[0] }},
+		{"simpo", Settings{"beta": 0.1, "simpo_gamma_beta_ratio": 0.0}, "dpo", nil, func(b *Batch) { noReference(b); oneToken(b) }},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -70,6 +74,11 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 	for i, want := range []float64{0.79813886938159184, 19.950000002166} {
 		if math.Abs(r.Losses[i]-want) > 1e-12*want {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
+		}
+	}
+	for _, name := range strings.Fields("simpo") {
+		if v, ok := must(t, name, nil).StepZero(); ok {
+			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
 	}
 }
@@ -109,7 +118,7 @@ func TestMeans(t *testing.T) {
 	for range 200 {
 		b := randomPair(rng)
 		twice := pair(2*b.ChosenLogps[0], b.RejectedLogps[0], 2*b.RefChosenLogps[0], b.RefRejectedLogps[0], 2*b.ChosenTokens[0], b.RejectedTokens[0])
-		for _, name := range strings.Fields("dpo_norm") {
+		for _, name := range strings.Fields("dpo_norm simpo") {
 			var r, d Result
 			l := must(t, name, nil)
 			l.Compute(b, &r)
@@ -134,7 +143,7 @@ func TestRDPOFavoursShort(t *testing.T) {
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo simpo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -164,6 +173,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"robust", withBeta(2), 2 * 2, 2 * -2},
 		{"dpo_norm", withBeta(2), 2 * 2, 2 * -2}, // of sums, as TRL logs them
 		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
+		{"simpo", withBeta(2), 2 * -3, 2 * -2.25},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
 		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
