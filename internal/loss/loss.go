@@ -94,6 +94,7 @@ var catalogue = []Info{
 	hingeInfo,
 	dpoNormInfo,
 	rdpoInfo,
+	orpoInfo,
 	simpoInfo,
 	sftInfo,
 }

@@ -143,7 +143,9 @@ func TestCentralDifferences(t *testing.T) {
 				x    *float64
 				got  float64
 			}{{"chosen", &b.ChosenLogps[0], r.DChosenLogps[0]}, {"rejected", &b.RejectedLogps[0], r.DRejectedLogps[0]}} {
-				want := (at(side.x, *side.x+step) - at(side.x, *side.x-step)) / (2 * step)
+				// Two steps together cancel the third derivative, which is large for orpo where a completion is nearly certain.
+				difference := func(h float64) float64 { return (at(side.x, *side.x+h) - at(side.x, *side.x-h)) / (2 * h) }
+				want := (4*difference(step) - difference(2*step)) / 3
 				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want)) {
 					t.Fatalf("%s: dL/d%s = %.12g, central difference %.12g, at %+v (seed %d)", name, side.name, side.got, want, b, seed)
 				}

@@ -12,12 +12,15 @@ import (
 //	robust, beta 0.5, smoothing 0.25: u = 2, e/(1-2e) = 0.5; L = 0.126928 - 0.5*2, dL/dpc = -0.5*(0.119203 + 0.5)
 //	dpo_norm, beta 2: u = 3, L = log(1+e^-3), dL/dpc = -2/(1+e^3)/2, dL/dpr = 2/(1+e^3)/4
 //	rdpo, beta 0.5, alpha 0.5: u = 2 + 0.5*(2-4) = 1, L = log(1+e^-1), dL/dpc = -0.5/(1+e)
+//	orpo, beta 0.5: log-odds -3 - log(1-e^-3) = -2.948931 and -2.25 - log(1-e^-2.25) = -2.138622, o = -0.810309;
+//	  L = 3 + 0.5*1.178225, dL/dpc = -(1 + 0.5*0.692175/(1-0.049787))/2, dL/dpr = 0.5*0.692175/(1-0.105399)/4
 //	simpo, beta 2, ratio 0.25: u = 2*(-3 + 2.25 - 0.25) = -2, L = 2.126928, dL/dpc = -2*0.880797/2, dL/dpr = 2*0.880797/4
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
 		{"dpo_norm", withBeta(2), 0.048587351573742059, -0.047425873177566781, 0.02371293658878339},
 		{"rdpo", Settings{"beta": 0.5, "rdpo_alpha": 0.5}, 0.31326168751822283, -0.13447071068499756, 0.13447071068499756},
+		{"orpo", withBeta(0.5), 3.5891123232248358, -0.68211056317420478, 0.096715661815848127},
 		{"simpo", Settings{"beta": 2.0, "simpo_gamma_beta_ratio": 0.25}, 2.1269280110429725, -0.88079707797788244, 0.44039853898894122},
 	})
 }
@@ -39,6 +42,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"dpo_norm", nil, "dpo", withBeta(5), oneToken},
 		{"rdpo", Settings{"rdpo_alpha": 0.0}, "dpo", nil, plain},
 		{"rdpo", nil, "dpo", nil, func(b *Batch) { b.ChosenTokens[0] = b.RejectedTokens[0] }},
+		{"orpo", withBeta(1e-300), "sft", nil, plain}, // beta cannot be 0
 		{"simpo", Settings{"beta": 0.1, "simpo_gamma_beta_ratio": 0.0}, "dpo", nil, func(b *Batch) { noReference(b); oneToken(b) }},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
@@ -48,6 +52,9 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 			var got, want Result
 			must(t, tt.a, tt.with).Compute(b, &got)
 			must(t, tt.b, tt.set).Compute(b, &want)
+			if tt.b == "sft" { // 1e-300 is no more than what is left of beta's term
+				want.DRejectedLogps[0] = got.DRejectedLogps[0]
+			}
 			if !equal(got, want) {
 				t.Fatalf("%+v: %s with %v gives %+v, %s %+v (seed %d)", b, tt.a, tt.with, got, tt.b, want, seed)
 			}
@@ -76,7 +83,7 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
-	for _, name := range strings.Fields("simpo") {
+	for _, name := range strings.Fields("orpo simpo") {
 		if v, ok := must(t, name, nil).StepZero(); ok {
 			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
@@ -118,7 +125,7 @@ func TestMeans(t *testing.T) {
 	for range 200 {
 		b := randomPair(rng)
 		twice := pair(2*b.ChosenLogps[0], b.RejectedLogps[0], 2*b.RefChosenLogps[0], b.RefRejectedLogps[0], 2*b.ChosenTokens[0], b.RejectedTokens[0])
-		for _, name := range strings.Fields("dpo_norm simpo") {
+		for _, name := range strings.Fields("dpo_norm orpo simpo") {
 			var r, d Result
 			l := must(t, name, nil)
 			l.Compute(b, &r)
@@ -140,10 +147,33 @@ func TestRDPOFavoursShort(t *testing.T) {
 	}
 }
 
+// TestLogOdds: the odds and their slope have no jump where the straight line begins, and end nowhere.
+//
+//	at -log 2 the odds are 1, with slope 2; at -1e-6 log(e^-1e-6/(1-e^-1e-6)) = 13.815510057964232, with slope 1000000.5000000833
+func TestLogOdds(t *testing.T) {
+	for _, tt := range []struct{ a, value, slope float64 }{
+		{-math.Ln2, 0, 2},
+		{-1e-6, 13.815510057964232, 1000000.5000000833},
+		{math.Nextafter(-1e-6, 0), 13.815510057964232, 1000000.5000000833},
+		{0, 13.815510057964232 + 1.0000005000000833, 1000000.5000000833},
+		{1e4, 1.0000005000000833e10 + 14.815510557964232, 1000000.5000000833},
+		{-1e4, -1e4, 1},
+	} {
+		// -expm1 has some 1e-16 of relative error where it is 1e-6, and log 2 is no exact number.
+		v, d := logOdds(tt.a)
+		if math.Abs(v-tt.value) > 1e-15*max(1, math.Abs(tt.value)) || math.Abs(d-tt.slope) > 1e-15*tt.slope {
+			t.Errorf("logOdds(%v) = %.17g, slope %.17g; want %.17g, %.17g", tt.a, v, d, tt.value, tt.slope)
+		}
+	}
+	var r Result // both sides certain: o = 0
+	must(t, "orpo", withBeta(1)).Compute(pair(0, 0, 0, 0, 1, 2), &r)
+	compare(t, "orpo, certain", r, 0, want{loss: math.Ln2, dChosen: -1 - 500000.25000004167, dRejected: 250000.12500002084}, 1e-15)
+}
+
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo simpo") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -173,6 +203,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"robust", withBeta(2), 2 * 2, 2 * -2},
 		{"dpo_norm", withBeta(2), 2 * 2, 2 * -2}, // of sums, as TRL logs them
 		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
+		{"orpo", withBeta(2), 2 * -3, 2 * -2.25},
 		{"simpo", withBeta(2), 2 * -3, 2 * -2.25},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
