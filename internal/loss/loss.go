@@ -96,6 +96,7 @@ var catalogue = []Info{
 	rdpoInfo,
 	orpoInfo,
 	simpoInfo,
+	slicInfo,
 	sftInfo,
 }
 

@@ -376,7 +376,11 @@ func TestDocs(t *testing.T) {
 			}
 		}
 		for _, h := range info.Hyperparameters {
-			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, h.Range); !strings.Contains(body, line) {
+			values := h.Range.String()
+			if _, ok := h.Default.(bool); ok {
+				values = "true or false"
+			}
+			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, values); !strings.Contains(body, line) {
 				t.Errorf("%s: %q is not in its section", title, line)
 			}
 		}

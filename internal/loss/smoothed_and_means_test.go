@@ -15,6 +15,8 @@ import (
 //	orpo, beta 0.5: log-odds -3 - log(1-e^-3) = -2.948931 and -2.25 - log(1-e^-2.25) = -2.138622, o = -0.810309;
 //	  L = 3 + 0.5*1.178225, dL/dpc = -(1 + 0.5*0.692175/(1-0.049787))/2, dL/dpr = 0.5*0.692175/(1-0.105399)/4
 //	simpo, beta 2, ratio 0.25: u = 2*(-3 + 2.25 - 0.25) = -2, L = 2.126928, dL/dpc = -2*0.880797/2, dL/dpr = 2*0.880797/4
+//	slic, delta 4, weight 0.5: m = 4 - 3, L = 1 + 0.5*3, dL/dpc = -1 - 0.5/2; of sums L = 1 + 0.5*6, dL/dpc = -1 - 0.5
+//	slic, delta 3: m is exactly 0: supervised fine-tuning alone
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
@@ -22,6 +24,9 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 		{"rdpo", Settings{"beta": 0.5, "rdpo_alpha": 0.5}, 0.31326168751822283, -0.13447071068499756, 0.13447071068499756},
 		{"orpo", withBeta(0.5), 3.5891123232248358, -0.68211056317420478, 0.096715661815848127},
 		{"simpo", Settings{"beta": 2.0, "simpo_gamma_beta_ratio": 0.25}, 2.1269280110429725, -0.88079707797788244, 0.44039853898894122},
+		{"slic", Settings{"slic_delta": 4.0, "sft_weight": 0.5}, 2.5, -1.25, 1},
+		{"slic", Settings{"slic_delta": 4.0, "sft_weight": 0.5, "slic_sft_average": false}, 4, -1.5, 1},
+		{"slic", Settings{"slic_delta": 3.0, "sft_weight": 0.5}, 1.5, -0.25, 0},
 	})
 }
 
@@ -44,6 +49,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"rdpo", nil, "dpo", nil, func(b *Batch) { b.ChosenTokens[0] = b.RejectedTokens[0] }},
 		{"orpo", withBeta(1e-300), "sft", nil, plain}, // beta cannot be 0
 		{"simpo", Settings{"beta": 0.1, "simpo_gamma_beta_ratio": 0.0}, "dpo", nil, func(b *Batch) { noReference(b); oneToken(b) }},
+		{"slic", Settings{"sft_weight": 0.0}, "hinge", withBeta(1), noReference},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -83,7 +89,7 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
-	for _, name := range strings.Fields("orpo simpo") {
+	for _, name := range strings.Fields("orpo simpo slic") {
 		if v, ok := must(t, name, nil).StepZero(); ok {
 			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
@@ -173,7 +179,7 @@ func TestLogOdds(t *testing.T) {
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -205,6 +211,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
 		{"orpo", withBeta(2), 2 * -3, 2 * -2.25},
 		{"simpo", withBeta(2), 2 * -3, 2 * -2.25},
+		{"slic", nil, -6, -9},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
 		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
