@@ -13,6 +13,7 @@ const (
 	fromAccelerate    = "accelerate launch"
 	fromHandbook      = "alignment-handbook"
 	fromCommand       = "trl dpo itself"
+	fromCPO           = "TRL's CPOConfig"
 )
 
 // trlRows are the keys that `trl dpo --config FILE` takes (TRL 1.0 to 1.16, transformers 4.56 to 5.23), older ones, and
@@ -257,6 +258,7 @@ var trlRows = []trlRow{
 	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
 	{key: "rpo_alpha", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "losses are not combined; drop the line"},
+	{key: "alpha", fate: refused, from: fromCPO, idle: []string{"null", "0"}, text: "in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha with that, or drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},
 	{key: "router_aux_loss_coef", fate: refused, idle: []string{"null", "0"}, text: "models with experts are not supported; drop the line"},
 	{key: "neftune_noise_alpha", fate: refused, idle: []string{"null", "0"}, text: "no noise is added to embeddings here; drop the line"},

@@ -211,6 +211,7 @@ func TestTRLValues(t *testing.T) {
 		{file: "loss_type: sigmoid_norm\nbeta: 0.1", set: map[string]string{"loss": "dpo_norm"}},
 		{file: "loss_type: robust", set: map[string]string{"loss": "robust"}, note: "label_smoothing of loss robust is 0.1 (TRL: 0.0, which is sigmoid)"},
 		{file: "loss_type: robust\nlabel_smoothing: 0.2", set: map[string]string{"loss": "robust", "label_smoothing": "0.2"}},
+		{file: "loss_type: alphapo\nalpha: 0.25", problem: "alpha: in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha"},
 		{file: "ld_alpha: 1.0"},
 		{file: "ld_alpha: 0.5", problem: "ld_alpha: log-probs of long completions"},
 		{file: "f_divergence_type: reverse_kl\nf_alpha_divergence_coef: 0.5", note: "c.yaml: without effect here: f_alpha_divergence_coef"},

@@ -97,6 +97,7 @@ var catalogue = []Info{
 	orpoInfo,
 	simpoInfo,
 	slicInfo,
+	alphapoInfo,
 	sftInfo,
 }
 

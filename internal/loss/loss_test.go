@@ -146,7 +146,8 @@ func TestCentralDifferences(t *testing.T) {
 				// Two steps together cancel the third derivative, which is large for orpo where a completion is nearly certain.
 				difference := func(h float64) float64 { return (at(side.x, *side.x+h) - at(side.x, *side.x-h)) / (2 * h) }
 				want := (4*difference(step) - difference(2*step)) / 3
-				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want)) {
+				rounding := 4 * 0x1p-53 * math.Abs(r.Losses[0]) / step // of the losses: alphapo's come to 1e11, of which one side may be nearly all
+				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want))+rounding {
 					t.Fatalf("%s: dL/d%s = %.12g, central difference %.12g, at %+v (seed %d)", name, side.name, side.got, want, b, seed)
 				}
 			}

@@ -24,7 +24,8 @@ var simpoInfo = Info{
 	Hyperparameters: []Hyperparameter{beta(2, contrast), {
 		Key: "simpo_gamma_beta_ratio", Default: 0.5, Range: Range{Low: 0, High: math.Inf(1)}, Meaning: meanTarget,
 	}},
-	make: func(s Settings) Loss { return SimPO{s.number("beta"), s.number("simpo_gamma_beta_ratio")} },
+	Instead: map[string]string{"alphapo_alpha": "alphapo"},
+	make:    func(s Settings) Loss { return SimPO{s.number("beta"), s.number("simpo_gamma_beta_ratio")} },
 }
 
 // What beta and the margin mean to losses on log-probs per token without a reference.

@@ -17,6 +17,10 @@ import (
 //	simpo, beta 2, ratio 0.25: u = 2*(-3 + 2.25 - 0.25) = -2, L = 2.126928, dL/dpc = -2*0.880797/2, dL/dpr = 2*0.880797/4
 //	slic, delta 4, weight 0.5: m = 4 - 3, L = 1 + 0.5*3, dL/dpc = -1 - 0.5/2; of sums L = 1 + 0.5*6, dL/dpc = -1 - 0.5
 //	slic, delta 3: m is exactly 0: supervised fine-tuning alone
+//	alphapo, beta 2, alpha 0.25, ratio 0.25: f(-3) = 4*(1-e^0.75) = -4.468000, f(-2.25) = -3.020219, u = 2*(-1.447781 - 0.25) = -3.395563;
+//	  s(-u) = 0.967566, dL/dpc = -2*0.967566*2.117000/2, dL/dpr = 2*0.967566*1.755055/4
+//	alphapo, beta 2, alpha -1, ratio 0.25: f(x) = e^x - 1, u = 2*(0.049787 - 0.105399 - 0.25) = -0.611224, s(-u) = 0.648220;
+//	  dL/dpc = -2*0.648220*0.049787/2, dL/dpr = 2*0.648220*0.105399/4
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
@@ -27,6 +31,8 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 		{"slic", Settings{"slic_delta": 4.0, "sft_weight": 0.5}, 2.5, -1.25, 1},
 		{"slic", Settings{"slic_delta": 4.0, "sft_weight": 0.5, "slic_sft_average": false}, 4, -1.5, 1},
 		{"slic", Settings{"slic_delta": 3.0, "sft_weight": 0.5}, 1.5, -0.25, 0},
+		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.25, "alphapo_gamma_beta_ratio": 0.25}, 3.4285349546622643, -2.0483363407125847, 0.84906523513891108},
+		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0, "alphapo_gamma_beta_ratio": 0.25}, 1.0447493945111386, -0.032272975134096689, 0.034160944447511564},
 	})
 }
 
@@ -50,6 +56,9 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"orpo", withBeta(1e-300), "sft", nil, plain}, // beta cannot be 0
 		{"simpo", Settings{"beta": 0.1, "simpo_gamma_beta_ratio": 0.0}, "dpo", nil, func(b *Batch) { noReference(b); oneToken(b) }},
 		{"slic", Settings{"sft_weight": 0.0}, "hinge", withBeta(1), noReference},
+		{"alphapo", Settings{"alphapo_alpha": 0.0}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
+		{"alphapo", Settings{"alphapo_alpha": 5e-324}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
+		{"alphapo", Settings{"alphapo_alpha": -1e-310}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -89,7 +98,7 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
-	for _, name := range strings.Fields("orpo simpo slic") {
+	for _, name := range strings.Fields("orpo simpo slic alphapo") {
 		if v, ok := must(t, name, nil).StepZero(); ok {
 			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
@@ -131,7 +140,7 @@ func TestMeans(t *testing.T) {
 	for range 200 {
 		b := randomPair(rng)
 		twice := pair(2*b.ChosenLogps[0], b.RejectedLogps[0], 2*b.RefChosenLogps[0], b.RefRejectedLogps[0], 2*b.ChosenTokens[0], b.RejectedTokens[0])
-		for _, name := range strings.Fields("dpo_norm orpo simpo") {
+		for _, name := range strings.Fields("dpo_norm orpo simpo alphapo") {
 			var r, d Result
 			l := must(t, name, nil)
 			l.Compute(b, &r)
@@ -176,10 +185,56 @@ func TestLogOdds(t *testing.T) {
 	compare(t, "orpo, certain", r, 0, want{loss: math.Ln2, dChosen: -1 - 500000.25000004167, dRejected: 250000.12500002084}, 1e-15)
 }
 
+// TestAlphaPOShapes: f at 1 and -1 is what the paper says of them, goes on as a line beyond e^80, and is finite for any alpha.
+func TestAlphaPOShapes(t *testing.T) {
+	for _, x := range []float64{-79, -3, -1e-9, 0, 0.5} {
+		for alpha, want := range map[float64]float64{1: 1 - math.Exp(-x), -1: math.Exp(x) - 1} {
+			v, d := AlphaPO{alpha: alpha}.shape(x)
+			// The formulas on the right cancel near x = 0, to 1e-16.
+			if math.Abs(v-want) > 1e-14*math.Abs(want)+2e-16 || math.Abs(d-math.Exp(-alpha*x)) > 1e-15*d {
+				t.Errorf("alpha %v: f(%v) = %v, slope %v; want %v, %v", alpha, x, v, d, want, math.Exp(-alpha*x))
+			}
+		}
+	}
+	for _, alpha := range []float64{0.25, 5, -0.5} {
+		l := AlphaPO{alpha: alpha}
+		last := -80 / alpha
+		away := last + math.Copysign(1e-12, last)
+		v, d := l.shape(last)
+		w, e := l.shape(away)
+		// f has slope e^80, and a relative curvature of alpha: over 1e-12 nats both change by less than 1e-11 of themselves.
+		if math.Abs(v-w) > 1e-11*math.Abs(v) || math.Abs(d-e) > 1e-11*d || e != math.Exp(80) {
+			t.Errorf("alpha %v: at the last exponent f = %v, slope %v; beyond %v, %v", alpha, v, d, w, e)
+		}
+		if further, _ := l.shape(2 * last); math.Abs((further-v)/last-e) > 1e-12*e {
+			t.Errorf("alpha %v: f(%v) = %v is not on the line from %v", alpha, 2*last, further, v)
+		}
+	}
+	for _, alpha := range []float64{-math.MaxFloat64, -5, -1e-5, -5e-324, 0, 5e-324, 1e-5, 5, math.MaxFloat64} {
+		l := must(t, "alphapo", Settings{"alphapo_alpha": alpha})
+		for _, pc := range []float64{-1e4, -1, 0, 1, 1e4} {
+			for _, pr := range []float64{-1e4, -1, 0, 1, 1e4} {
+				var r Result
+				b := pair(pc, pr, 0, 0, 1, 3)
+				l.Compute(b, &r)
+				chosen, rejected := Rewards(l, &b, 0)
+				for _, v := range []float64{r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0], chosen, rejected} {
+					if v-v != 0 {
+						t.Errorf("alpha %v at %+v: %+v, rewards %v, %v", alpha, b, r, chosen, rejected)
+					}
+				}
+				if r.DChosenLogps[0] > 0 || r.DRejectedLogps[0] < 0 {
+					t.Errorf("alpha %v at %+v: %+v has the wrong sign", alpha, b, r)
+				}
+			}
+		}
+	}
+}
+
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic alphapo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -211,6 +266,8 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
 		{"orpo", withBeta(2), 2 * -3, 2 * -2.25},
 		{"simpo", withBeta(2), 2 * -3, 2 * -2.25},
+		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.0}, 2 * -3, 2 * -2.25},
+		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0}, 2 * math.Expm1(-3), 2 * math.Expm1(-2.25)},
 		{"slic", nil, -6, -9},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
