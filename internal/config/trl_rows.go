@@ -55,6 +55,7 @@ var trlRows = []trlRow{
 	{key: "truncation_mode"},
 	{key: "beta"},
 	{key: "label_smoothing", text: "of losses cdpo and robust; TRL uses it for robust and exo_pair only"},
+	{key: "cpo_alpha", from: fromCPO, text: "of loss cpo, which is loss_type sigmoid there"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 

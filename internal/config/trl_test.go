@@ -212,6 +212,8 @@ func TestTRLValues(t *testing.T) {
 		{file: "loss_type: robust", set: map[string]string{"loss": "robust"}, note: "label_smoothing of loss robust is 0.1 (TRL: 0.0, which is sigmoid)"},
 		{file: "loss_type: robust\nlabel_smoothing: 0.2", set: map[string]string{"loss": "robust", "label_smoothing": "0.2"}},
 		{file: "loss_type: alphapo\nalpha: 0.25", problem: "alpha: in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha"},
+		{file: "loss: cpo\ncpo_alpha: 0.5\nalpha: 0.0", set: map[string]string{"loss": "cpo", "cpo_alpha": "0.5"}},
+		{file: "loss_type: sigmoid\ncpo_alpha: 1.0", problem: "cpo_alpha: loss dpo does not use it; use --loss cpo"},
 		{file: "ld_alpha: 1.0"},
 		{file: "ld_alpha: 0.5", problem: "ld_alpha: log-probs of long completions"},
 		{file: "f_divergence_type: reverse_kl\nf_alpha_divergence_coef: 0.5", note: "c.yaml: without effect here: f_alpha_divergence_coef"},

@@ -98,6 +98,7 @@ var catalogue = []Info{
 	simpoInfo,
 	slicInfo,
 	alphapoInfo,
+	cpoInfo,
 	sftInfo,
 }
 

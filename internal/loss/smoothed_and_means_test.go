@@ -21,6 +21,7 @@ import (
 //	  s(-u) = 0.967566, dL/dpc = -2*0.967566*2.117000/2, dL/dpr = 2*0.967566*1.755055/4
 //	alphapo, beta 2, alpha -1, ratio 0.25: f(x) = e^x - 1, u = 2*(0.049787 - 0.105399 - 0.25) = -0.611224, s(-u) = 0.648220;
 //	  dL/dpc = -2*0.648220*0.049787/2, dL/dpr = 2*0.648220*0.105399/4
+//	cpo, beta 0.5, alpha 0.5: u = 1.5, L = log(1+e^-1.5) + 0.5*3, dL/dpc = -0.5/(1+e^1.5) - 0.5/2
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
@@ -33,6 +34,7 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 		{"slic", Settings{"slic_delta": 3.0, "sft_weight": 0.5}, 1.5, -0.25, 0},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.25, "alphapo_gamma_beta_ratio": 0.25}, 3.4285349546622643, -2.0483363407125847, 0.84906523513891108},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0, "alphapo_gamma_beta_ratio": 0.25}, 1.0447493945111386, -0.032272975134096689, 0.034160944447511564},
+		{"cpo", Settings{"beta": 0.5, "cpo_alpha": 0.5}, 1.7014132779827524, -0.34121276190317817, 0.09121276190317817},
 	})
 }
 
@@ -59,6 +61,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"alphapo", Settings{"alphapo_alpha": 0.0}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
 		{"alphapo", Settings{"alphapo_alpha": 5e-324}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
 		{"alphapo", Settings{"alphapo_alpha": -1e-310}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
+		{"cpo", Settings{"cpo_alpha": 0.0}, "dpo", nil, noReference},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -98,7 +101,7 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
-	for _, name := range strings.Fields("orpo simpo slic alphapo") {
+	for _, name := range strings.Fields("orpo simpo slic alphapo cpo") {
 		if v, ok := must(t, name, nil).StepZero(); ok {
 			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
@@ -234,7 +237,7 @@ func TestAlphaPOShapes(t *testing.T) {
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic alphapo") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic alphapo cpo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -269,6 +272,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.0}, 2 * -3, 2 * -2.25},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0}, 2 * math.Expm1(-3), 2 * math.Expm1(-2.25)},
 		{"slic", nil, -6, -9},
+		{"cpo", withBeta(2), 2 * -6, 2 * -9},
 	} {
 		chosen, rejected := Rewards(must(t, tt.name, tt.settings), &b, 0)
 		if math.Abs(chosen-tt.chosen) > 1e-15 || math.Abs(rejected-tt.rejected) > 1e-15 {
