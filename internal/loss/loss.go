@@ -99,6 +99,7 @@ var catalogue = []Info{
 	slicInfo,
 	alphapoInfo,
 	cpoInfo,
+	cpoSimpoInfo,
 	sftInfo,
 }
 

@@ -22,6 +22,7 @@ import (
 //	alphapo, beta 2, alpha -1, ratio 0.25: f(x) = e^x - 1, u = 2*(0.049787 - 0.105399 - 0.25) = -0.611224, s(-u) = 0.648220;
 //	  dL/dpc = -2*0.648220*0.049787/2, dL/dpr = 2*0.648220*0.105399/4
 //	cpo, beta 0.5, alpha 0.5: u = 1.5, L = log(1+e^-1.5) + 0.5*3, dL/dpc = -0.5/(1+e^1.5) - 0.5/2
+//	cpo_simpo, beta 2, ratio 0.25, alpha 0.5: simpo's and 0.5*3, -0.5/2
 func TestSmoothedAndMeansByHand(t *testing.T) {
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"robust", Settings{"beta": 0.5, "label_smoothing": 0.25}, -0.8730719889570275, -0.30960146101105878, 0.30960146101105878},
@@ -35,6 +36,7 @@ func TestSmoothedAndMeansByHand(t *testing.T) {
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.25, "alphapo_gamma_beta_ratio": 0.25}, 3.4285349546622643, -2.0483363407125847, 0.84906523513891108},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0, "alphapo_gamma_beta_ratio": 0.25}, 1.0447493945111386, -0.032272975134096689, 0.034160944447511564},
 		{"cpo", Settings{"beta": 0.5, "cpo_alpha": 0.5}, 1.7014132779827524, -0.34121276190317817, 0.09121276190317817},
+		{"cpo_simpo", Settings{"beta": 2.0, "cpo_simpo_gamma_beta_ratio": 0.25, "cpo_simpo_alpha": 0.5}, 3.6269280110429725, -1.1307970779778824, 0.44039853898894122},
 	})
 }
 
@@ -62,6 +64,7 @@ func TestSmoothedAndMeansSpecialCases(t *testing.T) {
 		{"alphapo", Settings{"alphapo_alpha": 5e-324}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
 		{"alphapo", Settings{"alphapo_alpha": -1e-310}, "simpo", Settings{"beta": 2.5, "simpo_gamma_beta_ratio": 0.1}, plain},
 		{"cpo", Settings{"cpo_alpha": 0.0}, "dpo", nil, noReference},
+		{"cpo_simpo", Settings{"cpo_simpo_alpha": 0.0}, "simpo", nil, plain},
 	} {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		for range 200 {
@@ -101,7 +104,7 @@ func TestSmoothedAndMeansStepZero(t *testing.T) {
 			t.Errorf("rdpo: loss %v of example %d, want %v", r.Losses[i], i, want)
 		}
 	}
-	for _, name := range strings.Fields("orpo simpo slic alphapo cpo") {
+	for _, name := range strings.Fields("orpo simpo slic alphapo cpo cpo_simpo") {
 		if v, ok := must(t, name, nil).StepZero(); ok {
 			t.Errorf("%s: StepZero is %v; it has no reference", name, v)
 		}
@@ -143,7 +146,7 @@ func TestMeans(t *testing.T) {
 	for range 200 {
 		b := randomPair(rng)
 		twice := pair(2*b.ChosenLogps[0], b.RejectedLogps[0], 2*b.RefChosenLogps[0], b.RefRejectedLogps[0], 2*b.ChosenTokens[0], b.RejectedTokens[0])
-		for _, name := range strings.Fields("dpo_norm orpo simpo alphapo") {
+		for _, name := range strings.Fields("dpo_norm orpo simpo alphapo cpo_simpo") {
 			var r, d Result
 			l := must(t, name, nil)
 			l.Compute(b, &r)
@@ -237,7 +240,7 @@ func TestAlphaPOShapes(t *testing.T) {
 // TestSmoothedAndMeansExtremes: log-probs of 1e4 nats either way give numbers, with the shortest and with long completions.
 func TestSmoothedAndMeansExtremes(t *testing.T) {
 	edges := []float64{-1e4, -1e-7, 0, 1e-7, 1e4}
-	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic alphapo cpo") {
+	for _, name := range strings.Fields("robust dpo_norm rdpo orpo simpo slic alphapo cpo cpo_simpo") {
 		l := must(t, name, nil)
 		for _, pc := range edges {
 			for _, pr := range edges {
@@ -269,6 +272,7 @@ func TestSmoothedAndMeansRewards(t *testing.T) {
 		{"rdpo", withBeta(2), 2 * 2, 2 * -2},
 		{"orpo", withBeta(2), 2 * -3, 2 * -2.25},
 		{"simpo", withBeta(2), 2 * -3, 2 * -2.25},
+		{"cpo_simpo", withBeta(2), 2 * -3, 2 * -2.25},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": 0.0}, 2 * -3, 2 * -2.25},
 		{"alphapo", Settings{"beta": 2.0, "alphapo_alpha": -1.0}, 2 * math.Expm1(-3), 2 * math.Expm1(-2.25)},
 		{"slic", nil, -6, -9},
