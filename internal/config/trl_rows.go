@@ -1,6 +1,9 @@
 package config
 
-import "dpotrain/internal/train"
+import (
+	"dpotrain/internal/loss"
+	"dpotrain/internal/train"
+)
 
 // Where keys come from that TRL 1 with transformers 5 does not know any more, or that are not TRL's own.
 const (
@@ -10,6 +13,7 @@ const (
 	fromAccelerate    = "accelerate launch"
 	fromHandbook      = "alignment-handbook"
 	fromCommand       = "trl dpo itself"
+	fromCPO           = "TRL's CPOConfig"
 )
 
 // trlRows are the keys that `trl dpo --config FILE` takes (TRL 1.0 to 1.16, transformers 4.56 to 5.23), older ones, and
@@ -50,7 +54,8 @@ var trlRows = []trlRow{
 	{key: "max_length", means: map[string]string{"null": "0"}},
 	{key: "truncation_mode"},
 	{key: "beta"},
-	{key: "label_smoothing", text: "of loss cdpo; TRL uses it for robust and exo_pair only"},
+	{key: "label_smoothing", text: "of losses cdpo and robust; TRL uses it for robust and exo_pair only"},
+	{key: "cpo_alpha", from: fromCPO, text: "of loss cpo, which is loss_type sigmoid there; loss_type simpo with it is loss cpo_simpo, and its cpo_simpo_alpha"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 
@@ -254,6 +259,8 @@ var trlRows = []trlRow{
 	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
 	{key: "rpo_alpha", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "losses are not combined; drop the line"},
+	{key: "simpo_gamma", fate: refused, from: fromCPO, idle: []string{"null"}, text: "here it is a ratio to beta: give simpo_gamma_beta_ratio with loss simpo, or that of cpo_simpo or alphapo, and simpo_gamma/beta as its value; or drop the line"},
+	{key: "alpha", fate: refused, from: fromCPO, idle: []string{"null", "0"}, text: "in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha with that, or drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},
 	{key: "router_aux_loss_coef", fate: refused, idle: []string{"null", "0"}, text: "models with experts are not supported; drop the line"},
 	{key: "neftune_noise_alpha", fate: refused, idle: []string{"null", "0"}, text: "no noise is added to embeddings here; drop the line"},
@@ -308,6 +315,16 @@ var trlDiffers = []trlDiffer{
 	{"eval_strategy", "steps, with one evaluation at the end", "no", "who gives eval_data wants to know",
 		func(l *loader, o *train.Options) bool { return o.EvalData != "" && !l.given("eval_strategy") }},
 	{"gradient_checkpointing", "false", "true", "a run that fits without is faster; results are the same bits", nil},
+	{"beta", "the loss's own by default", "0.1 for every loss", "a beta that is good for one loss is a bad one for another",
+		func(l *loader, o *train.Options) bool {
+			info, _ := loss.Describe(o.Loss)
+			beta, used := info.Hyperparameter("beta")
+			return used && beta.Default != 0.1 && !l.given("beta")
+		}},
+	{"label_smoothing of loss robust", "0.1", "0.0, which is sigmoid", "the paper's; who asks for robust wants it",
+		func(l *loader, o *train.Options) bool { return o.Loss == "robust" && !l.given("label_smoothing") }},
+	{"loss simpo", "without supervised fine-tuning", "with cpo_alpha of it, 1 by default, as loss cpo_simpo", "SimPO as its authors have it",
+		func(l *loader, o *train.Options) bool { return o.Loss == "simpo" && !l.given("cpo_alpha") }},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
 		func(l *loader, o *train.Options) bool { return o.Loss == "sft" }},
 }

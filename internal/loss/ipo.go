@@ -37,10 +37,9 @@ func (l IPO) StepZero() (float64, bool) { return ipoStepZero(l.beta), true }
 func (l IPO) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
-		nc, nr := float64(b.ChosenTokens[i]), float64(b.RejectedTokens[i])
-		e := (b.ChosenLogps[i]-b.RefChosenLogps[i])/nc - (b.RejectedLogps[i]-b.RefRejectedLogps[i])/nr - ipoTarget(l.beta)
+		e := b.meanMargin(i) - ipoTarget(l.beta)
 		r.Losses[i] = e * e
-		r.DChosenLogps[i], r.DRejectedLogps[i] = 2*e/nc, -2*e/nr
+		r.DChosenLogps[i], r.DRejectedLogps[i] = 2*e/float64(b.ChosenTokens[i]), -2*e/float64(b.RejectedTokens[i])
 	}
 }
 

@@ -100,9 +100,18 @@ type Info struct {
 var catalogue = []Info{
 	dpoInfo,
 	cdpoInfo,
+	robustInfo,
 	ipoInfo,
 	ipoSumInfo,
 	hingeInfo,
+	dpoNormInfo,
+	rdpoInfo,
+	orpoInfo,
+	simpoInfo,
+	slicInfo,
+	alphapoInfo,
+	cpoInfo,
+	cpoSimpoInfo,
 	sftInfo,
 }
 

@@ -143,8 +143,11 @@ func TestCentralDifferences(t *testing.T) {
 				x    *float64
 				got  float64
 			}{{"chosen", &b.ChosenLogps[0], r.DChosenLogps[0]}, {"rejected", &b.RejectedLogps[0], r.DRejectedLogps[0]}} {
-				want := (at(side.x, *side.x+step) - at(side.x, *side.x-step)) / (2 * step)
-				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want)) {
+				// Two steps together cancel the third derivative, which is large for orpo where a completion is nearly certain.
+				difference := func(h float64) float64 { return (at(side.x, *side.x+h) - at(side.x, *side.x-h)) / (2 * h) }
+				want := (4*difference(step) - difference(2*step)) / 3
+				rounding := 4 * 0x1p-53 * math.Abs(r.Losses[0]) / step // of the losses: alphapo's come to 1e11, of which one side may be nearly all
+				if math.Abs(side.got-want) > 1e-7*max(1, math.Abs(want))+rounding {
 					t.Fatalf("%s: dL/d%s = %.12g, central difference %.12g, at %+v (seed %d)", name, side.name, side.got, want, b, seed)
 				}
 			}
@@ -374,7 +377,11 @@ func TestDocs(t *testing.T) {
 			}
 		}
 		for _, h := range info.Hyperparameters {
-			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, h.Range); !strings.Contains(body, line) {
+			values := h.Range.String()
+			if _, ok := h.Default.(bool); ok {
+				values = "true or false"
+			}
+			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, values); !strings.Contains(body, line) {
 				t.Errorf("%s: %q is not in its section", title, line)
 			}
 		}
@@ -398,7 +405,7 @@ func TestNewErrors(t *testing.T) {
 		{"ipo-sum", nil, `loss: "ipo-sum": unknown loss; there are NAMES`},
 		{"sigmiod", nil, `loss: "sigmiod": unknown loss; there are NAMES`},
 		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; there are NAMES`},
-		{"simpo", nil, `loss: "simpo": unknown loss; there are NAMES`},
+		{"simpo2", nil, `loss: "simpo2": unknown loss; there are NAMES`},
 		{"", nil, `loss: "": unknown loss; there are NAMES`},
 		{"dpo", withBeta(0), "beta: 0 is out of range; want > 0"},
 		{"dpo", withBeta(-0.1), "beta: -0.1 is out of range; want > 0"},
@@ -513,7 +520,8 @@ type vectors struct {
 		} `json:"pairs"`
 	} `json:"inputs"`
 	StepZero map[string]struct {
-		Value float64 `json:"value"`
+		Formula string  `json:"formula"`
+		Value   float64 `json:"value"`
 	} `json:"step0"`
 	Cases []struct {
 		Name       string   `json:"name"`
@@ -613,7 +621,7 @@ func TestVectors(t *testing.T) {
 			for i, w := range c.PerExample {
 				compare(t, w.ID, r, i, want{loss: w.Loss, dChosen: w.DChosen, dRejected: w.DRejected}, 1e-12)
 			}
-			if w, ok := v.StepZero[c.Name]; ok {
+			if w, ok := v.StepZero[c.Name]; ok && !strings.Contains(w.Formula, "nc") { // else a value for the lengths of one of the pairs, no constant
 				if got, ok := l.StepZero(); !ok || math.Abs(got-w.Value) > 1e-12*w.Value {
 					t.Errorf("StepZero %v, %v; want %v", got, ok, w.Value)
 				}

@@ -33,8 +33,13 @@ func (SFT) StepZero() (float64, bool) { return 0, false }
 func (SFT) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
-		n := float64(b.ChosenTokens[i])
-		r.Losses[i] = -b.ChosenLogps[i] / n
-		r.DChosenLogps[i] = -1 / n
+		r.addSFT(&b, i, 1)
 	}
+}
+
+// addSFT adds weight times the loss sft of the chosen completion of example i.
+func (r *Result) addSFT(b *Batch, i int, weight float64) {
+	n := float64(b.ChosenTokens[i])
+	r.Losses[i] -= weight * (b.ChosenLogps[i] / n)
+	r.DChosenLogps[i] -= weight / n
 }
