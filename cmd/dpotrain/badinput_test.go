@@ -1151,7 +1151,7 @@ var badSettings = []mistake{
 	wrongSettings("push_to_hub", "push_to_hub: true\n",
 		"c.yaml:1: push_to_hub: nothing is uploaded; drop the line, and when the run is done: hf upload NAME OUTPUT_DIR"),
 	wrongSettings("an unknown loss", "loss: dop\n",
-		`c.yaml:1: loss: "dop": unknown loss; there are dpo, cdpo, ipo, ipo_sum, hinge, sft (did you mean dpo?)`),
+		`c.yaml:1: loss: "dop": unknown loss; "dpotrain losses" lists them (did you mean dpo?)`),
 	wrongSettings("binary", "\x00\x01\x02\x7f", "c.yaml: not YAML: control characters are not allowed"),
 	wrongSettings("the pairs", `{"prompt": "a", "chosen": "b", "rejected": "c"}`+"\n",
 		"c.yaml:1: prompt: unknown key\n"+

@@ -29,7 +29,7 @@ trainer's name for the same loss, describe that one in full. docs/losses.md says
 			}
 			for _, name := range args {
 				if _, ok := loss.Describe(name); !ok {
-					return fmt.Errorf("%q: no such loss; there are %s%s", name, strings.Join(loss.Names(), ", "), config.DidYouMean(name, loss.Names()))
+					return fmt.Errorf("%q: no such loss; \"dpotrain losses\" lists them%s", name, config.DidYouMean(name, loss.Names()))
 				}
 			}
 			return nil

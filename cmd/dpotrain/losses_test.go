@@ -41,7 +41,7 @@ func TestLosses(t *testing.T) {
 		}
 	}
 	_, said := exits(t, exitUsage, "losses", "ipos")
-	if !strings.Contains(said, `"ipos": no such loss; there are `) || !strings.Contains(said, "did you mean ipo?") {
+	if !strings.Contains(said, `"ipos": no such loss; "dpotrain losses" lists them`) || !strings.Contains(said, "did you mean ipo?") {
 		t.Error(said)
 	}
 }

@@ -190,7 +190,7 @@ func readLossType(l *loader, g foreignKey) {
 	} else if name, ok := v.(string); ok {
 		if _, here := loss.Describe(name); !here && slices.Contains(trlLosses, name) {
 			l.noLoss = true
-			l.problem(g.place, "%s is a loss of TRL's that is not here; there are %s", name, strings.Join(loss.Names(), ", "))
+			l.problem(g.place, "%s is a loss of TRL's that is not here; \"dpotrain losses\" lists those that are", name)
 			return
 		}
 		l.give(File, k, v, g.place)

@@ -155,7 +155,7 @@ func Describe(name string) (Info, bool) {
 func New(name string, s Settings) (Loss, error) {
 	info, ok := Describe(name)
 	if !ok {
-		return nil, fmt.Errorf("loss: %q: unknown loss; there are %s", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("loss: %q: unknown loss; \"dpotrain losses\" lists them", name)
 	}
 	s, err := info.Settings(s)
 	if err != nil {
