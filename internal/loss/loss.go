@@ -91,6 +91,8 @@ var catalogue = []Info{
 	ipoInfo,
 	ipoSumInfo,
 	hingeInfo,
+	calDPOInfo,
+	sppoHardInfo,
 	sftInfo,
 }
 

@@ -1,0 +1,169 @@
+package loss
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// Worked by hand, with the pairs of TestByHand, whose log-ratios are a = 2 and c = -2, so that h = 4, and TestByHandExchanged: a = -2, c = 2.
+// s(1) = 0.731059, s(2) = 0.880797, s(4) = 0.982014; -log s(1) = 0.313262, -log s(2) = 0.126928, -log s(4) = 0.018150. All with beta 0.5.
+//
+//	cal_dpo, weight 2: targets 1 and -1. L = 0.018150 + 2 (1^2 + 1^2), dL/dpc = -s(-4) + 4*1. Exchanged: L = 4.018150 + 2 (3^2 + 3^2),
+//	  dL/dpc = -s(4) - 4*3
+//	sppo_hard: targets 1 and -1. L = 1^2 + 1^2, dL/dpc = 2*1. Exchanged: L = 3^2 + 3^2, dL/dpc = -2*3
+func TestPointwiseByHand(t *testing.T) {
+	half := func(more Settings) Settings {
+		s := withBeta(0.5)
+		for k, v := range more {
+			s[k] = v
+		}
+		return s
+	}
+	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
+		{"cal_dpo", half(Settings{"cal_dpo_weight": 2.0}), 4.018149927917809, 3.982013790037908, -3.982013790037908},
+		{"sppo_hard", half(nil), 2, 2, -2},
+	})
+	check(t, pair(-9, -6, -7, -8, 4, 2), []want{
+		{"cal_dpo", half(Settings{"cal_dpo_weight": 2.0}), 40.018149927917809, -12.982013790037908, 12.982013790037908},
+		{"sppo_hard", half(nil), 18, -6, 6},
+	})
+}
+
+// pointwiseVariants are settings of the losses of this file beyond their defaults.
+var pointwiseVariants = []struct {
+	name     string
+	settings Settings
+}{
+	{"cal_dpo", Settings{"beta": 0.001, "cal_dpo_weight": 0.5}},
+	{"cal_dpo", Settings{"beta": 1.0, "cal_dpo_weight": 0.0}},
+	{"sppo_hard", Settings{"beta": 0.1}},
+}
+
+// TestPointwiseVariants checks closed forms of what is not a default against central differences, at log-ratios of at most 2 nats. The third
+// derivative of these losses is there at most 100, of forward_kl with its e^2 in the cube; 1e-8/6 of it is 2e-7. Rounding of a loss of 5e5, cal_dpo's
+// with beta 0.001, gives 1e-16*5e5/1e-4 = 5e-7 beside a slope of 500.
+func TestPointwiseVariants(t *testing.T) {
+	const step, seed = 1e-4, 9
+	rng := rand.New(rand.NewPCG(seed, 10))
+	for _, v := range pointwiseVariants {
+		l := must(t, v.name, v.settings)
+		for range 200 {
+			pc, pr := 4*rng.Float64()-2, 4*rng.Float64()-2
+			if math.Abs(pc) < step { // the kink of dpop
+				continue
+			}
+			value := func(chosen, rejected float64) float64 { loss, _, _ := atLogRatios(l, chosen, rejected); return loss }
+			_, dChosen, dRejected := atLogRatios(l, pc, pr)
+			wantChosen := (value(pc+step, pr) - value(pc-step, pr)) / (2 * step)
+			wantRejected := (value(pc, pr+step) - value(pc, pr-step)) / (2 * step)
+			if math.Abs(dChosen-wantChosen) > 2e-7*max(1, math.Abs(wantChosen)) || math.Abs(dRejected-wantRejected) > 2e-7*max(1, math.Abs(wantRejected)) {
+				t.Fatalf("%s, %v, log-ratios %v and %v: derivatives %.12g and %.12g, central differences %.12g and %.12g (seed %d)",
+					v.name, v.settings, pc, pr, dChosen, dRejected, wantChosen, wantRejected, seed)
+			}
+		}
+	}
+}
+
+// TestPointwiseExtremes: log-probs of up to 1e4 nats on either side of 0, whatever the settings, give finite numbers.
+func TestPointwiseExtremes(t *testing.T) {
+	xs := []float64{-1e4, -100, -0.1, 0, 100, 1e4}
+	for _, v := range pointwiseVariants {
+		l := must(t, v.name, v.settings)
+		for _, pc := range xs {
+			for _, pr := range xs {
+				for _, ref := range []float64{-1e4, 0, 1e4} {
+					var r Result
+					l.Compute(pair(pc, pr, ref, -ref, 1, 65536), &r)
+					for _, x := range []float64{r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0]} {
+						if math.IsNaN(x) || math.IsInf(x, 0) {
+							t.Errorf("%s, %v, log-probs %v and %v, reference %v and %v: %+v", v.name, v.settings, pc, pr, ref, -ref, r)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPointwiseStepZero: with policy and reference equal the loss is its closed form, whatever the lengths.
+func TestPointwiseStepZero(t *testing.T) {
+	b := join(pair(-12.5, -31, -12.5, -31, 5, 9), pair(-0.1, -700.3, -0.1, -700.3, 1, 400))
+	for _, tt := range []struct {
+		name     string
+		settings Settings
+		want     float64
+	}{
+		{"cal_dpo", nil, math.Ln2 + 50},
+		{"cal_dpo", Settings{"beta": 0.001, "cal_dpo_weight": 0.5}, math.Ln2 + 250000},
+		{"sppo_hard", nil, 500000},
+		{"sppo_hard", withBeta(0.1), 50},
+	} {
+		var r Result
+		l := must(t, tt.name, tt.settings)
+		l.Compute(b, &r)
+		closed, ok := l.StepZero()
+		if !ok || math.Abs(closed-tt.want) > 1e-15*tt.want {
+			t.Errorf("%s, %v: StepZero is %v, %v; want %v", tt.name, tt.settings, closed, ok, tt.want)
+		}
+		if want := []float64{closed, closed}; !slices.Equal(r.Losses, want) {
+			t.Errorf("%s, %v: losses %v, want exactly %v", tt.name, tt.settings, r.Losses, want)
+		}
+	}
+}
+
+// TestEachSideAlone: these losses take each completion by itself, so that the other side does not change its derivative.
+func TestEachSideAlone(t *testing.T) {
+	for _, name := range []string{"sppo_hard"} {
+		l := must(t, name, nil)
+		var a, chosen, rejected Result
+		l.Compute(pair(-6, -9, -8, -7, 2, 4), &a)
+		l.Compute(pair(-6, -90, -8, -7, 2, 400), &chosen)
+		l.Compute(pair(-60, -9, -8, -7, 200, 4), &rejected)
+		if a.DChosenLogps[0] != chosen.DChosenLogps[0] || a.DRejectedLogps[0] != rejected.DRejectedLogps[0] {
+			t.Errorf("%s: %+v, other rejected %+v, other chosen %+v", name, a, chosen, rejected)
+		}
+	}
+}
+
+// atLogRatios computes a loss for a pair with these log-ratios, one token a side.
+func atLogRatios(l Loss, chosen, rejected float64) (loss, dChosen, dRejected float64) {
+	var r Result
+	l.Compute(pair(chosen, rejected, 0, 0, 1, 1), &r)
+	return r.Losses[0], r.DChosenLogps[0], r.DRejectedLogps[0]
+}
+
+// TestFiniteOptima: where a derivative changes sign, with beta 1. The sign on either side is spelled out.
+func TestFiniteOptima(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		chosen  float64
+		dChosen float64 // 0, or 1 and -1 for its sign
+	}{
+		{"sppo_hard", 0.49, -1}, // 1/(2 beta)
+		{"sppo_hard", 0.5, 0},
+		{"sppo_hard", 0.51, 1},
+	} {
+		_, g, _ := atLogRatios(must(t, tt.name, withBeta(1)), tt.chosen, 0)
+		if math.Abs(g) > 1e-15 && g*tt.dChosen <= 0 || tt.dChosen != 0 && math.Abs(g) < 1e-6 {
+			t.Errorf("%s at log-ratios %v and 0: dL/dchosen %v, want sign %v", tt.name, tt.chosen, g, tt.dChosen)
+		}
+	}
+}
+
+func TestPointwiseErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		settings Settings
+		want     string
+	}{
+		{"cal_dpo", Settings{"cal_dpo_weight": -1.0}, "cal_dpo_weight: -1 is out of range; want >= 0"},
+		{"cal_dpo", withBeta(1e-200), "beta: 1e-200 is too small for loss cal_dpo, whose first value would be infinite; its default is 0.1"},
+		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 is too small for loss sppo_hard, whose first value would be infinite; its default is 0.001"},
+	} {
+		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != tt.want {
+			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, tt.want)
+		}
+	}
+}
