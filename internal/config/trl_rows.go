@@ -53,7 +53,7 @@ var trlRows = []trlRow{
 	{key: "max_length", means: map[string]string{"null": "0"}},
 	{key: "truncation_mode"},
 	{key: "beta"},
-	{key: "label_smoothing", text: "of loss cdpo; TRL uses it for robust and exo_pair only"},
+	{key: "label_smoothing", text: "of losses cdpo and exo_pair; TRL uses it for robust and exo_pair only"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 

@@ -92,7 +92,11 @@ var catalogue = []Info{
 	ipoSumInfo,
 	hingeInfo,
 	calDPOInfo,
+	exoPairInfo,
+	ncaPairInfo,
 	sppoHardInfo,
+	apoZeroInfo,
+	apoDownInfo,
 	sftInfo,
 }
 

@@ -12,7 +12,12 @@ import (
 //
 //	cal_dpo, weight 2: targets 1 and -1. L = 0.018150 + 2 (1^2 + 1^2), dL/dpc = -s(-4) + 4*1. Exchanged: L = 4.018150 + 2 (3^2 + 3^2),
 //	  dL/dpc = -s(4) - 4*3
+//	exo_pair, smoothing 0.25: u = 2. L = 0.880797 (-0.126928 - log 0.75) + 0.119203 (-2.126928 - log 0.25) = 0.053306,
+//	  dL/dpc = 0.5*0.880797*0.119203*(2 - log 3)
+//	nca_pair: L = 0.313262 + (1.313262 + 0.313262)/2, dL/dpc = 0.5 (0.731059/2 - 0.268941), dL/dpr = 0.5*0.268941/2
 //	sppo_hard: targets 1 and -1. L = 1^2 + 1^2, dL/dpc = 2*1. Exchanged: L = 3^2 + 3^2, dL/dpc = -2*3
+//	apo_zero: L = 2*0.268941, dL/dpc = -0.5*0.731059*0.268941
+//	apo_down: L = 0.731059 + 0.119203, dL/dpr = 0.5*0.880797*0.119203, dL/dpc = 0.5*0.731059*0.268941 - dL/dpr
 func TestPointwiseByHand(t *testing.T) {
 	half := func(more Settings) Settings {
 		s := withBeta(0.5)
@@ -23,11 +28,19 @@ func TestPointwiseByHand(t *testing.T) {
 	}
 	check(t, pair(-6, -9, -8, -7, 2, 4), []want{
 		{"cal_dpo", half(Settings{"cal_dpo_weight": 2.0}), 4.018149927917809, 3.982013790037908, -3.982013790037908},
+		{"exo_pair", half(Settings{"label_smoothing": 0.25}), 0.053306012343218, 0.047319963825698, -0.047319963825698},
+		{"nca_pair", half(nil), 1.126523375036446, 0.048293933972504, 0.067235355342499},
 		{"sppo_hard", half(nil), 2, 2, -2},
+		{"apo_zero", half(nil), 0.537882842739990, -0.098305966620741, 0.098305966620741},
+		{"apo_down", half(nil), 0.850261500652122, 0.045809173918988, 0.052496792701753},
 	})
 	check(t, pair(-9, -6, -7, -8, 4, 2), []want{
 		{"cal_dpo", half(Settings{"cal_dpo_weight": 2.0}), 40.018149927917809, -12.982013790037908, 12.982013790037908},
+		{"exo_pair", half(Settings{"label_smoothing": 0.25}), 0.890002711054038, -0.162667206981315, 0.162667206981315},
+		{"nca_pair", half(nil), 2.126523375036446, -0.298293933972504, 0.182764644657501},
 		{"sppo_hard", half(nil), 18, -6, 6},
+		{"apo_zero", half(nil), 1.462117157260010, -0.098305966620741, 0.098305966620741},
+		{"apo_down", half(nil), 1.149738499347877, 0.045809173918988, 0.052496792701753},
 	})
 }
 
@@ -38,7 +51,12 @@ var pointwiseVariants = []struct {
 }{
 	{"cal_dpo", Settings{"beta": 0.001, "cal_dpo_weight": 0.5}},
 	{"cal_dpo", Settings{"beta": 1.0, "cal_dpo_weight": 0.0}},
+	{"exo_pair", Settings{"beta": 1.0, "label_smoothing": 0.4999}},
+	{"exo_pair", Settings{"beta": 1.0, "label_smoothing": 1e-300}},
+	{"nca_pair", Settings{"beta": 2.0}},
 	{"sppo_hard", Settings{"beta": 0.1}},
+	{"apo_zero", Settings{"beta": 2.0}},
+	{"apo_down", Settings{"beta": 2.0}},
 }
 
 // TestPointwiseVariants checks closed forms of what is not a default against central differences, at log-ratios of at most 2 nats. The third
@@ -97,8 +115,14 @@ func TestPointwiseStepZero(t *testing.T) {
 	}{
 		{"cal_dpo", nil, math.Ln2 + 50},
 		{"cal_dpo", Settings{"beta": 0.001, "cal_dpo_weight": 0.5}, math.Ln2 + 250000},
+		{"exo_pair", nil, 2.761230709097915},
+		{"exo_pair", Settings{"beta": 2.0, "label_smoothing": 0.25}, -math.Ln2 - math.Log(0.1875)/2},
+		{"nca_pair", nil, 2 * math.Ln2},
+		{"nca_pair", withBeta(2), 2 * math.Ln2},
 		{"sppo_hard", nil, 500000},
 		{"sppo_hard", withBeta(0.1), 50},
+		{"apo_zero", nil, 1},
+		{"apo_down", withBeta(2), 1},
 	} {
 		var r Result
 		l := must(t, tt.name, tt.settings)
@@ -115,7 +139,7 @@ func TestPointwiseStepZero(t *testing.T) {
 
 // TestEachSideAlone: these losses take each completion by itself, so that the other side does not change its derivative.
 func TestEachSideAlone(t *testing.T) {
-	for _, name := range []string{"sppo_hard"} {
+	for _, name := range []string{"sppo_hard", "nca_pair", "apo_zero"} {
 		l := must(t, name, nil)
 		var a, chosen, rejected Result
 		l.Compute(pair(-6, -9, -8, -7, 2, 4), &a)
@@ -141,14 +165,41 @@ func TestFiniteOptima(t *testing.T) {
 		chosen  float64
 		dChosen float64 // 0, or 1 and -1 for its sign
 	}{
+		{"exo_pair", 6.90, -1}, // log(0.999/0.001) = 6.906755
+		{"exo_pair", 6.906754778648554, 0},
+		{"exo_pair", 6.91, 1},
+		{"nca_pair", 0.69, -1}, // log 2
+		{"nca_pair", math.Ln2, 0},
+		{"nca_pair", 0.70, 1},
 		{"sppo_hard", 0.49, -1}, // 1/(2 beta)
 		{"sppo_hard", 0.5, 0},
 		{"sppo_hard", 0.51, 1},
+		{"apo_down", 0, 0}, // at the start only rejected is moved
 	} {
 		_, g, _ := atLogRatios(must(t, tt.name, withBeta(1)), tt.chosen, 0)
 		if math.Abs(g) > 1e-15 && g*tt.dChosen <= 0 || tt.dChosen != 0 && math.Abs(g) < 1e-6 {
 			t.Errorf("%s at log-ratios %v and 0: dL/dchosen %v, want sign %v", tt.name, tt.chosen, g, tt.dChosen)
 		}
+	}
+}
+
+// TestEXOPairFarWrong: the gradient of exo_pair is 2300 times smaller at u = -10 than where it is largest, and the loss is a divergence, never
+// below 0 by more than rounding.
+func TestEXOPairFarWrong(t *testing.T) {
+	l := must(t, "exo_pair", withBeta(1))
+	largest, where := 0.0, 0.0
+	for i := -2560; i <= 2560; i++ {
+		u := float64(i) / 128
+		loss, g, _ := atLogRatios(l, u, 0)
+		if loss < -1e-15 {
+			t.Errorf("loss %v at u = %v", loss, u)
+		}
+		if -g > largest {
+			largest, where = -g, u
+		}
+	}
+	if _, g, _ := atLogRatios(l, -10, 0); math.Abs(where+0.28) > 0.01 || math.Abs(largest/-g/2300-1) > 0.01 {
+		t.Errorf("the gradient is largest at %v, %v, and %v at -10", where, largest, g)
 	}
 }
 
@@ -161,6 +212,8 @@ func TestPointwiseErrors(t *testing.T) {
 		{"cal_dpo", Settings{"cal_dpo_weight": -1.0}, "cal_dpo_weight: -1 is out of range; want >= 0"},
 		{"cal_dpo", withBeta(1e-200), "beta: 1e-200 is too small for loss cal_dpo, whose first value would be infinite; its default is 0.1"},
 		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 is too small for loss sppo_hard, whose first value would be infinite; its default is 0.001"},
+		{"exo_pair", Settings{"label_smoothing": 0.0}, "label_smoothing: 0 is out of range; want > 0 and < 0.5"},
+		{"exo_pair", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want > 0 and < 0.5"},
 	} {
 		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != tt.want {
 			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, tt.want)
