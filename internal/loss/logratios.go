@@ -1,5 +1,7 @@
 package loss
 
+import "math"
+
 // logRatios are those of example i, policy minus reference in nats.
 func (b *Batch) logRatios(i int) (chosen, rejected float64) {
 	return b.ChosenLogps[i] - b.RefChosenLogps[i], b.RejectedLogps[i] - b.RefRejectedLogps[i]
@@ -21,4 +23,17 @@ func (f ofLogRatios) compute(b *Batch, r *Result) {
 func (f ofLogRatios) stepZero() (float64, bool) {
 	loss, _, _ := f(0, 0)
 	return loss, true
+}
+
+// maxExponent is what the exponent of a loss that takes e to the power of a log-ratio is held to, as in TRL: e^80 is 5.5e34, and even
+// float32 holds it. Log-ratios of whole completions pass it easily.
+const maxExponent = 80
+
+// heldExp is e^x with x held to maxExponent, and its derivative, which is 0 beyond.
+func heldExp(x float64) (value, slope float64) {
+	if x > maxExponent {
+		return math.Exp(maxExponent), 0
+	}
+	value = math.Exp(x)
+	return value, value
 }

@@ -97,6 +97,8 @@ var catalogue = []Info{
 	sppoHardInfo,
 	apoZeroInfo,
 	apoDownInfo,
+	discoPOPInfo,
+	fdpoInfo,
 	sftInfo,
 }
 

@@ -374,7 +374,7 @@ func TestDocs(t *testing.T) {
 			}
 		}
 		for _, h := range info.Hyperparameters {
-			if line := fmt.Sprintf("- `%s`, default %v, %v:", h.Key, h.Default, h.Range); !strings.Contains(body, line) {
+			if line := fmt.Sprintf("- `%s`, default %v, %s:", h.Key, h.Default, h.Values()); !strings.Contains(body, line) {
 				t.Errorf("%s: %q is not in its section", title, line)
 			}
 		}

@@ -18,6 +18,13 @@ import (
 //	sppo_hard: targets 1 and -1. L = 1^2 + 1^2, dL/dpc = 2*1. Exchanged: L = 3^2 + 3^2, dL/dpc = -2*3
 //	apo_zero: L = 2*0.268941, dL/dpc = -0.5*0.731059*0.268941
 //	apo_down: L = 0.731059 + 0.119203, dL/dpr = 0.5*0.880797*0.119203, dL/dpc = 0.5*0.731059*0.268941 - dL/dpr
+//	discopop, tau 2: u = 2, m = s(1). L = 0.268941*0.126928 + 0.731059 e^-2,
+//	  dL/dpc = 0.5 (0.731059*0.268941/2 (e^-2 - 0.126928) - 0.268941*0.119203 - 0.731059 e^-2)
+//	fdpo: u is 0.5 times
+//	  reverse_kl 2 + 2
+//	  js_divergence log s(2) - log s(-2) = 2, dL/dpc = -0.5 s(-1) s(-2), dL/dpr = 0.5 s(-1) s(2)
+//	  forward_kl e^2 - e^-2 = 7.253721, dL/dpc = -0.5 s(-3.626860) e^-2
+//	  alpha_divergence, alpha 0.5: (e - 1/e)/0.5 = 4.700805, dL/dpc = -0.5 s(-2.350402) e^-1
 func TestPointwiseByHand(t *testing.T) {
 	half := func(more Settings) Settings {
 		s := withBeta(0.5)
@@ -33,6 +40,11 @@ func TestPointwiseByHand(t *testing.T) {
 		{"sppo_hard", half(nil), 2, 2, -2},
 		{"apo_zero", half(nil), 0.537882842739990, -0.098305966620741, 0.098305966620741},
 		{"apo_down", half(nil), 0.850261500652122, 0.045809173918988, 0.052496792701753},
+		{"discopop", half(Settings{"discopop_tau": 2.0}), 0.133074219503011, -0.065085069030946, 0.065085069030946},
+		{"fdpo", half(Settings{"fdpo_divergence": "reverse_kl"}), 0.126928011042973, -0.059601461011058, 0.059601461011058},
+		{"fdpo", half(Settings{"fdpo_divergence": "js_divergence"}), 0.313261687518223, -0.016029301640042, 0.118441409044955},
+		{"fdpo", half(Settings{"fdpo_divergence": "forward_kl"}), 0.026251947644848, -0.001753293015632, 0.095726555119530},
+		{"fdpo", half(Settings{"fdpo_divergence": "alpha_divergence"}), 0.091056413169068, -0.016008971726043, 0.118291190169925},
 	})
 	check(t, pair(-9, -6, -7, -8, 4, 2), []want{
 		{"cal_dpo", half(Settings{"cal_dpo_weight": 2.0}), 40.018149927917809, -12.982013790037908, 12.982013790037908},
@@ -41,6 +53,11 @@ func TestPointwiseByHand(t *testing.T) {
 		{"sppo_hard", half(nil), 18, -6, 6},
 		{"apo_zero", half(nil), 1.462117157260010, -0.098305966620741, 0.098305966620741},
 		{"apo_down", half(nil), 1.149738499347877, 0.045809173918988, 0.052496792701753},
+		{"discopop", half(Settings{"discopop_tau": 2.0}), 3.542132218430459, -1.056919460777531, 1.056919460777531},
+		{"fdpo", half(Settings{"fdpo_divergence": "reverse_kl"}), 2.126928011042973, -0.440398538988942, 0.440398538988942},
+		{"fdpo", half(Settings{"fdpo_divergence": "js_divergence"}), 1.313261687518223, -0.321957129943986, 0.043572159371016},
+		{"fdpo", half(Settings{"fdpo_divergence": "forward_kl"}), 3.653112355491868, -3.598801494345796, 0.065914348602675},
+		{"fdpo", half(Settings{"fdpo_divergence": "alpha_divergence"}), 2.441458800456671, -1.240849724059597, 0.167930748859678},
 	})
 }
 
@@ -57,6 +74,15 @@ var pointwiseVariants = []struct {
 	{"sppo_hard", Settings{"beta": 0.1}},
 	{"apo_zero", Settings{"beta": 2.0}},
 	{"apo_down", Settings{"beta": 2.0}},
+	{"discopop", Settings{"beta": 1.0, "discopop_tau": 0.5}},
+	{"discopop", Settings{"beta": 1.0, "discopop_tau": 1.0}},
+	{"discopop", Settings{"beta": 1.0, "discopop_tau": 4.0}},
+	{"fdpo", Settings{"fdpo_divergence": "reverse_kl"}},
+	{"fdpo", Settings{"fdpo_divergence": "js_divergence", "beta": 2.0}},
+	{"fdpo", Settings{"fdpo_divergence": "forward_kl"}},
+	{"fdpo", Settings{"fdpo_divergence": "alpha_divergence"}},
+	{"fdpo", Settings{"fdpo_divergence": "alpha_divergence", "fdpo_alpha": 0.99}},
+	{"fdpo", Settings{"fdpo_divergence": "alpha_divergence", "fdpo_alpha": 1e-300}},
 }
 
 // TestPointwiseVariants checks closed forms of what is not a default against central differences, at log-ratios of at most 2 nats. The third
@@ -123,6 +149,12 @@ func TestPointwiseStepZero(t *testing.T) {
 		{"sppo_hard", withBeta(0.1), 50},
 		{"apo_zero", nil, 1},
 		{"apo_down", withBeta(2), 1},
+		{"discopop", nil, 0.8465735902799727},
+		{"discopop", Settings{"beta": 2.0, "discopop_tau": 3.0}, 0.8465735902799727},
+		{"fdpo", Settings{"fdpo_divergence": "reverse_kl"}, math.Ln2},
+		{"fdpo", Settings{"fdpo_divergence": "js_divergence"}, math.Ln2},
+		{"fdpo", Settings{"fdpo_divergence": "forward_kl", "beta": 2.0}, math.Ln2},
+		{"fdpo", Settings{"fdpo_divergence": "alpha_divergence", "fdpo_alpha": 0.3}, math.Ln2},
 	} {
 		var r Result
 		l := must(t, tt.name, tt.settings)
@@ -175,10 +207,21 @@ func TestFiniteOptima(t *testing.T) {
 		{"sppo_hard", 0.5, 0},
 		{"sppo_hard", 0.51, 1},
 		{"apo_down", 0, 0}, // at the start only rejected is moved
+		{"discopop", -0.12, -1},
+		{"discopop", -0.118, 1}, // rises from -0.11857 to 0.07201, 0 included
+		{"discopop", 0, 1},
+		{"discopop", 0.0715, 1},
+		{"discopop", 0.0725, -1},
 	} {
 		_, g, _ := atLogRatios(must(t, tt.name, withBeta(1)), tt.chosen, 0)
 		if math.Abs(g) > 1e-15 && g*tt.dChosen <= 0 || tt.dChosen != 0 && math.Abs(g) < 1e-6 {
 			t.Errorf("%s at log-ratios %v and 0: dL/dchosen %v, want sign %v", tt.name, tt.chosen, g, tt.dChosen)
+		}
+	}
+	// From tau 0.11 on discopop falls everywhere.
+	for u := -20.0; u <= 20; u += 1.0 / 128 {
+		if _, g, _ := atLogRatios(must(t, "discopop", Settings{"beta": 1.0, "discopop_tau": 0.11}), u, 0); g >= 0 {
+			t.Errorf("discopop, tau 0.11: dL/dchosen %v at u = %v", g, u)
 		}
 	}
 }
@@ -203,6 +246,56 @@ func TestEXOPairFarWrong(t *testing.T) {
 	}
 }
 
+// TestHeldExponents: beyond e^80 a side is constant, and gives no gradient; two such sides are worth the same.
+func TestHeldExponents(t *testing.T) {
+	for _, tt := range []struct {
+		settings Settings
+		edge     float64
+	}{
+		{Settings{"fdpo_divergence": "forward_kl"}, -80},
+		{Settings{"fdpo_divergence": "alpha_divergence", "fdpo_alpha": 0.25}, -320},
+	} {
+		l := must(t, "fdpo", tt.settings)
+		for _, beyond := range []float64{tt.edge - 1e-9, tt.edge - 1e4} {
+			if loss, dChosen, dRejected := atLogRatios(l, beyond, tt.edge-1); loss != math.Ln2 || dChosen != 0 || dRejected != 0 {
+				t.Errorf("%v, log-ratios %v and %v: loss %v, derivatives %v and %v, want log 2, 0 and 0", tt.settings, beyond, tt.edge-1, loss, dChosen, dRejected)
+			}
+			if _, dChosen, dRejected := atLogRatios(l, beyond, 0); dChosen != 0 || dRejected != 0.1 {
+				t.Errorf("%v, log-ratios %v and 0: derivatives %v and %v, want 0 and 0.1", tt.settings, beyond, dChosen, dRejected)
+			}
+		}
+		if _, dChosen, _ := atLogRatios(l, tt.edge, 0); dChosen != -0.1*math.Exp(80) {
+			t.Errorf("%v, log-ratios %v and 0: dL/dchosen %v, want -0.1 e^80", tt.settings, tt.edge, dChosen)
+		}
+	}
+	// discopop with tau 4 is e^(3/4 |u|) on the wrong side, to e^80 at u = -106.7, and beyond grows like dpo at least.
+	l := must(t, "discopop", Settings{"beta": 1.0, "discopop_tau": 4.0})
+	before, after := -106.0, -107.0
+	if _, g, _ := atLogRatios(l, before, 0); g > -1e34 {
+		t.Errorf("discopop, tau 4, u = %v: dL/dchosen %v, want less than -1e34", before, g)
+	}
+	if _, g, _ := atLogRatios(l, after, 0); math.Abs(g+1) > 1e-9 {
+		t.Errorf("discopop, tau 4, u = %v: dL/dchosen %v, want -1", after, g)
+	}
+}
+
+// TestFDPOLimits: alpha_divergence is dpo for alpha towards 0 and forward_kl for alpha towards 1. q differs by alpha x^2/2 and (1-alpha) e^2 at
+// most, 2e-9 and 7e-9 for log-ratios within 2 nats.
+func TestFDPOLimits(t *testing.T) {
+	for _, tt := range []struct {
+		alpha float64
+		limit string
+	}{{1e-9, "reverse_kl"}, {1 - 1e-9, "forward_kl"}} {
+		near, limit := must(t, "fdpo", Settings{"fdpo_divergence": "alpha_divergence", "fdpo_alpha": tt.alpha}), must(t, "fdpo", Settings{"fdpo_divergence": tt.limit})
+		for _, x := range []struct{ chosen, rejected float64 }{{2, -2}, {-2, 2}, {-1, -1.5}, {0.5, 1}} {
+			loss, dChosen, dRejected := atLogRatios(limit, x.chosen, x.rejected)
+			var r Result
+			near.Compute(pair(x.chosen, x.rejected, 0, 0, 1, 1), &r)
+			compare(t, tt.limit, r, 0, want{loss: loss, dChosen: dChosen, dRejected: dRejected}, 1e-8)
+		}
+	}
+}
+
 func TestPointwiseErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -214,6 +307,9 @@ func TestPointwiseErrors(t *testing.T) {
 		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 is too small for loss sppo_hard, whose first value would be infinite; its default is 0.001"},
 		{"exo_pair", Settings{"label_smoothing": 0.0}, "label_smoothing: 0 is out of range; want > 0 and < 0.5"},
 		{"exo_pair", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want > 0 and < 0.5"},
+		{"discopop", Settings{"discopop_tau": 0.0}, "discopop_tau: 0 is out of range; want > 0"},
+		{"fdpo", Settings{"fdpo_alpha": 1.0}, "fdpo_alpha: 1 is out of range; want > 0 and < 1"},
+		{"fdpo", Settings{"fdpo_divergence": "kl"}, `fdpo_divergence: "kl"; want reverse_kl, forward_kl, js_divergence, alpha_divergence`},
 	} {
 		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != tt.want {
 			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, tt.want)
