@@ -55,6 +55,7 @@ var trlRows = []trlRow{
 	{key: "beta"},
 	{key: "label_smoothing", text: "of losses cdpo and exo_pair; TRL uses it for robust and exo_pair only"},
 	{key: "discopop_tau", text: "of loss discopop"},
+	{key: "rpo_alpha", from: fromTRL0, means: map[string]string{"null": ""}, text: "of loss rpo, which is loss_type sigmoid there; the likelihood is the mean of each completion's tokens, TRL's that of all tokens of a batch"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
 
@@ -256,7 +257,6 @@ var trlRows = []trlRow{
 	{key: "use_weighting", fate: refused, idle: []string{"false", "null"}, text: "pairs are not weighted by the policy here; drop the line"},
 	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
-	{key: "rpo_alpha", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "losses are not combined; drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},
 	{key: "router_aux_loss_coef", fate: refused, idle: []string{"null", "0"}, text: "models with experts are not supported; drop the line"},
 	{key: "neftune_noise_alpha", fate: refused, idle: []string{"null", "0"}, text: "no noise is added to embeddings here; drop the line"},

@@ -206,6 +206,8 @@ func TestTRLValues(t *testing.T) {
 		{file: "loss_type: discopop\ndiscopop_tau: 0.1", set: map[string]string{"loss": "discopop", "discopop_tau": "0.1"}},
 		{file: "loss_type: sigmoid\ndiscopop_tau: 0.05"},
 		{file: "loss_type: sigmoid\ndiscopop_tau: 0.1", problem: "discopop_tau: loss dpo does not use it; leave it out"},
+		{file: "loss_type: sigmoid\nrpo_alpha: null"},
+		{file: "loss_type: sigmoid\nrpo_alpha: 1.0", problem: "rpo_alpha: loss dpo does not use it; use --loss rpo, or leave it out"},
 		{file: "loss: ipo\nloss_type: sigmoid", problem: "loss_type: the same setting as loss, which is given too; leave one out"},
 		{file: "loss_type: sigmoid\nloss: ipo", problem: "loss: the same setting as loss_type, which is given too; leave one out"},
 		{file: "loss_type: sigmoid\nloss_type: ipo", problem: "loss_type: given twice; leave one out"},

@@ -17,7 +17,7 @@ var dpoInfo = Info{
 	Paper:           "Rafailov et al. 2023, arXiv:2305.18290",
 	Needs:           DPO{}.Needs(),
 	Hyperparameters: []Hyperparameter{beta(0.1, pull)},
-	Instead:         map[string]string{"label_smoothing": "cdpo"},
+	Instead:         map[string]string{"label_smoothing": "cdpo", "rpo_alpha": "rpo"},
 	make:            func(s Settings) Loss { return DPO{s.number("beta")} },
 }
 

@@ -98,6 +98,8 @@ var catalogue = []Info{
 	apoZeroInfo,
 	apoDownInfo,
 	discoPOPInfo,
+	dpopInfo,
+	rpoInfo,
 	fdpoInfo,
 	sftInfo,
 }

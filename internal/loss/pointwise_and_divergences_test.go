@@ -20,6 +20,8 @@ import (
 //	apo_down: L = 0.731059 + 0.119203, dL/dpr = 0.5*0.880797*0.119203, dL/dpc = 0.5*0.731059*0.268941 - dL/dpr
 //	discopop, tau 2: u = 2, m = s(1). L = 0.268941*0.126928 + 0.731059 e^-2,
 //	  dL/dpc = 0.5 (0.731059*0.268941/2 (e^-2 - 0.126928) - 0.268941*0.119203 - 0.731059 e^-2)
+//	dpop, lambda 3: chosen rose: dpo. Exchanged: it fell by 2, u = 0.5 (-4 - 3*2) = -5, L = log(1 + e^5), dL/dpc = -0.5 s(5) (1 + 3)
+//	rpo, alpha 0.5: L = 0.126928 + 0.5*6/2, dL/dpc = -0.059601 - 0.5/2. Exchanged: L = 2.126928 + 0.5*9/4
 //	fdpo: u is 0.5 times
 //	  reverse_kl 2 + 2
 //	  js_divergence log s(2) - log s(-2) = 2, dL/dpc = -0.5 s(-1) s(-2), dL/dpr = 0.5 s(-1) s(2)
@@ -41,6 +43,8 @@ func TestPointwiseByHand(t *testing.T) {
 		{"apo_zero", half(nil), 0.537882842739990, -0.098305966620741, 0.098305966620741},
 		{"apo_down", half(nil), 0.850261500652122, 0.045809173918988, 0.052496792701753},
 		{"discopop", half(Settings{"discopop_tau": 2.0}), 0.133074219503011, -0.065085069030946, 0.065085069030946},
+		{"dpop", half(Settings{"dpop_lambda": 3.0}), 0.126928011042973, -0.059601461011058, 0.059601461011058},
+		{"rpo", half(Settings{"rpo_alpha": 0.5}), 1.626928011042973, -0.309601461011058, 0.059601461011058},
 		{"fdpo", half(Settings{"fdpo_divergence": "reverse_kl"}), 0.126928011042973, -0.059601461011058, 0.059601461011058},
 		{"fdpo", half(Settings{"fdpo_divergence": "js_divergence"}), 0.313261687518223, -0.016029301640042, 0.118441409044955},
 		{"fdpo", half(Settings{"fdpo_divergence": "forward_kl"}), 0.026251947644848, -0.001753293015632, 0.095726555119530},
@@ -54,6 +58,8 @@ func TestPointwiseByHand(t *testing.T) {
 		{"apo_zero", half(nil), 1.462117157260010, -0.098305966620741, 0.098305966620741},
 		{"apo_down", half(nil), 1.149738499347877, 0.045809173918988, 0.052496792701753},
 		{"discopop", half(Settings{"discopop_tau": 2.0}), 3.542132218430459, -1.056919460777531, 1.056919460777531},
+		{"dpop", half(Settings{"dpop_lambda": 3.0}), 5.006715348489118, -1.986614298151431, 0.496653574537858},
+		{"rpo", half(Settings{"rpo_alpha": 0.5}), 3.251928011042973, -0.565398538988942, 0.440398538988942},
 		{"fdpo", half(Settings{"fdpo_divergence": "reverse_kl"}), 2.126928011042973, -0.440398538988942, 0.440398538988942},
 		{"fdpo", half(Settings{"fdpo_divergence": "js_divergence"}), 1.313261687518223, -0.321957129943986, 0.043572159371016},
 		{"fdpo", half(Settings{"fdpo_divergence": "forward_kl"}), 3.653112355491868, -3.598801494345796, 0.065914348602675},
@@ -77,6 +83,8 @@ var pointwiseVariants = []struct {
 	{"discopop", Settings{"beta": 1.0, "discopop_tau": 0.5}},
 	{"discopop", Settings{"beta": 1.0, "discopop_tau": 1.0}},
 	{"discopop", Settings{"beta": 1.0, "discopop_tau": 4.0}},
+	{"dpop", Settings{"beta": 0.1, "dpop_lambda": 5.0}},
+	{"rpo", Settings{"beta": 0.01, "rpo_alpha": 0.005}},
 	{"fdpo", Settings{"fdpo_divergence": "reverse_kl"}},
 	{"fdpo", Settings{"fdpo_divergence": "js_divergence", "beta": 2.0}},
 	{"fdpo", Settings{"fdpo_divergence": "forward_kl"}},
@@ -151,6 +159,9 @@ func TestPointwiseStepZero(t *testing.T) {
 		{"apo_down", withBeta(2), 1},
 		{"discopop", nil, 0.8465735902799727},
 		{"discopop", Settings{"beta": 2.0, "discopop_tau": 3.0}, 0.8465735902799727},
+		{"dpop", nil, math.Ln2},
+		{"dpop", Settings{"beta": 2.0, "dpop_lambda": 0.0}, math.Ln2},
+		{"rpo", Settings{"rpo_alpha": 0.0}, math.Ln2},
 		{"fdpo", Settings{"fdpo_divergence": "reverse_kl"}, math.Ln2},
 		{"fdpo", Settings{"fdpo_divergence": "js_divergence"}, math.Ln2},
 		{"fdpo", Settings{"fdpo_divergence": "forward_kl", "beta": 2.0}, math.Ln2},
@@ -166,6 +177,44 @@ func TestPointwiseStepZero(t *testing.T) {
 		if want := []float64{closed, closed}; !slices.Equal(r.Losses, want) {
 			t.Errorf("%s, %v: losses %v, want exactly %v", tt.name, tt.settings, r.Losses, want)
 		}
+	}
+	if v, ok := must(t, "rpo", nil).StepZero(); ok {
+		t.Errorf("rpo: StepZero is %v; it has none", v)
+	}
+}
+
+// TestPointwiseSpecialCases: what is dpo without its own term, and the parts of cal_dpo.
+func TestPointwiseSpecialCases(t *testing.T) {
+	const seed = 11
+	rng := rand.New(rand.NewPCG(seed, 12))
+	for range 200 {
+		b := randomPair(rng)
+		var dpo, r Result
+		must(t, "dpo", withBeta(0.3)).Compute(b, &dpo)
+		for name, s := range map[string]Settings{"rpo": {"rpo_alpha": 0.0}, "dpop": {"dpop_lambda": 0.0}, "fdpo": {"fdpo_divergence": "reverse_kl"}} {
+			s["beta"] = 0.3
+			if must(t, name, s).Compute(b, &r); !equal(dpo, r) {
+				t.Fatalf("%+v: dpo %+v, %s with %v %+v (seed %d)", b, dpo, name, s, r, seed)
+			}
+		}
+		var one, squares Result
+		must(t, "dpo", withBeta(1)).Compute(b, &one)
+		if must(t, "cal_dpo", Settings{"cal_dpo_weight": 0.0}).Compute(b, &r); !equal(one, r) {
+			t.Fatalf("%+v: dpo with beta 1 %+v, cal_dpo with weight 0 %+v (seed %d)", b, one, r, seed)
+		}
+		// Losses up to 5e4 and slopes up to 400: their sum is rounded once more.
+		must(t, "sppo_hard", withBeta(0.1)).Compute(b, &squares)
+		must(t, "cal_dpo", withBeta(0.1)).Compute(b, &r)
+		compare(t, "cal_dpo", r, 0, want{
+			loss: one.Losses[0] + squares.Losses[0], dChosen: one.DChosenLogps[0] + squares.DChosenLogps[0], dRejected: one.DRejectedLogps[0] + squares.DRejectedLogps[0],
+		}, 1e-12)
+		// The likelihood's part of rpo.
+		must(t, "dpo", withBeta(0.1)).Compute(b, &dpo)
+		must(t, "rpo", nil).Compute(b, &r)
+		n := float64(b.ChosenTokens[0])
+		compare(t, "rpo", r, 0, want{
+			loss: dpo.Losses[0] - b.ChosenLogps[0]/n, dChosen: dpo.DChosenLogps[0] - 1/n, dRejected: dpo.DRejectedLogps[0],
+		}, 1e-12)
 	}
 }
 
@@ -246,6 +295,18 @@ func TestEXOPairFarWrong(t *testing.T) {
 	}
 }
 
+// TestDPOPKink: at pc = rc the derivative is dpo's; below, chosen pulls 1 + lambda times as hard.
+func TestDPOPKink(t *testing.T) {
+	l := must(t, "dpop", Settings{"beta": 0.5, "dpop_lambda": 3.0})
+	for _, tt := range []struct{ chosen, dChosen float64 }{
+		{math.SmallestNonzeroFloat64, -0.25}, {0, -0.25}, {math.Copysign(0, -1), -0.25}, {-math.SmallestNonzeroFloat64, -1},
+	} {
+		if _, dChosen, dRejected := atLogRatios(l, tt.chosen, 0); dChosen != tt.dChosen || dRejected != 0.25 {
+			t.Errorf("log-ratio %v: derivatives %v and %v, want %v and 0.25", tt.chosen, dChosen, dRejected, tt.dChosen)
+		}
+	}
+}
+
 // TestHeldExponents: beyond e^80 a side is constant, and gives no gradient; two such sides are worth the same.
 func TestHeldExponents(t *testing.T) {
 	for _, tt := range []struct {
@@ -302,12 +363,15 @@ func TestPointwiseErrors(t *testing.T) {
 		settings Settings
 		want     string
 	}{
+		{"dpo", Settings{"rpo_alpha": 1.0}, "rpo_alpha: loss dpo does not use it; use --loss rpo, or leave it out"},
 		{"cal_dpo", Settings{"cal_dpo_weight": -1.0}, "cal_dpo_weight: -1 is out of range; want >= 0"},
 		{"cal_dpo", withBeta(1e-200), "beta: 1e-200 is too small for loss cal_dpo, whose first value would be infinite; its default is 0.1"},
 		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 is too small for loss sppo_hard, whose first value would be infinite; its default is 0.001"},
 		{"exo_pair", Settings{"label_smoothing": 0.0}, "label_smoothing: 0 is out of range; want > 0 and < 0.5"},
 		{"exo_pair", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want > 0 and < 0.5"},
 		{"discopop", Settings{"discopop_tau": 0.0}, "discopop_tau: 0 is out of range; want > 0"},
+		{"dpop", Settings{"dpop_lambda": -1.0}, "dpop_lambda: -1 is out of range; want >= 0"},
+		{"rpo", Settings{"rpo_alpha": math.Inf(1)}, "rpo_alpha: +Inf is out of range; want >= 0"},
 		{"fdpo", Settings{"fdpo_alpha": 1.0}, "fdpo_alpha: 1 is out of range; want > 0 and < 1"},
 		{"fdpo", Settings{"fdpo_divergence": "kl"}, `fdpo_divergence: "kl"; want reverse_kl, forward_kl, js_divergence, alpha_divergence`},
 	} {
