@@ -368,7 +368,7 @@ func (l *loader) bestRules(o *train.Options, n loss.Needs) {
 	m, ok := eval.Find(o.BestMetric())
 	switch {
 	case !ok || !m.Of(n):
-		l.problem(l.place(key), "%s; the evaluations of loss %s have %s%s", show(o.MetricForBestModel), o.Loss, either(names), DidYouMean(o.BestMetric(), names))
+		l.problem(l.place(key), "%s; no metric of the evaluations of loss %s; docs/metrics.md has them%s", show(o.MetricForBestModel), o.Loss, DidYouMean(o.BestMetric(), names))
 	case m.Better == 0 && given == nil:
 		l.problem(l.place(key), "%s is not better for being higher or lower; say with greater_is_better which is meant", m.Name)
 	case given != nil && m.Better != 0 && *given != (m.Better > 0):

@@ -54,7 +54,9 @@ var trlRows = []trlRow{
 	{key: "max_length", means: map[string]string{"null": "0"}},
 	{key: "truncation_mode"},
 	{key: "beta"},
-	{key: "label_smoothing", text: "of losses cdpo and robust; TRL uses it for robust and exo_pair only"},
+	{key: "label_smoothing", text: "of losses cdpo, robust and exo_pair; TRL uses it for robust and exo_pair only"},
+	{key: "discopop_tau", text: "of loss discopop"},
+	{key: "rpo_alpha", from: fromTRL0, means: map[string]string{"null": ""}, text: "of loss rpo, which is loss_type sigmoid there; the likelihood is the mean of each completion's tokens, TRL's that of all tokens of a batch"},
 	{key: "cpo_alpha", from: fromCPO, text: "of loss cpo, which is loss_type sigmoid there; loss_type simpo with it is loss cpo_simpo, and its cpo_simpo_alpha"},
 	{key: "eval_on_start"},
 	{key: "gradient_checkpointing", text: "results are the same bits either way"},
@@ -108,8 +110,7 @@ var trlRows = []trlRow{
 	{key: "ref_model_sync_steps", fate: unused, text: "of sync_ref_model, which is refused"},
 
 	// Losses that are not here.
-	{key: "f_alpha_divergence_coef", fate: unused, text: "of f_divergence_type: alpha_divergence, which is refused"},
-	{key: "discopop_tau", fate: unused, text: "of loss discopop, which is not here"},
+	{key: "f_alpha_divergence_coef", fate: unused, text: "of f_divergence_type: alpha_divergence, which is refused; fdpo_alpha is 1 minus it"},
 	{key: "label_smoothing_factor", fate: unused, text: "TRL's DPO does not use it either; for smoothed preferences there is loss cdpo"},
 
 	// Memory and speed.
@@ -254,11 +255,10 @@ var trlRows = []trlRow{
 	{key: "dataset_mixer", fate: translated, from: fromHandbook, text: "as dataset_name", read: readDataset},
 	{key: "loss_weights", fate: refused, idle: []string{"null", "[1]", "1"}, text: "losses are not combined; drop the line, and give one loss"},
 	{key: "ld_alpha", fate: refused, idle: []string{"null", "1"}, text: "log-probs of long completions are not reweighted here; drop the line"},
-	{key: "f_divergence_type", fate: refused, idle: []string{"reverse_kl", "null"}, text: "the divergence is reverse_kl; drop the line"},
+	{key: "f_divergence_type", fate: refused, idle: []string{"reverse_kl", "null"}, text: "the divergence is reverse_kl; for another one give loss: fdpo and fdpo_divergence, and drop the line"},
 	{key: "use_weighting", fate: refused, idle: []string{"false", "null"}, text: "pairs are not weighted by the policy here; drop the line"},
 	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
-	{key: "rpo_alpha", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "losses are not combined; drop the line"},
 	{key: "simpo_gamma", fate: refused, from: fromCPO, idle: []string{"null"}, text: "here it is a ratio to beta: give simpo_gamma_beta_ratio with loss simpo, or that of cpo_simpo or alphapo, and simpo_gamma/beta as its value; or drop the line"},
 	{key: "alpha", fate: refused, from: fromCPO, idle: []string{"null", "0"}, text: "in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha with that, or drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},

@@ -17,7 +17,7 @@ var dpoInfo = Info{
 	Paper:           "Rafailov et al. 2023, arXiv:2305.18290",
 	Needs:           DPO{}.Needs(),
 	Hyperparameters: []Hyperparameter{beta(0.1, pull)},
-	Instead:         map[string]string{"label_smoothing": "cdpo", "rdpo_alpha": "rdpo", "cpo_alpha": "cpo"},
+	Instead:         map[string]string{"label_smoothing": "cdpo", "rdpo_alpha": "rdpo", "rpo_alpha": "rpo", "cpo_alpha": "cpo"},
 	make:            func(s Settings) Loss { return DPO{s.number("beta")} },
 }
 

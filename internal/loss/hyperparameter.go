@@ -61,7 +61,7 @@ func (h Hyperparameter) Values() string {
 	case string:
 		return strings.Join(h.Choices, ", ")
 	case bool:
-		return "true, false"
+		return "true or false"
 	}
 	return h.Range.String()
 }
