@@ -304,6 +304,20 @@ func wrongData(name, text string, code int, want string) mistake {
 	return mistake{name, func(k *kitchen) { k.write("wrong.jsonl", text) }, trains + "--data wrong.jsonl", code, want}
 }
 
+// said are rows that are sound but for their further columns.
+func said(columns ...string) string {
+	rows := ""
+	for _, c := range columns {
+		rows += "{" + c + `, "prompt": "a", "chosen": "b", "rejected": "c"}` + "\n"
+	}
+	return rows
+}
+
+// wrongNumbers is a mistake in the columns that a loss reads besides the texts.
+func wrongNumbers(name, loss string, code int, want string, columns ...string) mistake {
+	return mistake{"data: " + name, func(k *kitchen) { k.write("wrong.jsonl", said(columns...)) }, trains + "--data wrong.jsonl --loss " + loss, code, want}
+}
+
 var badData = []mistake{
 	{"data: missing", nil, trains + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
@@ -455,6 +469,8 @@ var badData = []mistake{
 	{"data: sft without completions", func(k *kitchen) { k.write("wrong.jsonl", "{\"rejected\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
 		"wrong.jsonl:1: no column completion, chosen or text (there are rejected); a row of a loss without pairs has prompt and completion, " +
 			"prompt and chosen, or text"},
+	wrongNumbers("a negative weight", "dpo", exitFailed, "wrong.jsonl:1: weight: -1; want a number of at least 0", `"weight": -1`),
+	wrongNumbers("a weight in words", "dpo", exitFailed, `wrong.jsonl:1: weight: "high"; want a number`, `"weight": "high"`),
 	{"data: sft, completion without prompt", func(k *kitchen) { k.write("wrong.jsonl", "{\"completion\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
 		"wrong.jsonl:1: prompt: missing; a row with completion needs one"},
 }
