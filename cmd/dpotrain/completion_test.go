@@ -37,7 +37,7 @@ func TestCompletion(t *testing.T) {
 		{"train --loss ip", "ipo,ipo_sum", values},
 		{"train --loss=h", "hinge", values},
 		{"train --loss-type cd", "cdpo", values},
-		{"eval --loss s", "sft", values},
+		{"eval --loss sf", "sft", values},
 		{"train --cpu avx", "avx512,avx2", values},
 		{"train --lr-scheduler-type cosine", "cosine,cosine_with_min_lr", values},
 		{"train --on-nonfinite ", "stop,skip", values},

@@ -173,6 +173,8 @@ func TestLossBatchNumbers(t *testing.T) {
 		{"dpo", outcomes[:2], [5][]float64{}},
 		{"dpo", said, [5][]float64{4: {0.5, 1}}},
 		{"dpo", []Outcome{outcomes[2], said[0]}, [5][]float64{4: {1, 0.5}}},
+		{"rebel", said, [5][]float64{{7, 1}, {3, 2}, nil, nil, {0.5, 1}}},
+		{"sppo", said, [5][]float64{nil, nil, {0.9, 0.4}, {0.2, 0.6}, {0.5, 1}}},
 	} {
 		for _, b := range []loss.Batch{{}, {ChosenScores: []float64{5}, RejectedWins: []float64{5}, Weights: []float64{5, 5, 5}}} { // what was in it is gone
 			LossBatch(&b, newLoss(t, tt.loss), tt.outcomes, references)

@@ -55,6 +55,17 @@ func (r Range) has(v float64) bool {
 	return v-v == 0 && (v > r.Low || v == r.Low && !r.LowOpen) && (v < r.High || v == r.High && !r.HighOpen)
 }
 
+// Values are those that it can have: > 0, or log, identity.
+func (h Hyperparameter) Values() string {
+	switch h.Default.(type) {
+	case string:
+		return strings.Join(h.Choices, ", ")
+	case bool:
+		return "true, false"
+	}
+	return h.Range.String()
+}
+
 // Check says what is wrong with a value, if anything is.
 func (h Hyperparameter) Check(v any) error {
 	switch v := v.(type) {

@@ -110,7 +110,14 @@ var catalogue = []Info{
 	cdpoInfo,
 	ipoInfo,
 	ipoSumInfo,
+	odpoInfo,
+	rebelInfo,
 	hingeInfo,
+	rewardAwareBwdKLInfo,
+	rewardAwareFwdKLInfo,
+	sppoInfo,
+	dnoInfo,
+	dnoPrctInfo,
 	sftInfo,
 }
 

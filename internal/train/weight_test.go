@@ -58,6 +58,8 @@ func TestChangedNumbers(t *testing.T) {
 		loss, was, now string
 		refused        bool
 	}{
+		{"rebel", `"chosen_score": 5, "rejected_score": 2`, `"chosen_score": 5, "rejected_score": 2.5`, true},
+		{"rebel", `"chosen_score": 5, "rejected_score": 2`, `"rejected_score": 2e0, "note": "x", "weight": 1, "chosen_score": 5.0`, false},
 		{"dpo", `"weight": 2`, `"weight": 3`, true},
 		{"dpo", `"weight": 2`, `"id": 7`, true},
 		{"dpo", `"chosen_score": 5`, `"chosen_score": 6`, false}, // which dpo does not read
