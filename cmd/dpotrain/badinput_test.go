@@ -304,6 +304,20 @@ func wrongData(name, text string, code int, want string) mistake {
 	return mistake{name, func(k *kitchen) { k.write("wrong.jsonl", text) }, trains + "--data wrong.jsonl", code, want}
 }
 
+// said are rows that are sound but for their further columns.
+func said(columns ...string) string {
+	rows := ""
+	for _, c := range columns {
+		rows += "{" + c + `, "prompt": "a", "chosen": "b", "rejected": "c"}` + "\n"
+	}
+	return rows
+}
+
+// wrongNumbers is a mistake in the columns that a loss reads besides the texts.
+func wrongNumbers(name, loss string, code int, want string, columns ...string) mistake {
+	return mistake{"data: " + name, func(k *kitchen) { k.write("wrong.jsonl", said(columns...)) }, trains + "--data wrong.jsonl --loss " + loss, code, want}
+}
+
 var badData = []mistake{
 	{"data: missing", nil, trains + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a JSONL file, one JSON object a line"},
@@ -455,6 +469,41 @@ var badData = []mistake{
 	{"data: sft without completions", func(k *kitchen) { k.write("wrong.jsonl", "{\"rejected\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
 		"wrong.jsonl:1: no column completion, chosen or text (there are rejected); a row of a loss without pairs has prompt and completion, " +
 			"prompt and chosen, or text"},
+	{"data: no scores", nil, trains + "--loss odpo", exitFailed,
+		"pairs.jsonl:1: chosen_score: missing (there are prompt, chosen, rejected); loss odpo needs chosen_score and rejected_score, or margin " +
+			"(lines 2, 3, 4, 5 ... too)"},
+	{"data: pass one, no scores", nil, precompute + "--loss rebel", exitFailed,
+		"pairs.jsonl:1: chosen_score: missing (there are prompt, chosen, rejected); loss rebel needs chosen_score and rejected_score, or margin " +
+			"(lines 2, 3, 4, 5 ... too)"},
+	{"data: eval, no win rates", nil, evaluates + "--loss sppo", exitFailed,
+		"pairs.jsonl:1: p_win: missing (there are prompt, chosen, rejected); loss sppo needs p_win (lines 2, 3, 4, 5 ... too)"},
+	{"data: eval_data without win rates", func(k *kitchen) { k.write("p.jsonl", said(`"p_win": 0.75`)) }, trains + "--data p.jsonl --eval-data pairs.jsonl --loss dno", exitFailed,
+		"pairs.jsonl:1: p_win: missing (there are prompt, chosen, rejected); loss dno needs p_win (lines 2, 3, 4, 5 ... too)"},
+	wrongNumbers("one row without scores", "odpo", exitFailed,
+		"wrong.jsonl:2: chosen_score: missing (there are id, prompt, chosen, rejected); loss odpo needs chosen_score and rejected_score, or "+
+			"margin; on_bad_row: skip leaves such rows out", `"margin": 1`, `"id": 7`),
+	wrongNumbers("one score", "rebel", exitFailed,
+		"wrong.jsonl:1: rejected_score: missing (there are chosen_score, prompt, chosen, rejected); loss rebel needs chosen_score and "+
+			"rejected_score, or margin", `"chosen_score": 1`),
+	wrongNumbers("a score that is null", "reward_aware_bwd_kl", exitFailed,
+		"wrong.jsonl:1: rejected_score: null; loss reward_aware_bwd_kl needs chosen_score and rejected_score, or margin",
+		`"chosen_score": 1, "rejected_score": null`),
+	wrongNumbers("a score in quotes", "reward_aware_fwd_kl", exitFailed, `wrong.jsonl:1: chosen_score: "4"; want a number`,
+		`"chosen_score": "4", "rejected_score": "3"`),
+	wrongNumbers("a score that is NaN", "rebel", exitFailed,
+		"wrong.jsonl:1: not JSON at byte 18 of the line: invalid character 'N' where a value belongs; mend the line",
+		`"chosen_score": NaN, "rejected_score": 3`),
+	wrongNumbers("a score beyond a float", "rebel", exitFailed, "wrong.jsonl:1: margin: 1e999 is out of range; want a finite number", `"margin": 1e999`),
+	wrongNumbers("ties and the logarithm", "odpo", exitFailed,
+		"wrong.jsonl:2: the score of chosen is not above that of rejected, and odpo_offset: log takes the logarithm of the difference; set "+
+			"odpo_offset: identity, or drop the row (line 3 too); on_bad_row: skip leaves such rows out",
+		`"margin": 1`, `"chosen_score": 3, "rejected_score": 3`, `"chosen_score": 2, "rejected_score": 3`),
+	wrongNumbers("a win rate in per cent", "sppo", exitFailed, "wrong.jsonl:1: p_win: 90; want a probability, from 0 to 1", `"p_win": 90`),
+	wrongNumbers("a win rate below 0", "dno", exitFailed, "wrong.jsonl:1: p_win_rejected: -0.1; want a probability, from 0 to 1",
+		`"p_win": 0.9, "p_win_rejected": -0.1`),
+	wrongNumbers("a negative weight", "dpo", exitFailed, "wrong.jsonl:1: weight: -1; want a number of at least 0", `"weight": -1`),
+	wrongNumbers("a weight in words", "dpo", exitFailed, `wrong.jsonl:1: weight: "high"; want a number`, `"weight": "high"`),
+	wrongNumbers("a score twice", "rebel", exitFailed, "wrong.jsonl:1: margin: stands twice in the row; leave one out", `"margin": 1, "margin": 2`),
 	{"data: sft, completion without prompt", func(k *kitchen) { k.write("wrong.jsonl", "{\"completion\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
 		"wrong.jsonl:1: prompt: missing; a row with completion needs one"},
 }
@@ -1158,6 +1207,9 @@ var badSettings = []mistake{
 			"c.yaml:1: chosen: unknown key\n"+
 			"c.yaml:1: rejected: unknown key"),
 	wrongSettings("an alias", "beta: &a 0.1\nseed: *a\n", "c.yaml:2: seed: a YAML alias; want a whole number"),
+	wrongSettings("an offset of odpo", "loss: odpo\nodpo_offset: ln\n", "c.yaml:2: odpo_offset: ln; want log or identity"),
+	wrongSettings("a negative alpha of odpo", "loss: odpo\nodpo_alpha: -1\n", "c.yaml:2: odpo_alpha: -1 is out of range; want >= 0"),
+	wrongSettings("odpo_alpha with dpo", "odpo_alpha: 1\n", "c.yaml:1: odpo_alpha: loss dpo does not use it; leave it out"),
 	wrongSettings("label_smoothing with dpo", "loss: dpo\nlabel_smoothing: 0.1\n",
 		"c.yaml:2: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"),
 
@@ -1192,8 +1244,7 @@ var badSettings = []mistake{
 	wrongFlags("on_bad_row", "--on-bad-row ignore", "--on-bad-row: ignore; want error or skip"),
 	wrongFlags("a dtype", "--save-dtype fp16", "--save-dtype: fp16; want float32, bfloat16 or float16"),
 	wrongFlags("a metric", "--metric-for-best-model eval_acuracy --eval-data pairs.jsonl",
-		"--metric-for-best-model: eval_acuracy; the evaluations of loss dpo have loss, rewards/chosen, rewards/rejected, rewards/accuracies, "+
-			"rewards/ties, rewards/margins, logps/chosen, logps/rejected, logps/accuracies, entropy or mean_token_accuracy"),
+		"--metric-for-best-model: eval_acuracy; no metric of the evaluations of loss dpo; docs/metrics.md has them"),
 	wrongFlags("a value after a bool", "--overwrite false",
 		`"false": dpotrain train takes flags and no arguments; a flag takes this value after an equals sign: --flag=false; see "dpotrain train `+
 			`--help"`),

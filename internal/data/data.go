@@ -10,8 +10,8 @@
 // Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line, or counted in the
 // Report; what becomes of which row is in docs/formats.md.
 //
-// To add a column or a form of rows: parsing in row.go, its way to ids in example.go, rows in the tables of row_test.go and
-// example_test.go, and docs/formats.md. A new reason to leave a row out is one of dropReason (report.go).
+// To add a column or a form of rows: parsing in row.go, or numbers.go for a number, its way to ids in example.go, rows in the tables of
+// row_test.go, numbers_test.go and example_test.go, and docs/formats.md. A new reason to leave a row out is one of dropReason (report.go).
 package data
 
 import (
@@ -47,6 +47,15 @@ type Example struct {
 	File      string // that the row stands in
 	Line      int    // of the file, from 1
 	Sequences []Sequence
+	Numbers   *Numbers // nil: none were wanted, and the weight is 1
+}
+
+// Weight is what the example's loss is multiplied by.
+func (e *Example) Weight() float64 {
+	if e.Numbers == nil {
+		return 1
+	}
+	return e.Numbers.Weight
 }
 
 // Place is the row's file and line, for messages.
@@ -78,6 +87,8 @@ type Renderer interface {
 
 // Reader reads rows with the tokenizer and the chat template of a model folder.
 type Reader struct {
+	Wanted Wanted // numbers that Load reads; none unless set
+
 	dir       string
 	tokenizer *tokenizer.Tokenizer
 	template  Renderer // nil when the model has none
@@ -105,7 +116,8 @@ func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
 // Load reads a file of rows; see the function of the same name.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
-	return Load(path, form, r.tokenizer, r.template, o, progress)
+	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
+	return m.loadFile(path, progress)
 }
 
 // Decode is the text of ids, without special tokens.

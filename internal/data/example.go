@@ -16,6 +16,7 @@ type maker struct {
 	template Renderer
 	options  Options
 	form     Form
+	wanted   Wanted
 }
 
 // made is what became of a row.
@@ -90,8 +91,10 @@ func (m *maker) make(line []byte) (out made, err error) {
 	}
 	if identical(out.example.Sequences) {
 		out.drop = dropIdenticalTruncated
+		return out, nil
 	}
-	return out, nil
+	out.example.Numbers, err = m.wanted.numbers(r)
+	return out, err
 }
 
 // identical says that both sides are the same text, though after keep_end the border may lie elsewhere.

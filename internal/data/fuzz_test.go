@@ -37,6 +37,7 @@ func FuzzLoad(f *testing.F) {
 		"", "\ufeff", "\n\r\n", "{}", "[]", "{\"a\":1", "x\n" + numbered(1), numbered(1) + "\r\n\n" + numbered(2), "\x1f\x8b", "\xff",
 		`{"text":"<|bos|>abc<|eos|>"}`, `{"prompt":"","completion":""}`, `{"chosen":"a\ud83d","rejected":"\ud83d\ude00"}`, `{"chosen":[],"rejected":[]}`,
 		`{"prompt":[{"role":"user","content":[{"type":"text","text":"a"}]}],"chosen":[{"role":"assistant","content":null}],"rejected":[{"role":"tool","content":"x"}]}`,
+		`{"prompt":"p","chosen":"a","rejected":"b","weight":0.5}` + "\n" + `{"prompt":"p","chosen":"a","rejected":"b","weight":-1}`,
 		`{"chosen":"a","chosen":"b","rejected":{}}`, `{"prompt":1,"tools":[]}`, `{"chosen":"` + strings.Repeat("ab ", 40) + `","rejected":"` + strings.Repeat("ab ", 39) + `"}`,
 	} {
 		add([]byte(s))
@@ -83,10 +84,11 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzRow reads any bytes as a row and holds texts to what encoding/json makes of them on its own.
+// FuzzRow reads any bytes as a row and holds texts and numbers to what encoding/json makes of them on its own.
 func FuzzRow(f *testing.F) {
 	for _, s := range []string{
 		numbered(1), `{"text":"\u00e9\ud83d\ude00"}`, `{"chosen":"a","x":[1,{"y":null}],"rejected":"\""}`, `{"text":"a","text":"b"}`, `{"text":"a"}x`, `{"text":"\ud83d"}`, `{"text":"\\ud83d"}`, `{"a":`, `[{}]`,
+		`{"chosen_score":-1.5e-3,"rejected_score":2,"p_win":1,"weight":0}`, `{"margin":1e999,"p_win":null}`, `{"margin":"x","weight":[]}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -109,6 +111,11 @@ func FuzzRow(f *testing.F) {
 		for name, c := range r.cells {
 			if want, isText := whole[name].(string); c.isChat() == isText || isText && c.text != want {
 				t.Errorf("%q: %s is %+v, want %v", line, name, c, whole[name])
+			}
+		}
+		for name := range r.numbers {
+			if v, err := r.number(name); (err == nil) != (whole[name] != nil && v == whole[name]) {
+				t.Errorf("%q: %s is %v, error %v, want %v", line, name, v, err, whole[name])
 			}
 		}
 	})

@@ -25,6 +25,11 @@ const (
 // Load reads a JSONL file. tpl is nil when the model has no chat template. progress, if any, is called with bytes. A file
 // of which no example is left, and one that another process changes meanwhile, is an error.
 func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
+	m := &maker{encoder: enc, template: tpl, options: o, form: form}
+	return m.loadFile(path, progress)
+}
+
+func (m *maker) loadFile(path string, progress func(done, total int64)) (*Set, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w; give a JSONL file, one JSON object a line", path, fs.ErrNotExist)
@@ -49,7 +54,7 @@ func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress
 	if before.Mode().IsRegular() && before.Size() > 0 {
 		in = io.LimitReader(f, before.Size()) // or there would be no end to a file that grows faster than it is read
 	}
-	set, err := load(in, path, &maker{encoder: enc, template: tpl, options: o, form: form}, report)
+	set, err := load(in, path, m, report)
 	// A line that is cut off by a change looks like a bad row: the change is the error to tell.
 	if before.Mode().IsRegular() { // a pipe's size and time say nothing
 		after, err := f.Stat()
@@ -187,6 +192,10 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 			r.Truncated[i] += n
 		}
 		l.made.example.File, l.made.example.Line = path, l.number
+		weight := l.made.example.Weight()
+		if r.weights += weight; weight != 1 {
+			r.weighted.add(l.number)
+		}
 		s.Examples = append(s.Examples, l.made.example)
 		r.Kept++
 	}

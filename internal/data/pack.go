@@ -64,6 +64,9 @@ func Scored(e Example) int {
 func Bytes(examples []Example) int64 {
 	n := int64(unsafe.Sizeof(Example{})) * int64(cap(examples))
 	for _, e := range examples {
+		if e.Numbers != nil {
+			n += int64(unsafe.Sizeof(Numbers{}))
+		}
 		n += int64(unsafe.Sizeof(Sequence{})) * int64(cap(e.Sequences))
 		for _, s := range e.Sequences {
 			n += 4 * int64(cap(s.IDs))

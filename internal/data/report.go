@@ -71,9 +71,11 @@ type Report struct {
 	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
 	dropped   [dropReasons]tally
-	across    tally // rows in which a token across the border is scored
-	other     tally // rows in which the prompt alone has other tokens, and none is across
-	twoBOS    tally // rows whose text begins with BOS, besides the tokenizer's
+	across    tally   // rows in which a token across the border is scored
+	other     tally   // rows in which the prompt alone has other tokens, and none is across
+	twoBOS    tally   // rows whose text begins with BOS, besides the tokenizer's
+	weighted  tally   // examples whose weight is not 1
+	weights   float64 // the sum of all weights
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
@@ -131,6 +133,9 @@ func (r *Report) Lines() []string {
 	if r.other.n > 0 {
 		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", &r.other))
 	}
+	if r.weighted.n > 0 {
+		s = append(s, fmt.Sprintf("weight is not 1: %s; the mean of all is %.4g", &r.weighted, r.weights/float64(r.Kept)))
+	}
 	return s
 }
 
@@ -139,6 +144,9 @@ func (r *Report) Warnings() []string {
 	var s []string
 	if n := r.Dropped() + r.Skipped(); 5*n > r.Rows {
 		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, r.lookAt()))
+	}
+	if r.Kept > 0 && r.weights == 0 {
+		s = append(s, "every weight is 0, and nothing can be learnt; look at the column weight")
 	}
 	if r.twoBOS.n > 0 {
 		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", &r.twoBOS))

@@ -14,7 +14,8 @@ import (
 	"dpotrain/internal/chat"
 )
 
-// columns are those that rows are made of; a row may have others, which are left alone.
+// columns are the texts that rows are made of. With those of numbers (numberColumns) they are all that is read; a row may have others, which
+// are left alone.
 var columns = []string{"prompt", "chosen", "rejected", "completion", "text"}
 
 // refused are columns of other trainers that change the text a model sees. A row that uses one is an error: to leave the
@@ -41,8 +42,9 @@ func (c cell) empty() bool {
 
 // row is the columns of a line.
 type row struct {
-	cells map[string]cell
-	names []string // of all columns, in order
+	cells   map[string]cell
+	numbers map[string]json.RawMessage // of numberColumns, as they stand there; nil: none
+	names   []string                   // of all columns, in order
 }
 
 // parseRow reads a line.
@@ -83,7 +85,7 @@ func parseRow(line []byte) (row, error) {
 
 // add takes in a column.
 func (r *row) add(name string, raw json.RawMessage) (err error) {
-	if _, twice := r.cells[name]; twice {
+	if (slices.Contains(columns, name) || slices.Contains(numberColumns, name)) && slices.Contains(r.names, name) {
 		return errors.New("stands twice in the row; leave one out")
 	}
 	r.names = append(r.names, name)
@@ -92,6 +94,9 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	}
 	if slices.Contains(columns, name) {
 		r.cells[name], err = parseCell(raw)
+	}
+	if slices.Contains(numberColumns, name) {
+		r.addNumber(name, raw)
 	}
 	return err
 }

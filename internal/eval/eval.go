@@ -3,7 +3,8 @@
 //
 // Run is given a forward-only graph, examples and the reference's log-probs, and gives back an Evaluation: the Tally over
 // all examples and a Row for each. Training steps add to a Tally too. Log-probs are sums in nats over a completion's scored
-// tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches.
+// tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches. The loss alone is
+// multiplied by the example's weight, as in training.
 //
 // To add a metric: a sum in Tally with its lines in Add and Merge, its place in Metrics, a row in metrics (metric.go), and
 // one in docs/metrics.md; if it is known of a single example, in Evaluation.Row too.
@@ -88,6 +89,7 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 	e := &Evaluation{Tally: NewTally(l), outcomes: outcomes}
 	LossBatch(&e.batch, l, outcomes, refs)
 	l.Compute(e.batch, &e.result)
+	e.batch.Weigh(&e.result)
 	e.Add(outcomes, &e.batch, &e.result)
 	return e, nil
 }

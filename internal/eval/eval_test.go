@@ -117,6 +117,25 @@ func TestRunGolden(t *testing.T) {
 		}
 	}
 
+	// Weights multiply the loss and nothing else.
+	weighted := slices.Clone(examples)
+	mean, l := 0.0, newLoss(t, "dpo")
+	once := run(t, policy(t, 1, float32(want.Scale)), examples, refs, l, 100)
+	for i := range weighted {
+		if i%2 == 1 {
+			weighted[i].Numbers = &data.Numbers{Weight: 3 * float64(i)}
+		}
+		alone, _ := once.Row(i).Value("loss")
+		mean += weighted[i].Weight() * alone / float64(len(weighted))
+	}
+	e := run(t, policy(t, 1, float32(want.Scale)), weighted, refs, l, 100)
+	if got := e.Loss(); !(math.Abs(got-mean) <= 1e-14*mean) {
+		t.Errorf("weighted: loss %v, want %v", got, mean)
+	}
+	if got, want := e.Metrics(nil, "").JSON(), once.Metrics(nil, "").JSON(); string(got) != string(want) {
+		t.Errorf("weighted: metrics %s, want those without weights, %s", got, want)
+	}
+
 	var chosen, rejected float64
 	likelier, tokens := 0, 0
 	for _, p := range want.Pairs {
@@ -127,7 +146,7 @@ func TestRunGolden(t *testing.T) {
 		tokens += 2*len(p.PromptIDs) + len(p.ChosenIDs) + len(p.RejectedIDs)
 	}
 	n := float64(len(want.Pairs))
-	e := run(t, policy(t, 1, 1), examples, refs, newLoss(t, "dpo"), 100)
+	e = run(t, policy(t, 1, 1), examples, refs, newLoss(t, "dpo"), 100)
 	for name, w := range map[string]float64{
 		"loss": math.Ln2, "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0,
 		"logps/chosen": chosen / n, "logps/rejected": rejected / n, "logps/accuracies": float64(likelier) / n,

@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"slices"
+
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
 	"dpotrain/internal/loss"
@@ -16,6 +18,8 @@ type Outcome struct {
 	Length  int        // tokens of all sequences, prompts counted with each
 	Entropy float64    // nats, summed over the scored tokens of all sequences
 	Correct int        // scored tokens of the first sequence that had the largest logit
+
+	Numbers *data.Numbers // what the data says of the example; nil: nothing, and the weight is 1
 }
 
 // place is a packed sequence's example and side.
@@ -31,7 +35,7 @@ type Outcomes struct {
 func (o *Outcomes) Start(examples []*data.Example) {
 	o.List, o.places = o.List[:0], o.places[:0]
 	for i, e := range examples {
-		var out Outcome
+		out := Outcome{Numbers: e.Numbers}
 		for j, s := range e.Sequences {
 			o.places = append(o.places, place{i, j})
 			out.Tokens[j] = len(s.IDs) - s.First
@@ -66,6 +70,10 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.ChosenLogps, b.ChosenTokens = b.ChosenLogps[:0], b.ChosenTokens[:0]
 	b.RejectedLogps, b.RejectedTokens = b.RejectedLogps[:0], b.RejectedTokens[:0]
 	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
+	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
+	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
+	b.Weights = b.Weights[:0]
+	weighted := slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Numbers != nil })
 	for i, o := range outcomes {
 		b.ChosenLogps, b.ChosenTokens = append(b.ChosenLogps, o.Logps[0]), append(b.ChosenTokens, o.Tokens[0])
 		if needs.Rejected {
@@ -76,6 +84,19 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			if needs.Rejected {
 				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][1])
 			}
+		}
+		n := o.Numbers
+		if needs.Scores {
+			b.ChosenScores, b.RejectedScores = append(b.ChosenScores, n.ChosenScore), append(b.RejectedScores, n.RejectedScore)
+		}
+		if needs.Wins {
+			b.ChosenWins, b.RejectedWins = append(b.ChosenWins, n.ChosenWins), append(b.RejectedWins, n.RejectedWins)
+		}
+		switch {
+		case n != nil:
+			b.Weights = append(b.Weights, n.Weight)
+		case weighted:
+			b.Weights = append(b.Weights, 1)
 		}
 	}
 }

@@ -165,6 +165,33 @@ func TestLossBatch(t *testing.T) {
 	}
 }
 
+// TestLossBatchNumbers: a loss is given the numbers that it needs, and weights where the data has any.
+func TestLossBatchNumbers(t *testing.T) {
+	said := []Outcome{outcomes[0], outcomes[1]}
+	said[0].Numbers = &data.Numbers{ChosenScore: 7, RejectedScore: 3, ChosenWins: 0.9, RejectedWins: 0.2, Weight: 0.5}
+	said[1].Numbers = &data.Numbers{ChosenScore: 1, RejectedScore: 2, ChosenWins: 0.4, RejectedWins: 0.6, Weight: 1}
+	for _, tt := range []struct {
+		loss     string
+		outcomes []Outcome
+		want     [5][]float64 // scores, win rates and weights
+	}{
+		{"dpo", outcomes[:2], [5][]float64{}},
+		{"dpo", said, [5][]float64{4: {0.5, 1}}},
+		{"dpo", []Outcome{outcomes[2], said[0]}, [5][]float64{4: {1, 0.5}}},
+		{"rebel", said, [5][]float64{{7, 1}, {3, 2}, nil, nil, {0.5, 1}}},
+		{"sppo", said, [5][]float64{nil, nil, {0.9, 0.4}, {0.2, 0.6}, {0.5, 1}}},
+	} {
+		for _, b := range []loss.Batch{{}, {ChosenScores: []float64{5}, RejectedWins: []float64{5}, Weights: []float64{5, 5, 5}}} { // what was in it is gone
+			LossBatch(&b, newLoss(t, tt.loss), tt.outcomes, references)
+			for i, got := range [5][]float64{b.ChosenScores, b.RejectedScores, b.ChosenWins, b.RejectedWins, b.Weights} {
+				if !slices.Equal(got, tt.want[i]) {
+					t.Errorf("%s: slice %d is %v, want %v", tt.loss, i, got, tt.want[i])
+				}
+			}
+		}
+	}
+}
+
 // TestOutcomes gives the numbers of a batch back to its examples. A pair and two single completions are packed: sequences
 // 0 and 1, 2, 3.
 func TestOutcomes(t *testing.T) {

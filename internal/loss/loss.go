@@ -26,6 +26,12 @@ type Batch struct {
 	ChosenLogps, RejectedLogps       []float64 // of the policy; rejected is not read when the loss needs none
 	RefChosenLogps, RefRejectedLogps []float64 // of the reference; not read when the loss needs none
 	ChosenTokens, RejectedTokens     []int     // scored tokens
+
+	// What the data says of the completions; not read when the loss needs none. Of the scores only their difference counts.
+	ChosenScores, RejectedScores []float64
+	ChosenWins, RejectedWins     []float64 // probability that the completion beats one of the policy's
+
+	Weights []float64 // of the examples; empty: all 1. Compute does not read them, see Weigh
 }
 
 // Len is the number of examples.
@@ -34,6 +40,18 @@ func (b *Batch) Len() int { return len(b.ChosenLogps) }
 // margin is h of example i. The log-ratios are taken first, so that it is exactly 0 where policy and reference agree.
 func (b *Batch) margin(i int) float64 {
 	return (b.ChosenLogps[i] - b.RefChosenLogps[i]) - (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+}
+
+// scoreMargin is by how much the chosen completion of example i has the higher score.
+func (b *Batch) scoreMargin(i int) float64 { return b.ChosenScores[i] - b.RejectedScores[i] }
+
+// Weigh multiplies losses and derivatives by the examples' weights.
+func (b *Batch) Weigh(r *Result) {
+	for i, w := range b.Weights {
+		r.Losses[i] *= w
+		r.DChosenLogps[i] *= w
+		r.DRejectedLogps[i] *= w
+	}
 }
 
 // Result has one element for each example.
@@ -55,6 +73,8 @@ func (r *Result) resize(n int) {
 type Needs struct {
 	Reference bool // log-probs of the reference
 	Rejected  bool // pairs; else single completions
+	Scores    bool // scores of both completions
+	Wins      bool // probabilities of winning of both completions
 }
 
 // String is what a user has to have: pairs, reference.
@@ -65,6 +85,12 @@ func (n Needs) String() string {
 	}
 	if n.Reference {
 		words = append(words, "reference")
+	}
+	if n.Scores {
+		words = append(words, "scores")
+	}
+	if n.Wins {
+		words = append(words, "win rates")
 	}
 	return strings.Join(words, ", ")
 }
@@ -103,7 +129,14 @@ var catalogue = []Info{
 	robustInfo,
 	ipoInfo,
 	ipoSumInfo,
+	odpoInfo,
+	rebelInfo,
 	hingeInfo,
+	rewardAwareBwdKLInfo,
+	rewardAwareFwdKLInfo,
+	sppoInfo,
+	dnoInfo,
+	dnoPrctInfo,
 	calDPOInfo,
 	exoPairInfo,
 	ncaPairInfo,
@@ -141,6 +174,17 @@ func Rewards(l Loss, b *Batch, i int) (chosen, rejected float64) {
 
 // Catalogue lists all losses.
 func Catalogue() []Info { return slices.Clone(catalogue) }
+
+// CheckScores says why a loss cannot work with the scores of a pair, and what to do; most can with all. A loss that cannot has a method of
+// this name.
+func CheckScores(l Loss, chosen, rejected float64) error {
+	if own, ok := l.(interface {
+		CheckScores(chosen, rejected float64) error
+	}); ok {
+		return own.CheckScores(chosen, rejected)
+	}
+	return nil
+}
 
 // Names lists the losses.
 func Names() []string {

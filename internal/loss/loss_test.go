@@ -12,10 +12,16 @@ import (
 	"testing"
 )
 
-// pair builds a batch of one example.
+// pair builds a batch of one example, of which the data says what it says of those of the vectors' set stress.
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
-	return Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
-		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}}
+	return said(Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
+		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}}, 2, 0.5, 0.75, 0.3)
+}
+
+// said is a batch of one example with what the data says of it.
+func said(b Batch, chosenScore, rejectedScore, chosenWins, rejectedWins float64) Batch {
+	b.ChosenScores, b.RejectedScores, b.ChosenWins, b.RejectedWins = []float64{chosenScore}, []float64{rejectedScore}, []float64{chosenWins}, []float64{rejectedWins}
+	return b
 }
 
 // join is the examples of several batches in one.
@@ -25,6 +31,8 @@ func join(batches ...Batch) Batch {
 		j.ChosenLogps, j.RejectedLogps = append(j.ChosenLogps, b.ChosenLogps...), append(j.RejectedLogps, b.RejectedLogps...)
 		j.RefChosenLogps, j.RefRejectedLogps = append(j.RefChosenLogps, b.RefChosenLogps...), append(j.RefRejectedLogps, b.RefRejectedLogps...)
 		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
+		j.ChosenScores, j.RejectedScores = append(j.ChosenScores, b.ChosenScores...), append(j.RejectedScores, b.RejectedScores...)
+		j.ChosenWins, j.RejectedWins = append(j.ChosenWins, b.ChosenWins...), append(j.RejectedWins, b.RejectedWins...)
 	}
 	return j
 }
@@ -316,6 +324,12 @@ func TestUnusedInputs(t *testing.T) {
 		if !l.Needs().Rejected {
 			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
 		}
+		if !l.Needs().Scores {
+			b.ChosenScores, b.RejectedScores = nil, nil
+		}
+		if !l.Needs().Wins {
+			b.ChosenWins, b.RejectedWins = nil, nil
+		}
 		var r Result
 		l.Compute(b, &r)
 		if len(r.DRejectedLogps) != 1 {
@@ -518,6 +532,10 @@ type vectors struct {
 			RR float64 `json:"ref_rejected"`
 			NC int     `json:"chosen_tokens"`
 			NR int     `json:"rejected_tokens"`
+			SC float64 `json:"chosen_score"`
+			SR float64 `json:"rejected_score"`
+			WC float64 `json:"p_win"`
+			WR float64 `json:"p_win_rejected"`
 		} `json:"pairs"`
 	} `json:"inputs"`
 	StepZero map[string]struct {
@@ -611,7 +629,7 @@ func TestVectors(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.Name, "/", " "), func(t *testing.T) {
 			var b Batch
 			for _, p := range v.Inputs[c.Inputs].Pairs {
-				b = join(b, pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR))
+				b = join(b, said(pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR), p.SC, p.SR, p.WC, p.WR))
 			}
 			if len(c.PerExample) == 0 || len(c.PerExample) != b.Len() {
 				t.Fatalf("%d rows for %d pairs", len(c.PerExample), b.Len())

@@ -48,6 +48,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model); err != nil {
 		return nil, err
 	}
+	in.Reader.Wanted = wantedBy(l)
 	form := data.Pairs
 	if !l.Needs().Rejected {
 		form = data.Completions
@@ -61,6 +62,13 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 		}
 	}
 	return in, nil
+}
+
+// wantedBy are the numbers of a row that a loss reads.
+func wantedBy(l loss.Loss) data.Wanted {
+	needs := l.Needs()
+	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, By: "loss " + l.Name(),
+		CheckScores: func(chosen, rejected float64) error { return loss.CheckScores(l, chosen, rejected) }}
 }
 
 // loadPolicy reads the policy's weights from a folder.
@@ -161,6 +169,10 @@ func digest(examples []data.Example) string {
 			for _, id := range s.IDs {
 				writeInts(h, int(id))
 			}
+		}
+		if n := e.Numbers; n != nil { // behind a number that is no length
+			writeInts(h, -1)
+			binary.Write(h, binary.LittleEndian, n)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -93,6 +93,27 @@ func head(t testing.TB, path string, n int) string {
 	return short
 }
 
+// with copies a file to one of the test's own, with more columns in each row: the first texts those of the first rows, the last one those of
+// all that follow.
+func with(t testing.TB, path string, columns ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows strings.Builder
+	i := 0
+	for line := range strings.Lines(string(text)) {
+		rows.WriteString("{" + columns[min(i, len(columns)-1)] + ", " + line[1:])
+		i++
+	}
+	out := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(out, []byte(rows.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // outcome is what a run said and left.
 type outcome struct {
 	dir            string

@@ -31,7 +31,7 @@ type stepper struct {
 	dLogps   []float64
 }
 
-// gradient leaves in G the gradient of the mean loss over the examples, adds what it saw to the tally and returns the
+// gradient leaves in G the gradient of the mean weighted loss over the examples, adds what it saw to the tally and returns the
 // gradient's norm. A loss or gradient that is not finite is an error that names an example and wraps errNonFinite.
 func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, t *eval.Tally) (norm float64, err error) {
 	s.dev.Zero(s.policy.G)
@@ -56,7 +56,7 @@ func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, t *eval
 	return norm, nil
 }
 
-// microBatch adds to G the gradient of the examples' losses divided by n, the number of examples of the whole step.
+// microBatch adds to G the gradient of the examples' losses, times their weights, divided by n, the number of examples of the whole step.
 func (s *stepper) microBatch(examples []*data.Example, refs []score.Logps, n int) error {
 	s.packer.Pack(&s.batch, examples)
 	s.outcomes.Start(examples)
@@ -64,6 +64,7 @@ func (s *stepper) microBatch(examples []*data.Example, refs []score.Logps, n int
 		s.outcomes.SetLogps(logps)
 		eval.LossBatch(&s.in, s.loss, s.outcomes.List, refs)
 		s.loss.Compute(s.in, &s.res)
+		s.in.Weigh(&s.res)
 		s.dLogps = s.dLogps[:0]
 		var sum float64
 		for i, e := range examples {
@@ -104,7 +105,7 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 					"move the cache file away and run \"dpotrain precompute-ref\" again", e.Place(), side.name, side.policy, side.ref)
 			}
 		}
-		if closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
+		if want := want * e.Weight(); closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
 			return fmt.Errorf("%s: the loss before the first step is %v, want %v; please report this", e.Place(), s.res.Losses[i], want)
 		}
 	}

@@ -35,7 +35,7 @@ func TestLearning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := tiny(t)
-			o.Data = head(t, o.Data, 4)
+			o.Data = with(t, head(t, o.Data, 4), `"chosen_score": 2, "rejected_score": 0.5, "p_win": 0.75, "p_win_rejected": 0.3`) // for losses that read them
 			o.Loss = name
 			o.MaxSteps = 30
 			o.LearningRate = 3e-3

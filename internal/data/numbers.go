@@ -1,0 +1,124 @@
+package data
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Numbers are what a row says in numbers of itself and its completions. What was not wanted is 0.
+type Numbers struct {
+	ChosenScore, RejectedScore float64 // columns chosen_score and rejected_score; of a row with margin alone that and 0
+	ChosenWins, RejectedWins   float64 // columns p_win and p_win_rejected, which is 1 - p_win where it is not given; in [0,1]
+	Weight                     float64 // column weight; at least 0, and 1 where it is not given
+}
+
+// Wanted says which numbers are read of every row, besides its weight. A row without them is a bad row.
+type Wanted struct {
+	Scores, Wins bool
+	By           string                               // who wants them, for messages: loss odpo
+	CheckScores  func(chosen, rejected float64) error // why By cannot work with a row's scores; nil: it can with all
+}
+
+// numberColumns are those that Numbers are read from. Null is taken for a column that is not there.
+var numberColumns = []string{"chosen_score", "rejected_score", "margin", "p_win", "p_win_rejected", "weight"}
+
+// numbers reads what is wanted of a row; nil if that is nothing, and the weight is 1.
+func (w *Wanted) numbers(r row) (*Numbers, error) {
+	n := Numbers{Weight: 1}
+	if r.hasNumber("weight") {
+		var err error
+		if n.Weight, err = r.number("weight"); err != nil {
+			return nil, err
+		}
+		if n.Weight < 0 {
+			return nil, fmt.Errorf("weight: %v; want a number of at least 0", n.Weight)
+		}
+	}
+	if w.Scores {
+		if err := w.scores(r, &n); err != nil {
+			return nil, err
+		}
+	}
+	if w.Wins {
+		if err := w.wins(r, &n); err != nil {
+			return nil, err
+		}
+	}
+	if !w.Scores && !w.Wins && n.Weight == 1 {
+		return nil, nil
+	}
+	return &n, nil
+}
+
+func (w *Wanted) scores(r row, n *Numbers) (err error) {
+	const all = "chosen_score and rejected_score, or margin"
+	if both := r.hasNumber("chosen_score") && r.hasNumber("rejected_score"); !both && r.hasNumber("margin") {
+		n.ChosenScore, err = r.number("margin")
+	} else if n.ChosenScore, err = w.need(r, "chosen_score", all); err == nil {
+		n.RejectedScore, err = w.need(r, "rejected_score", all)
+	}
+	if err == nil && w.CheckScores != nil {
+		err = w.CheckScores(n.ChosenScore, n.RejectedScore)
+	}
+	return err
+}
+
+func (w *Wanted) wins(r row, n *Numbers) (err error) {
+	if n.ChosenWins, err = w.need(r, "p_win", "p_win"); err == nil {
+		err = checkProbability("p_win", n.ChosenWins)
+	}
+	n.RejectedWins = 1 - n.ChosenWins
+	if err == nil && r.hasNumber("p_win_rejected") {
+		if n.RejectedWins, err = r.number("p_win_rejected"); err == nil {
+			err = checkProbability("p_win_rejected", n.RejectedWins)
+		}
+	}
+	return err
+}
+
+func checkProbability(name string, p float64) error {
+	if p < 0 || p > 1 {
+		return fmt.Errorf("%s: %v; want a probability, from 0 to 1", name, p)
+	}
+	return nil
+}
+
+// need is a number that has to be there; all says what By needs.
+func (w *Wanted) need(r row, name, all string) (float64, error) {
+	switch {
+	case r.hasNumber(name):
+		return r.number(name)
+	case slices.Contains(r.names, name):
+		return 0, fmt.Errorf("%s: null; %s needs %s", name, w.By, all)
+	}
+	return 0, fmt.Errorf("%s: missing%s; %s needs %s", name, r.others(), w.By, all)
+}
+
+// hasNumber says that a column is there and not null, whatever it holds.
+func (r row) hasNumber(name string) bool { _, ok := r.numbers[name]; return ok }
+
+// number reads a column that is there.
+func (r row) number(name string) (float64, error) {
+	raw := r.numbers[name]
+	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return 0, fmt.Errorf("%s: %s; want a number", name, short(string(raw)))
+	}
+	v, err := strconv.ParseFloat(string(raw), 64) // which takes all that JSON calls a number
+	if err != nil {
+		return 0, fmt.Errorf("%s: %s is out of range; want a finite number", name, short(string(raw)))
+	}
+	return v, nil
+}
+
+// addNumber takes in a column of numberColumns.
+func (r *row) addNumber(name string, raw json.RawMessage) {
+	if string(raw) == "null" {
+		return
+	}
+	if r.numbers == nil {
+		r.numbers = map[string]json.RawMessage{}
+	}
+	r.numbers[name] = raw
+}
