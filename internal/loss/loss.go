@@ -4,6 +4,7 @@
 // chosen and the rejected completion under the policy and, unless it is reference-free, under the reference, with both
 // lengths in tokens. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
+// Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
 //
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
@@ -55,6 +56,7 @@ func (r *Result) resize(n int) {
 type Needs struct {
 	Reference bool // log-probs of the reference
 	Rejected  bool // pairs; else single completions
+	Coupled   bool // all examples of an optimizer step at once, for the numbers of one depend on the others
 }
 
 // Loss is one of the catalogue with its hyperparameters.
