@@ -1,6 +1,9 @@
 package config
 
-import "dpotrain/internal/train"
+import (
+	"dpotrain/internal/loss"
+	"dpotrain/internal/train"
+)
 
 // Where keys come from that TRL 1 with transformers 5 does not know any more, or that are not TRL's own.
 const (
@@ -308,6 +311,12 @@ var trlDiffers = []trlDiffer{
 	{"eval_strategy", "steps, with one evaluation at the end", "no", "who gives eval_data wants to know",
 		func(l *loader, o *train.Options) bool { return o.EvalData != "" && !l.given("eval_strategy") }},
 	{"gradient_checkpointing", "false", "true", "a run that fits without is faster; results are the same bits", nil},
+	{"beta", "the loss's own by default", "0.1 for every loss", "a beta that is good for one loss is a bad one for another",
+		func(l *loader, o *train.Options) bool {
+			info, _ := loss.Describe(o.Loss)
+			beta, used := info.Hyperparameter("beta")
+			return used && beta.Default != 0.1 && !l.given("beta")
+		}},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
 		func(l *loader, o *train.Options) bool { return o.Loss == "sft" }},
 }

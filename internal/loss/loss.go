@@ -93,8 +93,21 @@ var catalogue = []Info{
 	ipoInfo,
 	ipoSumInfo,
 	hingeInfo,
+	bcoInfo,
+	aotInfo,
+	aotUnpairedInfo,
+	betaDPOInfo,
 	sftInfo,
 }
+
+// refused are names that would be misunderstood, with what to say.
+var refused = map[string]string{
+	"aot_pair": "up to TRL 0.27 this was the loss for completions that are not paired, whatever it says; give aot for pairs, or aot_unpaired for what aot_pair was",
+	"bco_pair": "since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift",
+}
+
+// Refused says why there is no loss of a name that other programs have; empty if there is nothing to say.
+func Refused(name string) string { return refused[name] }
 
 // Rewards are the implicit rewards of the completions of example i, as TRL logs them: beta times the log-ratio of policy to reference,
 // or without a reference beta times the mean log-prob of a token. A loss with rewards of its own has a method of this name.
@@ -131,6 +144,9 @@ func Describe(name string) (Info, bool) {
 // New makes a loss, with its own defaults for what s does not have. It fails on an unknown name, and with a *SettingError
 // on a hyperparameter that the loss does not use or that is out of range.
 func New(name string, s Settings) (Loss, error) {
+	if why := Refused(name); why != "" {
+		return nil, fmt.Errorf("loss: %q: %s", name, why)
+	}
 	info, ok := Describe(name)
 	if !ok {
 		return nil, fmt.Errorf("loss: %q: unknown loss; there are %s", name, strings.Join(Names(), ", "))
