@@ -141,10 +141,10 @@ func TestFullDisk(t *testing.T) {
 			goesOn(k, onto+"--overwrite", "")
 		}},
 		{"a later line of the metrics", func(k *kitchen) {
-			// A line has some 400 bytes, so that a page is full after ten.
+			// A line has some 1,000 bytes, so that two pages are full after eight.
 			const long = "--max-steps 20 --num-train-epochs 20 --save-steps 5 "
 			dpotrain(k.t, strings.Fields(steps+long)...)
-			k.leave(pages(k.t, "run/dpotrain.yaml") + page + size(k.t, "run/checkpoint-5"))
+			k.leave(pages(k.t, "run/dpotrain.yaml") + 2*page + size(k.t, "run/checkpoint-5"))
 			code, said := fails(k.t, strings.Fields(onto+long)...)
 			// What fails first depends on the length of numbers: a line of the metrics or the second checkpoint.
 			if want := full + "--resume, which goes on from disk/run/checkpoint-5"; code != exitFailed || !strings.HasSuffix(said, want) {

@@ -192,7 +192,11 @@ func (l *loader) give(layer Layer, k Key, v any, place string) {
 	if name, ok := v.(string); ok && k.Name == "loss" {
 		if _, err := loss.New(name, nil); err != nil {
 			l.noLoss = true
-			l.problem(place, "%s%s", strings.TrimPrefix(err.Error(), "loss: "), DidYouMean(name, loss.Names()))
+			text := strings.TrimPrefix(err.Error(), "loss: ")
+			if loss.Refused(name) == "" {
+				text += DidYouMean(name, loss.Names())
+			}
+			l.problem(place, "%s", text)
 			return
 		}
 		info, _ := loss.Describe(name)

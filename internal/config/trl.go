@@ -188,7 +188,7 @@ func readLossType(l *loader, g foreignKey) {
 	if err != nil {
 		l.problem(g.place, "%v", err)
 	} else if name, ok := v.(string); ok {
-		if _, here := loss.Describe(name); !here && slices.Contains(trlLosses, name) {
+		if _, here := loss.Describe(name); !here && loss.Refused(name) == "" && slices.Contains(trlLosses, name) {
 			l.noLoss = true
 			l.problem(g.place, "%s is a loss of TRL's that is not here; \"dpotrain losses\" lists those that are", name)
 			return

@@ -44,10 +44,12 @@ func (CDPO) StepZero() (float64, bool) { return math.Ln2, true }
 func (l CDPO) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
-		u := l.beta * b.margin(i)
-		// softplus(u) is softplus(-u) + u, and s(u) is 1 - s(-u): nothing cancels, and u = 0 gives exactly log 2.
-		r.Losses[i] = softplus(-u) + l.smoothing*u
-		g := l.beta * (l.smoothing - sigmoid(-u))
-		r.DChosenLogps[i], r.DRejectedLogps[i] = g, -g
+		loss, slope := smoothed(l.beta*b.margin(i), l.smoothing)
+		r.Losses[i] = loss
+		r.DChosenLogps[i], r.DRejectedLogps[i] = l.beta*slope, -l.beta*slope
 	}
 }
+
+// smoothed is -(1-e) log s(u) - e log s(-u) and its derivative: softplus(u) is softplus(-u) + u, and s(u) is 1 - s(-u). Nothing cancels,
+// and u = 0 gives exactly log 2.
+func smoothed(u, e float64) (loss, slope float64) { return softplus(-u) + e*u, e - sigmoid(-u) }

@@ -4,6 +4,7 @@
 // chosen and the rejected completion under the policy and, unless it is reference-free, under the reference, with both
 // lengths in tokens. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
+// Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
 //
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
@@ -75,6 +76,7 @@ type Needs struct {
 	Rejected  bool // pairs; else single completions
 	Scores    bool // scores of both completions
 	Wins      bool // probabilities of winning of both completions
+	Coupled   bool // all examples of an optimizer step at once, for the numbers of one depend on the others
 }
 
 // String is what a user has to have: pairs, reference.
@@ -132,6 +134,10 @@ var catalogue = []Info{
 	odpoInfo,
 	rebelInfo,
 	hingeInfo,
+	bcoInfo,
+	aotInfo,
+	aotUnpairedInfo,
+	betaDPOInfo,
 	rewardAwareBwdKLInfo,
 	rewardAwareFwdKLInfo,
 	sppoInfo,
@@ -157,6 +163,15 @@ var catalogue = []Info{
 	cpoSimpoInfo,
 	sftInfo,
 }
+
+// refused are names that would be misunderstood, with what to say.
+var refused = map[string]string{
+	"aot_pair": "up to TRL 0.27 this was the loss for completions that are not paired, whatever it says; give aot for pairs, or aot_unpaired for what aot_pair was",
+	"bco_pair": "since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift",
+}
+
+// Refused says why there is no loss of a name that other programs have; empty if there is nothing to say.
+func Refused(name string) string { return refused[name] }
 
 // Rewards are the implicit rewards of the completions of example i, as TRL logs them: beta times the log-ratio of policy to reference,
 // or without a reference beta times the mean log-prob of a token. A loss with rewards of its own has a method of this name.
@@ -207,6 +222,9 @@ func Describe(name string) (Info, bool) {
 // New makes a loss, with its own defaults for what s does not have. It fails on an unknown name, and with a *SettingError
 // on a hyperparameter that the loss does not use or that is out of range.
 func New(name string, s Settings) (Loss, error) {
+	if why := Refused(name); why != "" {
+		return nil, fmt.Errorf("loss: %q: %s", name, why)
+	}
 	info, ok := Describe(name)
 	if !ok {
 		return nil, fmt.Errorf("loss: %q: unknown loss; \"dpotrain losses\" lists them", name)

@@ -1,12 +1,14 @@
 package loss
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -287,7 +289,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestBatchesAdd: an example's numbers do not depend on what shares its batch, nor on what the result held before.
+// TestBatchesAdd: an example's numbers do not depend on what shares its batch, but where the loss couples them, nor on what the result held before.
 func TestBatchesAdd(t *testing.T) {
 	const seed = 5
 	rng := rand.New(rand.NewPCG(seed, 6))
@@ -302,7 +304,10 @@ func TestBatchesAdd(t *testing.T) {
 		for i, p := range pairs {
 			r = Result{[]float64{7, 7, 7}, []float64{7}, []float64{7, 7, 7, 7}}
 			l.Compute(p, &r)
-			one.Losses, one.DChosenLogps, one.DRejectedLogps = all.Losses[i:i+1], all.DChosenLogps[i:i+1], all.DRejectedLogps[i:i+1]
+			if one = all.Part(i, i+1); l.Needs().Coupled { // TestPermutation is theirs
+				one = Result{}
+				l.Compute(p, &one)
+			}
 			if !equal(r, one) {
 				t.Errorf("%s: example %d alone %+v, in the batch %+v (seed %d)", name, i, r, one, seed)
 			}
@@ -423,6 +428,8 @@ func TestNewErrors(t *testing.T) {
 		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; "dpotrain losses" lists them`},
 		{"simpo2", nil, `loss: "simpo2": unknown loss; "dpotrain losses" lists them`},
 		{"", nil, `loss: "": unknown loss; "dpotrain losses" lists them`},
+		{"aot_pair", nil, `loss: "aot_pair": up to TRL 0.27 this was the loss for completions that are not paired, whatever it says; give aot for pairs, or aot_unpaired for what aot_pair was`},
+		{"bco_pair", nil, `loss: "bco_pair": since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift`},
 		{"dpo", withBeta(0), "beta: 0 is out of range; want > 0"},
 		{"dpo", withBeta(-0.1), "beta: -0.1 is out of range; want > 0"},
 		{"dpo", withBeta(math.NaN()), "beta: NaN is out of range; want > 0"},
@@ -467,7 +474,8 @@ func TestHyperparameters(t *testing.T) {
 			if shared := []string{"beta", "label_smoothing", "ld_alpha", "sft_weight"}; !slices.Contains(shared, u.Key) && !strings.HasPrefix(u.Key, u.Loss+"_") {
 				t.Errorf("%s of %s: want a key that begins with the loss's name", u.Key, u.Loss)
 			}
-			if l, want := must(t, u.Loss, Settings{u.Key: u.Default}), must(t, u.Loss, nil); l != want {
+			// By what they hold: a loss with a state is a pointer.
+			if l, want := must(t, u.Loss, Settings{u.Key: u.Default}), must(t, u.Loss, nil); !reflect.DeepEqual(l, want) {
 				t.Errorf("%s with its default %s is %+v, without %+v", u.Loss, u.Key, l, want)
 			}
 		}
@@ -547,9 +555,11 @@ type vectors struct {
 		LossKey    string   `json:"loss_key"`
 		Inputs     string   `json:"inputs"`
 		Params     Settings `json:"params"`
+		State      Settings `json:"state"` // of a loss that has one: numbers, and a note
 		PerExample []struct {
 			ID        string  `json:"id"`
 			Loss      float64 `json:"loss"`
+			Rank      string  `json:"rank_chosen"` // the example that Loss is of, where they are sorted by it; else empty
 			DChosen   float64 `json:"d_policy_chosen"`
 			DRejected float64 `json:"d_policy_rejected"`
 		} `json:"per_example"`
@@ -636,9 +646,17 @@ func TestVectors(t *testing.T) {
 			}
 			l := must(t, c.LossKey, hyperparameters(t, c.LossKey, c.Params))
 			var r Result
-			l.Compute(b, &r)
+			if s, ok := l.(Stateful); ok {
+				withState(t, s, c.State, b, &r)
+			} else {
+				l.Compute(b, &r)
+			}
+			losses := map[string]float64{}
+			for _, w := range c.PerExample {
+				losses[cmp.Or(w.Rank, w.ID)] = w.Loss
+			}
 			for i, w := range c.PerExample {
-				compare(t, w.ID, r, i, want{loss: w.Loss, dChosen: w.DChosen, dRejected: w.DRejected}, 1e-12)
+				compare(t, w.ID, r, i, want{loss: losses[w.ID], dChosen: w.DChosen, dRejected: w.DRejected}, 1e-12)
 			}
 			if w, ok := v.StepZero[c.Name]; ok && !strings.Contains(w.Formula, "nc") { // else a value for the lengths of one of the pairs, no constant
 				if got, ok := l.StepZero(); !ok || math.Abs(got-w.Value) > 1e-12*w.Value {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -197,6 +198,18 @@ func (g *Graph) Forward(b *compute.Batch) (*Output, error) {
 		panic("model: Forward on a training graph")
 	}
 	return g.runBatch(b)
+}
+
+// errHalf ends a run that goes no further than the log-probs.
+var errHalf = errors.New("only forward")
+
+// ForwardHalf computes the log-probs of a batch on a training graph and stops there: for a loss that has to know those of other batches too.
+func (g *Graph) ForwardHalf(b *compute.Batch) (*Output, error) {
+	_, err := g.ForwardBackward(b, func([]float64) (float64, []float64, error) { return 0, nil, errHalf })
+	if err != errHalf {
+		return nil, err
+	}
+	return &g.out, nil
 }
 
 // ForwardBackward computes the log-probs of a batch, asks loss for their derivatives and adds the gradients to the

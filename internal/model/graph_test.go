@@ -131,6 +131,41 @@ func TestOutput(t *testing.T) {
 	}
 }
 
+// TestForwardHalf: the forward half of a training graph gives the bits of a forward-only graph, adds nothing to the gradients, and leaves no trace in
+// what comes after it.
+func TestForwardHalf(t *testing.T) {
+	dev := newDevice(t, cpu.Best(), 2)
+	m := load(t, testfiles.Path(t, "models", "gpt2-untied"), dev)
+	fw, training := newGraph(t, m, model.GraphOptions{}), newGraph(t, m, model.GraphOptions{Training: true})
+	batch := pack(smallPairs(120, nil)...)
+	want := slices.Clone(forward(t, fw, batch).Logps)
+	gradients := func() []float32 {
+		g := make([]float32, m.Len())
+		dev.Download(g, m.G, 0)
+		dev.Zero(m.G)
+		return g
+	}
+	ones := func(logps []float64) (float64, []float64, error) {
+		return 0, slices.Repeat([]float64{1}, len(logps)), nil
+	}
+	forwardBackward(t, training, batch, ones)
+	once := gradients()
+	out, err := training.ForwardHalf(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(out.Logps, want) {
+		t.Errorf("%v, forward only %v", out.Logps, want)
+	}
+	if g := gradients(); slices.ContainsFunc(g, func(v float32) bool { return v != 0 }) {
+		t.Error("there are gradients")
+	}
+	forwardBackward(t, training, batch, ones)
+	if !slices.Equal(gradients(), once) {
+		t.Error("the gradients of the next run are others")
+	}
+}
+
 // TestGraphErrors: a batch that does not fit the model, a loss that fails and one that panics are errors, after which the
 // graph goes on.
 func TestGraphErrors(t *testing.T) {
@@ -179,7 +214,8 @@ func TestGraphErrors(t *testing.T) {
 			}
 		})
 	}
-	for name, f := range map[string]func(){"Forward": func() { training.Forward(good) }, "ForwardBackward": func() { fw.ForwardBackward(good, noLoss) }} {
+	for name, f := range map[string]func(){"Forward": func() { training.Forward(good) }, "ForwardBackward": func() { fw.ForwardBackward(good, noLoss) },
+		"ForwardHalf": func() { fw.ForwardHalf(good) }} {
 		func() {
 			defer func() {
 				if recover() == nil {

@@ -136,5 +136,9 @@ func (r *runner) loadBest() error {
 	if err != nil {
 		return err
 	}
-	return restore(r.in.Policy, r.in.Policy.W, weights, "")
+	if err := restore(r.in.Policy, r.in.Policy.W, weights, ""); err != nil {
+		return err
+	}
+	_, err = restoreLoss(r.loss, c.Path()) // for the evaluations of the tuned model
+	return err
 }

@@ -28,9 +28,11 @@ func TestConsoleLine(t *testing.T) {
 			outcomes = append(outcomes, eval.Outcome{Logps: [2]float64{chosen, rejected}, Tokens: [2]int{1, 1}, Length: 100})
 			b.ChosenLogps, b.RejectedLogps = append(b.ChosenLogps, chosen), append(b.RejectedLogps, rejected)
 			b.RefChosenLogps, b.RefRejectedLogps = append(b.RefChosenLogps, -7), append(b.RefRejectedLogps, -7)
+			b.ChosenTokens, b.RejectedTokens = append(b.ChosenTokens, 1), append(b.RejectedTokens, 1)
 		}
+		zeros := make([]float64, len(losses))
 		s := step{tally: eval.NewTally(l), norm: norm, rate: rate, took: took}
-		s.tally.Add(outcomes, &b, &loss.Result{Losses: losses})
+		s.tally.Add(outcomes, &b, &loss.Result{Losses: losses, DChosenLogps: zeros, DRejectedLogps: zeros})
 		return s
 	}
 	skipped := func(took time.Duration) step {

@@ -80,6 +80,11 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	defer in.Close()
 	in.logData(req.Log, o)
 	req.Log.Info("loss " + o.lossText())
+	if found, err := restoreLoss(l, o.Model); err != nil {
+		return err
+	} else if !found {
+		req.Log.Info(fmt.Sprintf("%s has no state of loss %s: it is computed as before the first step of a run", o.Model, l.Name()))
+	}
 	p := in.planner(o)
 	if p.policy, err = model.LoadConfig(o.Model); err != nil {
 		return err

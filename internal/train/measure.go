@@ -113,7 +113,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	m.Reference.PeakMemory = peakMemory()
 
 	say("training pass")
-	stepper := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens}
+	stepper := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens, seed: o.Rows.Seed}
 	if stepper.graph, err = in.Policy.NewGraph(x.trainingGraph()); err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 				return err
 			}
 			to := min(len(list), at+o.stepSize())
-			norm, err := stepper.gradient(list[at:to], refs[at:to], t)
+			norm, err := stepper.gradient(m.Steps, list[at:to], refs[at:to], t)
 			if err != nil {
 				return err
 			}

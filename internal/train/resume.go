@@ -157,6 +157,11 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 	if err := r.adam.restore(moments); err != nil {
 		return fmt.Errorf("%s: %w", from.Path(), err)
 	}
+	if found, err := restoreLoss(r.loss, from.Path()); err != nil {
+		return err
+	} else if !found {
+		return fmt.Errorf("resume: %s has no state of loss %s in its %s; resume from another checkpoint", from.Path(), r.loss.Name(), RunFile)
+	}
 	r.step, r.skipped, r.tokens, r.lossSum, r.before = s.Step, s.Skipped, s.NumTokens, s.LossSum, was.Before
 	r.restoreBest(was.Best)
 	if r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dpotrain/internal/loss"
 	"dpotrain/internal/safetensors"
 )
 
@@ -25,6 +26,14 @@ func dtypeOf(saveDtype string) safetensors.Dtype {
 type runInfo struct {
 	Version   int    `json:"version"`
 	Reference string `json:"reference"` // digest of the reference model; empty for a loss without one
+
+	LossState *lossState `json:"loss_state,omitempty"` // nil for a loss that remembers nothing
+}
+
+// lossState is what a loss remembered of the run up to the model.
+type lossState struct {
+	Loss   string     `json:"loss"`
+	Values loss.State `json:"values"`
 }
 
 // RunFile lies beside the weights of every model that a run saves; docs/formats.md describes it.
@@ -40,7 +49,11 @@ func (r *runner) files() (map[string][]byte, error) {
 		return nil, err
 	}
 	files["config.json"] = r.in.Policy.Config.Text(r.o.SaveDtype)
-	info, err := json.MarshalIndent(runInfo{Version: runFileVersion, Reference: r.reference}, "", "  ")
+	run := runInfo{Version: runFileVersion, Reference: r.reference}
+	if l, ok := r.loss.(loss.Stateful); ok {
+		run.LossState = &lossState{l.Name(), l.State()}
+	}
+	info, err := json.MarshalIndent(run, "", "  ")
 	files[RunFile] = append(info, '\n')
 	return files, err
 }
@@ -65,4 +78,23 @@ func readRunInfo(dir string) (runInfo, error) {
 		return info, fmt.Errorf("%s: version %d is newer than this program knows (%d); use a newer dpotrain", path, info.Version, runFileVersion)
 	}
 	return info, nil
+}
+
+// restoreLoss gives a loss what it remembered at a saved model. found is false if the model has nothing of this loss.
+func restoreLoss(l loss.Loss, dir string) (found bool, err error) {
+	s, ok := l.(loss.Stateful)
+	if !ok {
+		return true, nil
+	}
+	info, err := readRunInfo(dir)
+	if errors.Is(err, errNoRunFile) {
+		return false, nil
+	}
+	if err != nil || info.LossState == nil || info.LossState.Loss != l.Name() {
+		return false, err
+	}
+	if err := s.SetState(info.LossState.Values); err != nil {
+		return false, fmt.Errorf("%s is damaged: loss_state: %w", filepath.Join(dir, RunFile), err)
+	}
+	return true, nil
 }

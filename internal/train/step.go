@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
@@ -15,36 +17,64 @@ import (
 )
 
 // stepper computes the gradient of one optimizer step, cut into micro-batches.
+//
+// A loss that couples the examples of a step has to see them all before the first derivative is known. Where they are more than one
+// micro-batch, the forward half of the graph runs over all of them first; then each goes forward again, to the same bits, and backward.
 type stepper struct {
 	policy *model.Model
 	dev    compute.Device
 	graph  *model.Graph
 	loss   loss.Loss
-	budget int // rows of a micro-batch
+	budget int   // rows of a micro-batch
+	seed   int64 // of what a loss draws
 	prove  bool
 
 	packer   data.Packer
 	batch    compute.Batch
 	outcomes eval.Outcomes
-	in       loss.Batch
-	res      loss.Result
+	in       loss.Batch  // of the micro-batch at hand
+	res      loss.Result // likewise
 	dLogps   []float64
+	whole    whole
 }
 
-// gradient leaves in G the gradient of the mean weighted loss over the examples, adds what it saw to the tally and returns the
-// gradient's norm. A loss or gradient that is not finite is an error that names an example and wraps errNonFinite.
-func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, t *eval.Tally) (norm float64, err error) {
+// whole is a step of a loss that couples its examples.
+type whole struct {
+	draw     *rand.Rand
+	known    bool           // what follows is that of the step at hand
+	outcomes []eval.Outcome // log-probs and lengths only
+	in       loss.Batch
+	res      loss.Result
+}
+
+// gradient leaves in G the gradient of the mean weighted loss over the examples of a step, counted from 0, adds what it saw to the tally and returns
+// the gradient's norm. A loss or gradient that is not finite is an error that names an example and wraps errNonFinite. After an error the loss
+// remembers nothing of the step.
+func (s *stepper) gradient(step int, examples []*data.Example, refs []score.Logps, t *eval.Tally) (norm float64, err error) {
+	if l, ok := s.loss.(loss.Stateful); ok {
+		was := l.State()
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, l.SetState(was))
+			}
+		}()
+	}
 	s.dev.Zero(s.policy.G)
 	rows := make([]int, len(examples))
 	for i, e := range examples {
 		rows[i] = data.Rows(*e)
 	}
-	for _, r := range plan.Cut(rows, s.budget) {
-		part, partRefs := examples[r.From:r.To], refs
-		if refs != nil {
-			partRefs = refs[r.From:r.To]
+	cut := plan.Cut(rows, s.budget)
+	if s.whole.known = false; s.loss.Needs().Coupled {
+		s.whole.draw = rand.New(rand.NewPCG(uint64(s.seed), ^uint64(step))) // data.Order has the low numbers
+		if len(cut) > 1 {
+			if err := s.lookAhead(examples, refs, cut); err != nil {
+				return 0, err
+			}
 		}
-		if err := s.microBatch(part, partRefs, len(examples)); err != nil {
+	}
+	for _, r := range cut {
+		if err := s.microBatch(examples, refs, r, len(examples)); err != nil {
 			return 0, err
 		}
 		t.Add(s.outcomes.List, &s.in, &s.res)
@@ -56,15 +86,76 @@ func (s *stepper) gradient(examples []*data.Example, refs []score.Logps, t *eval
 	return norm, nil
 }
 
-// microBatch adds to G the gradient of the examples' losses, times their weights, divided by n, the number of examples of the whole step.
-func (s *stepper) microBatch(examples []*data.Example, refs []score.Logps, n int) error {
+// lookAhead computes the losses of all examples of a step from its micro-batches' forward passes.
+func (s *stepper) lookAhead(examples []*data.Example, refs []score.Logps, cut []plan.Range) error {
+	s.whole.outcomes = s.whole.outcomes[:0]
+	for _, r := range cut {
+		s.packer.Pack(&s.batch, examples[r.From:r.To])
+		s.outcomes.Start(examples[r.From:r.To])
+		out, err := s.graph.ForwardHalf(&s.batch)
+		if err != nil {
+			return err
+		}
+		s.outcomes.SetLogps(out.Logps)
+		s.whole.outcomes = append(s.whole.outcomes, s.outcomes.List...)
+	}
+	return s.wholeStep(examples, s.whole.outcomes, refs)
+}
+
+// wholeStep computes the losses of all examples of a step at once.
+func (s *stepper) wholeStep(examples []*data.Example, outcomes []eval.Outcome, refs []score.Logps) error {
+	for i, e := range examples { // or the losses of all would not be finite
+		if !finite(outcomes[i].Logps[0]) || !finite(outcomes[i].Logps[1]) {
+			return s.nonFinite("log-prob", e)
+		}
+	}
+	w := &s.whole
+	eval.LossBatch(&w.in, s.loss, outcomes, refs)
+	if l, ok := s.loss.(loss.Stateful); ok {
+		l.Step(w.in, w.draw, &w.res)
+	} else {
+		s.loss.Compute(w.in, &w.res)
+	}
+	w.in.Weigh(&w.res)
+	w.known = true
+	return nil
+}
+
+// losses fills res for the examples of a range, whose log-probs are in outcomes.
+func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Range) error {
+	partRefs := refs
+	if refs != nil {
+		partRefs = refs[r.From:r.To]
+	}
+	eval.LossBatch(&s.in, s.loss, s.outcomes.List, partRefs)
+	if !s.loss.Needs().Coupled {
+		s.loss.Compute(s.in, &s.res)
+		s.in.Weigh(&s.res)
+		return nil
+	}
+	if !s.whole.known { // the range is the whole step
+		if err := s.wholeStep(examples, s.outcomes.List, refs); err != nil {
+			return err
+		}
+	}
+	before := s.whole.in.Part(r.From, r.To)
+	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) {
+		return fmt.Errorf("%s: the log-probs of this example or one of the %d after it are not those that the losses of the step were computed from; please report this", examples[r.From].Place(), r.To-r.From-1)
+	}
+	s.res = s.whole.res.Part(r.From, r.To)
+	return nil
+}
+
+// microBatch adds to G the gradient of the losses of a range of the step's examples, times their weights, divided by n.
+func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Range, n int) error {
+	examples := all[r.From:r.To]
 	s.packer.Pack(&s.batch, examples)
 	s.outcomes.Start(examples)
 	out, err := s.graph.ForwardBackward(&s.batch, func(logps []float64) (float64, []float64, error) {
 		s.outcomes.SetLogps(logps)
-		eval.LossBatch(&s.in, s.loss, s.outcomes.List, refs)
-		s.loss.Compute(s.in, &s.res)
-		s.in.Weigh(&s.res)
+		if err := s.losses(all, refs, r); err != nil {
+			return 0, nil, err
+		}
 		s.dLogps = s.dLogps[:0]
 		var sum float64
 		for i, e := range examples {
@@ -122,12 +213,8 @@ func (s *stepper) nonFinite(what string, e *data.Example) error {
 // blame finds the first example whose own gradient is not finite.
 func (s *stepper) blame(examples []*data.Example, refs []score.Logps) error {
 	for i, e := range examples {
-		var ref []score.Logps
-		if refs != nil {
-			ref = refs[i : i+1]
-		}
 		s.dev.Zero(s.policy.G)
-		if err := s.microBatch(examples[i:i+1], ref, 1); err != nil {
+		if err := s.microBatch(examples, refs, plan.Range{From: i, To: i + 1}, 1); err != nil {
 			return err
 		}
 		if !finite(s.policy.GradNorm()) {

@@ -313,7 +313,7 @@ func TestNonFiniteGradient(t *testing.T) {
 		want   string // in the error; empty: none
 	}{{1, ""}, {math.Inf(1), examples[2].Place() + ": the gradient of this example"}, {math.NaN(), examples[2].Place() + ": the gradient of this example"}, {1e200, examples[2].Place()}} {
 		s := stepper{policy: policy, dev: dev, graph: graph, loss: steep{dpo, len(third.IDs) - third.First, tt.factor}, budget: 100}
-		norm, err := s.gradient(examples, refs, eval.NewTally(dpo))
+		norm, err := s.gradient(0, examples, refs, eval.NewTally(dpo))
 		switch {
 		case tt.want == "" && (err != nil || !(norm > 0)):
 			t.Errorf("factor %v: norm %v, %v, want one above 0", tt.factor, norm, err)

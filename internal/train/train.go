@@ -251,7 +251,7 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 // build makes graphs and optimizer.
 func (r *runner) build() (err error) {
 	s := &r.stepper
-	s.policy, s.dev, s.loss, s.budget = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens
+	s.policy, s.dev, s.loss, s.budget, s.seed = r.in.Policy, r.in.Device, r.loss, r.o.MicroBatchTokens, r.o.Rows.Seed
 	if s.graph, err = s.policy.NewGraph(r.planned.trainingGraph()); err != nil {
 		return err
 	}
@@ -396,7 +396,7 @@ func (r *runner) takeStep() (step, error) {
 	examples, refs := r.examples(r.step)
 	s := step{tally: eval.NewTally(r.loss), rate: r.schedule.learningRate(r.step)}
 	var err error
-	s.norm, err = r.stepper.gradient(examples, refs, s.tally)
+	s.norm, err = r.stepper.gradient(r.step, examples, refs, s.tally)
 	s.skipped = errors.Is(err, errNonFinite)
 	switch {
 	case s.skipped && r.o.OnNonfinite == "skip":
@@ -419,6 +419,11 @@ func (r *runner) takeStep() (step, error) {
 		r.lossSum += s.tally.Loss()
 		row = append(row, report.Float("loss", s.tally.Loss()), report.Float("grad_norm", s.norm), report.Float("learning_rate", s.rate))
 		row = s.tally.Metrics(row, "")
+		if l, ok := r.loss.(loss.Reporter); ok {
+			for _, m := range l.Metrics() {
+				row = append(row, report.Float(m.Name, m.Value))
+			}
+		}
 	}
 	row = append(row, report.Int("num_tokens", r.tokens))
 	if r.o.OnNonfinite == "skip" {
