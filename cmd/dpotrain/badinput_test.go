@@ -1211,6 +1211,8 @@ var badSettings = []mistake{
 		"c.yaml:1: loss: dpo stands there twice; give it once, with the sum of the weights"),
 	wrongSettings("a hyperparameter of another loss in a sum", "loss: [{name: dpo, weight: 0.8, label_smoothing: 0.1}, sft]\n",
 		"c.yaml:1: loss: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"),
+	{"config: beta where every loss of the sum has its own", func(k *kitchen) { k.write("c.yaml", "loss: [{name: dpo, beta: 0.2}, sft]\n") }, trains + "--config c.yaml --beta 0.3", exitUsage,
+		"--beta: every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"},
 	wrongSettings("a sum in a sum", "loss: [dpo, [sft]]\n", "c.yaml:1: loss: a list; want names of losses, or entries as {name: dpo, weight: 0.8}"),
 	wrongSettings("loss_weights of another length", "loss_type: [sigmoid, sft]\nloss_weights: [0.8, 0.2, 1.0]\n",
 		"c.yaml:2: loss_weights: 3 weights for 2 losses; want one for each"),

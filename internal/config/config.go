@@ -371,7 +371,7 @@ func (l *loader) takeOwn(o *train.Options) {
 			continue
 		}
 		if _, twice := o.LossSettings[shared]; twice { // a list of one loss, which is that loss
-			l.problem(l.place(shared), "loss %s has a value of its own in the list of losses; change that, or leave this out", name)
+			l.problem(l.place(shared), "loss %s has a value of its own in the list of losses; change it there, or leave this out", name)
 		}
 		o.LossSettings[shared] = own[key].value
 	}

@@ -503,7 +503,7 @@ func TestHyperparameters(t *testing.T) {
 		{in: input{file: "loss:\n  - name: dpo\n    beta: 0.3\n  - name: ipo\nbeta: 0.5"}, loss: "dpo=1,ipo=1", set: loss.Settings{"dpo.beta": 0.3, "ipo.beta": 0.5}},
 		{in: input{file: "loss: [{name: dpo, beta: 0.3}, ipo]", flags: []string{"--beta=0.7"}}, loss: "dpo=1,ipo=1", set: loss.Settings{"dpo.beta": 0.3, "ipo.beta": 0.7}},
 		{in: input{file: "loss: [{name: dpo, beta: 0.3}, sft]", flags: []string{"--beta=0.7"}}, bad: true,
-			want: "--beta: every loss of the sum that uses it has a value of its own; change that, or leave this out"},
+			want: "--beta: every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"},
 		{in: input{file: "loss: [{name: dpo, beta: 0.3}]", flags: []string{"--beta=0.7"}}, bad: true, want: "--beta: loss dpo has a value of its own in the list of losses"},
 		{in: input{file: "loss: [{name: dpo, weight: 1, beta: 0.3}]"}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
 		{in: input{file: "loss: [{name: dpo, weight: 0.5, beta: 0.3}]"}, loss: "dpo=0.5", set: loss.Settings{"dpo.beta": 0.3}},

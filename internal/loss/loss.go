@@ -5,6 +5,7 @@
 // lengths in tokens. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
+// A weighted sum of losses is a loss too: Mix.
 //
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.

@@ -302,7 +302,7 @@ func (i Info) sumSettings(given Settings) (Settings, error) {
 		case !slices.ContainsFunc(i.parts, of):
 			return nil, &SettingError{key, i.Unused(key)}
 		case !slices.ContainsFunc(i.parts, taken):
-			return nil, &SettingError{key, "every loss of the sum that uses it has a value of its own; change that, or leave this out"}
+			return nil, &SettingError{key, "every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"}
 		}
 	}
 	return full, nil

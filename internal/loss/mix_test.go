@@ -268,7 +268,7 @@ func TestMixSettings(t *testing.T) {
 		{text, Settings{"ipo.beta": 0.1}, "ipo.beta: loss dpo=1,cdpo=1,simpo=1,sft=1 has no part ipo; leave it out"},
 		{text, Settings{"beta": 0.0}, "beta: 0 is out of range; want > 0"},
 		{text, Settings{"simpo.beta": 0.0}, "simpo.beta: 0 is out of range; want > 0"},
-		{"dpo=1,sft=1", Settings{"beta": 0.1, "dpo.beta": 0.2}, "beta: every loss of the sum that uses it has a value of its own; change that, or leave this out"},
+		{"dpo=1,sft=1", Settings{"beta": 0.1, "dpo.beta": 0.2}, "beta: every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"},
 		{"ipo=1,sft=1", withBeta(1e-200), "ipo.beta: 1e-200 is too small for loss ipo, whose first value would be infinite; its default is 0.1"},
 		{"sft=2", withBeta(0.1), "beta: loss sft=2 does not use it; leave it out"},
 	} {
