@@ -3,7 +3,8 @@
 //
 // The keys are the fields of train.Options, whose tags say name, default, range and help; every key can be given in all
 // three ways. Values are read strictly: an unknown key, a wrong type, a value out of range or a setting given twice is a
-// Problem that names the file with line and key, the variable or the flag, and all problems come out together. What a
+// Problem that names the file with line and key, the variable or the flag, and all problems come out together. A sum of
+// losses is a list in a file, the one value that is not flat (see loss_list.go), and dpo=0.8,sft=1 elsewhere. What a
 // higher layer replaces has to be right too. An unknown variable DPOTRAIN_... is a warning, for it may belong to
 // something else; a variable set to nothing counts as not set. Relative paths count from the working directory, as in
 // TRL, not from the file that names them.
@@ -18,6 +19,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -51,7 +53,7 @@ type LoadOptions struct {
 
 // Resolved is a run's settings put together.
 type Resolved struct {
-	Options  train.Options // Loss is a name of the catalogue, LossSettings are complete
+	Options  train.Options // Loss is a name of the catalogue or a sum of such, LossSettings are complete
 	Warnings []string      // what is legal and probably a mistake, a line each
 	Notes    []string      // what is good to know, likewise
 
@@ -144,6 +146,8 @@ type loader struct {
 type given struct {
 	value any
 	place string // as in Problem
+
+	own map[string]given // of the value of loss: hyperparameters in the list of losses, by keys as dpo.beta
 }
 
 func newLoader(keys []Key) *loader {
@@ -153,7 +157,7 @@ func newLoader(keys []Key) *loader {
 	}
 	for _, k := range l.keys {
 		if k.Default == "" && k.Kind == reflect.String && !k.optional {
-			l.layers[Default][k.Name] = given{"", k.Name}
+			l.layers[Default][k.Name] = given{value: "", place: k.Name}
 		} else if k.Default != "" {
 			l.text(Default, k, k.Default, k.Name)
 		}
@@ -189,20 +193,25 @@ func (l *loader) give(layer Layer, k Key, v any, place string) {
 		l.problem(place, "%v", err)
 		return
 	}
-	if name, ok := v.(string); ok && k.Name == "loss" {
-		if _, err := loss.New(name, nil); err != nil {
-			l.noLoss = true
-			text := strings.TrimPrefix(err.Error(), "loss: ")
-			if loss.Refused(name) == "" {
-				text += DidYouMean(name, loss.Names())
-			}
-			l.problem(place, "%s", text)
+	if text, ok := v.(string); ok && k.Name == "loss" {
+		info, err := loss.Of(text)
+		if err != nil {
+			l.notLoss(place, err)
 			return
 		}
-		info, _ := loss.Describe(name)
 		v = info.Name
 	}
-	l.layers[layer][k.Name] = given{v, place}
+	l.layers[layer][k.Name] = given{value: v, place: place}
+}
+
+// notLoss says why what was given for the loss is none.
+func (l *loader) notLoss(place string, err error) {
+	l.noLoss = true
+	text := strings.TrimPrefix(err.Error(), "loss: ")
+	if unknown, ok := errors.AsType[*loss.UnknownError](err); ok {
+		text += DidYouMean(unknown.Name, loss.Names())
+	}
+	l.problem(place, "%s", text)
 }
 
 // top is a key's value in the highest layer up to the given one that has it.
@@ -215,10 +224,22 @@ func (l *loader) top(key string, upTo Layer) (given, Layer, bool) {
 	return given{}, Default, false
 }
 
-// place is where a key's value was given.
+// place is where a key's value was given. That of a loss in a sum, as dpo.beta, stands in the list of losses, or was given for all of them.
 func (l *loader) place(key string) string {
+	if _, shared, dotted := strings.Cut(key, "."); dotted {
+		if own, ok := l.own()[key]; ok {
+			return own.place
+		}
+		key = shared
+	}
 	g, _, _ := l.top(key, Flag)
 	return g.place
+}
+
+// own are the hyperparameters that the list of losses gives.
+func (l *loader) own() map[string]given {
+	g, _, _ := l.top("loss", Flag)
+	return g.own
 }
 
 // hyperparameters sees to it that each is used only with a loss that it was meant for. One that stands in the same layer
@@ -234,11 +255,12 @@ func (l *loader) hyperparameters() {
 		if k.uses == nil || !ok {
 			continue
 		}
-		h, used := now.Hyperparameter(k.Name)
+		defaults := now.Defaults(k.Name)
 		was, _ := l.lossUpTo(at)
-		before, hadUse := was.Hyperparameter(k.Name)
+		before := was.Defaults(k.Name)
+		used, hadUse := len(defaults) > 0, len(before) > 0
 		switch {
-		case used && (at >= chosen || !hadUse || before.Default == h.Default):
+		case used && (at >= chosen || !hadUse || slices.Equal(before, defaults)):
 			continue
 		case !used && slices.ContainsFunc(k.uses, func(u loss.Use) bool { return u.Neutral == g.value }):
 			if !l.trl.theirs { // TRL's keys are the same for all losses
@@ -247,7 +269,7 @@ func (l *loader) hyperparameters() {
 		case at >= chosen:
 			l.problem(g.place, "%s", now.Unused(k.Name))
 		case used:
-			l.warn(g.place, "%v was meant for loss %s and is not carried over to loss %s, its default is %v; a value for it is given where the loss is", g.value, was.Name, now.Name, h.Default)
+			l.warn(g.place, "%v was meant for loss %s and is not carried over to loss %s, its default is %s; a value for it is given where the loss is", g.value, was.Name, now.Name, words(defaults))
 		case hadUse:
 			l.warn(g.place, "%v was meant for loss %s and is not carried over to loss %s, which does not use it", g.value, was.Name, now.Name)
 		default:
@@ -263,8 +285,17 @@ func (l *loader) hyperparameters() {
 func (l *loader) lossUpTo(upTo Layer) (loss.Info, Layer) {
 	g, layer, _ := l.top("loss", upTo)
 	name, _ := g.value.(string)
-	info, _ := loss.Describe(name)
+	info, _ := loss.Of(name)
 	return info, layer
+}
+
+// words are values as text: 0.1 or 2.
+func words(values []any) string {
+	text := make([]string, len(values))
+	for i, v := range values {
+		text[i] = fmt.Sprint(v)
+	}
+	return either(text)
 }
 
 // resolve lays the layers over each other.
@@ -295,7 +326,8 @@ const maxStep = math.MaxInt32
 
 // rules are those between keys and those that tags cannot say. It fills in what depends on the loss.
 func (l *loader) rules(o *train.Options) {
-	info, _ := loss.Describe(o.Loss)
+	info, _ := loss.Of(o.Loss)
+	l.takeOwn(o)
 	settings, err := info.Settings(o.LossSettings)
 	if err == nil {
 		_, err = loss.New(o.Loss, settings)
@@ -323,6 +355,25 @@ func (l *loader) rules(o *train.Options) {
 	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
+	}
+}
+
+// takeOwn adds the hyperparameters that the list of losses gives.
+func (l *loader) takeOwn(o *train.Options) {
+	own := l.own()
+	if o.LossSettings == nil {
+		o.LossSettings = loss.Settings{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		name, shared, _ := strings.Cut(key, ".")
+		if name != o.Loss {
+			o.LossSettings[key] = own[key].value
+			continue
+		}
+		if _, twice := o.LossSettings[shared]; twice { // a list of one loss, which is that loss
+			l.problem(l.place(shared), "loss %s has a value of its own in the list of losses; change it there, or leave this out", name)
+		}
+		o.LossSettings[shared] = own[key].value
 	}
 }
 

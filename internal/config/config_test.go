@@ -307,12 +307,35 @@ func TestValues(t *testing.T) {
 		{"lr_scheduler_type: Linear", "Linear; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean linear?)"},
 		{"loss: orpo2", `"orpo2": unknown loss`},
 		{"loss: IPO-sun", `"IPO-sun": unknown loss; "dpotrain losses" lists them (did you mean ipo_sum?)`},
-		{"loss: [dpo]", "a list; want text"},
+		{"loss: [dpo]", ""},
 		{"loss_type: sigmoid", ""},
 		{"loss_type: [sigmoid]", ""},
-		{"loss_type: [sigmoid, sft]", "a list of 2; want one loss, losses are not combined"},
-		{"loss_type: []", "a list of 0; want one loss, losses are not combined"},
-		{"loss_type: [[sigmoid]]", "a list; want text"},
+		{"loss_type: [sigmoid, sft]", ""},
+		{"loss_type: []", "an empty list; want one loss at least"},
+		{"loss_type: [[sigmoid]]", "a list; want names of losses, or entries as {name: dpo, weight: 0.8}"},
+		{"loss: [7, dpo]", "7; want names of losses, or entries as {name: dpo, weight: 0.8}"},
+		{"loss: [{name: dpo, weight: 0.8}, {name: sft}]", ""},
+		{"loss: {name: dpo}", "a map; want text"},
+		{"loss: dpo=0.8,sft=1", ""},
+		{"loss: dpo=0.8,sfd=1", `"sfd": unknown loss; "dpotrain losses" lists them (did you mean sft?)`},
+		{"loss: [{name: dop, weight: 0.8}, sft]", `"dop": unknown loss; "dpotrain losses" lists them (did you mean dpo?)`},
+		{"loss: [{name: dpo, weight: 0}, sft]", "weight: 0 is out of range; want > 0"},
+		{"loss: [{name: dpo, weight: -1}, sft]", "weight: -1 is out of range; want > 0"},
+		{"loss: [{name: dpo, weight: .inf}, sft]", "weight: .inf; want a finite number"},
+		{"loss: [{name: dpo, weight: high}, sft]", "weight: high; want a number"},
+		{"loss: [{name: dpo, weight: '1'}, sft]", `weight: "1"; want a number, without quotes or tags`},
+		{"loss: [{name: dpo, weight: null}, sft]", "weight: no value; want a number, or drop the line for the default, 1"},
+		{"loss: [{weight: 1}, sft]", "an entry without a name; want entries as {name: dpo, weight: 0.8}"},
+		{"loss: [{name: null}, sft]", "an entry without a name; want entries as {name: dpo, weight: 0.8}"},
+		{"loss: [{name: dpo, name: ipo}, sft]", "name: given twice; leave one out"},
+		{"loss: [{name: dpo, wieght: 1}, sft]", "wieght: unknown key (did you mean weight?)"},
+		{"loss: [{name: dpo, seed: 1}, sft]", "seed: unknown key; an entry has name, weight and hyperparameters of its loss"},
+		{"loss: [{name: dpo, beta: -1}, sft]", "beta: -1 is out of range; want > 0"},
+		{"loss: [{name: cdpo, label_smoothing: 0.5}, sft]", "label_smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
+		{"loss: [{name: dpo, label_smoothing: 0.2}, sft]", "label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{"loss: [{name: ipo, beta: 1e-200}, sft]", "beta: 1e-200 is too small for loss ipo"},
+		{"loss: [dpo, sigmoid]", "dpo stands there twice; give it once, with the sum of the weights"},
+		{"loss: [dpo, &a sft, *a]", "a YAML alias; want names of losses"},
 		{"lr_scheduler_type: cosine_with_min_lr", "cosine_with_min_lr needs the rate to end at; give min_lr, or min_lr_rate as a share of learning_rate"},
 		{"{lr_scheduler_type: cosine_with_min_lr, min_lr: 1e-7}", ""},
 		{"{lr_scheduler_type: cosine_with_min_lr, min_lr: 1e-7, min_lr_rate: 0.1}", "given together with min_lr; leave one of them out"},
@@ -474,6 +497,25 @@ func TestHyperparameters(t *testing.T) {
 			want: "c.yaml:2: label_smoothing: 0.2 was meant for loss cdpo and is not carried over to loss dpo, which does not use it"},
 		{in: input{file: "loss: cdpo", flags: []string{"--loss=ipo", "--label-smoothing=0.1"}}, bad: true, want: "--label-smoothing: loss ipo does not use it; leave it out"},
 		{in: input{file: "loss: dpo\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}, want: "c.yaml:2: label_smoothing: 0 does nothing, and loss dpo does not use it"},
+		// Sums.
+		{in: input{file: "loss: [{name: sigmoid, weight: 0.8, beta: 0.3}, {name: simpo, weight: 1, simpo_gamma_beta_ratio: 0.3}, sft]"}, loss: "dpo=0.8,simpo=1,sft=1",
+			set: loss.Settings{"dpo.beta": 0.3, "simpo.beta": 2.0, "simpo.simpo_gamma_beta_ratio": 0.3}},
+		{in: input{file: "loss:\n  - name: dpo\n    beta: 0.3\n  - name: ipo\nbeta: 0.5"}, loss: "dpo=1,ipo=1", set: loss.Settings{"dpo.beta": 0.3, "ipo.beta": 0.5}},
+		{in: input{file: "loss: [{name: dpo, beta: 0.3}, ipo]", flags: []string{"--beta=0.7"}}, loss: "dpo=1,ipo=1", set: loss.Settings{"dpo.beta": 0.3, "ipo.beta": 0.7}},
+		{in: input{file: "loss: [{name: dpo, beta: 0.3}, sft]", flags: []string{"--beta=0.7"}}, bad: true,
+			want: "--beta: every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"},
+		{in: input{file: "loss: [{name: dpo, beta: 0.3}]", flags: []string{"--beta=0.7"}}, bad: true, want: "--beta: loss dpo has a value of its own in the list of losses"},
+		{in: input{file: "loss: [{name: dpo, weight: 1, beta: 0.3}]"}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
+		{in: input{file: "loss: [{name: dpo, weight: 0.5, beta: 0.3}]"}, loss: "dpo=0.5", set: loss.Settings{"dpo.beta": 0.3}},
+		{in: input{file: "loss: [{name: dpo, beta: 0.3}, sft]", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // the list goes as a whole
+		{in: input{flags: []string{"--loss=dpo=0.8,sft=1", "--beta=0.3"}}, loss: "dpo=0.8,sft=1", set: loss.Settings{"dpo.beta": 0.3}},
+		{in: input{environ: []string{"DPOTRAIN_LOSS=dpo=0.8, sft"}}, loss: "dpo=0.8,sft=1", set: loss.Settings{"dpo.beta": 0.1}},
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo=1,sft=1"}}, loss: "ipo=1,sft=1", set: loss.Settings{"ipo.beta": 0.3}}, // the same default
+		{in: input{file: "beta: 0.3", flags: []string{"--loss=dpo=1,simpo=1"}}, loss: "dpo=1,simpo=1", set: loss.Settings{"dpo.beta": 0.1, "simpo.beta": 2.0, "simpo.simpo_gamma_beta_ratio": 0.5},
+			want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss dpo=1,simpo=1, its default is 0.1 or 2; a value for it is given where the loss is"},
+		{in: input{flags: []string{"--loss=dpo=1,sft=1", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo=1,sft=1 does not use it; leave it out"},
+		{in: input{flags: []string{"--loss=cdpo=1,sft=1", "--label-smoothing=0.5"}}, bad: true, want: "--label-smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
+		{in: input{flags: []string{"--loss=ipo=1,sft=1", "--beta=1e-200"}}, bad: true, want: "--beta: 1e-200 is too small for loss ipo"},
 		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // as a config that TRL has written out in full says it
 	} {
 		r, err := c.in.load(t)
@@ -701,6 +743,9 @@ func TestMarshal(t *testing.T) {
 		o.Rows.Seed, o.MaxSteps, o.Rows.Shuffle = random.Int64()-math.MaxInt64/2, random.IntN(1e9), random.IntN(2) == 0
 		roundTrip(t, o)
 	}
+	for _, sum := range []string{"[{name: dpo, weight: 0.8}, {name: bco, weight: 0.2, beta: 0.01}, sft]", "[{name: odpo, weight: 1e-3, odpo_offset: identity}, {name: fdpo, weight: 1e300}]", "dpo=0.5"} {
+		roundTrip(t, input{file: "loss: " + sum + "\nbeta: 0.7"}.mustLoad(t).Options)
+	}
 	for _, name := range loss.Names() {
 		o := input{flags: []string{"--loss=" + name}}.mustLoad(t).Options
 		roundTrip(t, o)
@@ -764,6 +809,13 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("differences %q, want %q", got, want)
 	}
 
+	// Sums of losses, with the hyperparameters in them.
+	one, other := input{file: "loss: [{name: dpo, weight: 0.8}, {name: bco, weight: 0.2}]"}.mustLoad(t).Options, input{file: "loss: [{name: dpo, weight: 0.8, beta: 0.2}, {name: bco, weight: 0.2}]"}.mustLoad(t).Options
+	want = []string{"loss: was [{name: dpo, weight: 0.8, beta: 0.1}, {name: bco, weight: 0.2, beta: 0.1}], now [{name: dpo, weight: 0.8, beta: 0.2}, {name: bco, weight: 0.2, beta: 0.1}]"}
+	if got := Differences(Values(one), Values(other)); !slices.Equal(got, want) {
+		t.Errorf("differences of sums %q, want %q", got, want)
+	}
+
 	// A run of an older dpotrain, which did not know all keys and had one that is gone.
 	older := Values(was)
 	delete(older, "optim")
@@ -800,7 +852,7 @@ func TestNearest(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{"", "beta: 0.1\nloss: ipo\n", "loss_type: [sigmoid]\n", "model: !!str 7\n", "a: &a [*a]\n", "<<: {beta: 1}\n", "? {a: b}\n: c\n", "beta: 0.1\n---\n", "model: \"\\x00\"\n", "%YAML 1.1\n---\nbeta: 1\n",
 		"model_name_or_path: m\ndataset_name: a/b\neval_strategy: epoch\nbf16: yes\nnum_processes: 2\n", "lr_scheduler_kwargs: {min_lr: 0}\nmodel_init_kwargs: '{\"dtype\": 1}'\n",
-		"datasets: [{path: a}]\nloss_weights: [1.0]\nreport_to: [x]\ndata_seed: 1\nmax_length: null\n"} {
+		"loss: [{name: dpo, weight: 0.8, beta: 0.2}, sft]\n", "loss_type: [sigmoid, sft]\nloss_weights: [0.8, 1]\n", "loss: dpo=1e-5,sft\n", "datasets: [{path: a}]\nloss_weights: [1.0]\nreport_to: [x]\ndata_seed: 1\nmax_length: null\n"} {
 		f.Add([]byte(s))
 	}
 	dir := f.TempDir()

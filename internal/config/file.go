@@ -87,7 +87,7 @@ func reason(err error) error {
 	return err
 }
 
-// readNode reads a document: a map of keys to scalars.
+// readNode reads a document: a map of keys to scalars; of loss to a list, too.
 func (l *loader) readNode(path string, root *yaml.Node) {
 	if root.Kind != yaml.MappingNode {
 		what := "not settings"
@@ -131,6 +131,10 @@ func (l *loader) value(k Key, row *trlRow, n *yaml.Node, place string) {
 			}
 			return
 		}
+	}
+	if k.Name == "loss" && n.Kind == yaml.SequenceNode {
+		l.lossList(k, k.Name, n, place)
+		return
 	}
 	if v, err := scalar(k, n); err != nil {
 		l.problem(place, "%v", err)

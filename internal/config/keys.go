@@ -107,7 +107,7 @@ func keysOf(t reflect.Type, index []int) []Key {
 		}
 		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", index: at}
 		if name == "loss" {
-			k.Help += ": one of those that \"dpotrain losses\" lists"
+			k.Help += ": one of those that \"dpotrain losses\" lists, or a weighted sum of them, as dpo=0.8,sft=1"
 		}
 		if k.Kind = f.Type.Kind(); k.Kind == reflect.Pointer {
 			k.Kind, k.optional = f.Type.Elem().Kind(), true

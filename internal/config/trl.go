@@ -72,6 +72,8 @@ type trlFile struct {
 	bf16      string       // the place of the first that asks for bf16
 	processes foreignKey   // num_processes
 	dataSeed  foreignKey
+	weights   foreignKey        // loss_weights
+	weighted  bool              // an entry of the list of losses has a weight
 	datasets  []foreignKey      // dataset_name, datasets
 	dataset   map[string]string // what else is said of the data, as plainText writes it
 }
@@ -170,31 +172,32 @@ func plainText(n *yaml.Node) string {
 	return "..."
 }
 
-// readLossType reads a loss or, as TRL writes it, a list of one.
+// readLossType reads a loss, or a list of losses that are summed.
 func readLossType(l *loader, g foreignKey) {
-	n := g.node
-	if n.Kind == yaml.SequenceNode {
-		if len(n.Content) != 1 {
-			l.problem(g.place, "a list of %d; want one loss, losses are not combined", len(n.Content))
-			return
-		}
-		n = n.Content[0]
-	}
 	k, _ := find(l.keys, "loss")
 	if !l.once(l.inFile, k, g.name, g.place) {
 		return
 	}
-	v, err := scalar(k, n)
+	if g.node.Kind == yaml.SequenceNode {
+		l.lossList(k, g.name, g.node, g.place)
+		return
+	}
+	v, err := scalar(k, g.node)
 	if err != nil {
 		l.problem(g.place, "%v", err)
-	} else if name, ok := v.(string); ok {
-		if _, here := loss.Describe(name); !here && loss.Refused(name) == "" && slices.Contains(trlLosses, name) {
-			l.noLoss = true
-			l.problem(g.place, "%s is a loss of TRL's that is not here; \"dpotrain losses\" lists those that are", name)
-			return
-		}
+	} else if name, ok := v.(string); ok && !l.onlyTRL(name, g.place) {
 		l.give(File, k, v, g.place)
 	}
+}
+
+// onlyTRL says that a name is that of a loss which TRL has and which is not here, if it is.
+func (l *loader) onlyTRL(name, place string) bool {
+	if _, here := loss.Describe(name); here || loss.Refused(name) != "" || !slices.Contains(trlLosses, name) {
+		return false
+	}
+	l.noLoss = true
+	l.problem(place, "%s is a loss of TRL's that is not here; \"dpotrain losses\" lists those that are", name)
+	return true
 }
 
 // trlLosses are the values of loss_type in TRL 1.16.
@@ -282,6 +285,7 @@ func readDropLast(l *loader, g foreignKey) {
 
 func readStrategy(l *loader, g foreignKey)  { l.become(g, "eval_strategy", g.node.Value) }
 func readDataSeed(l *loader, g foreignKey)  { l.trl.dataSeed = g }
+func readWeights(l *loader, g foreignKey)   { l.trl.weights = g }
 func readProcesses(l *loader, g foreignKey) { l.trl.processes = g }
 
 func readDataset(l *loader, g foreignKey) {
@@ -299,6 +303,7 @@ func readDatasetDetail(l *loader, g foreignKey) {
 
 // fileRead decides, at the end of the file, what depends on more than one of its keys.
 func (l *loader) fileRead() {
+	l.lossWeights()
 	if g := l.trl.dataSeed; g.node != nil && plainText(g.node) != "null" {
 		// The order of rows is all that is random here, and TRL orders them by data_seed.
 		k, _ := find(l.keys, "seed")

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
@@ -64,7 +66,8 @@ var trlRows = []trlRow{
 	// Translated.
 	{key: "overwrite_output_dir", fate: translated, from: fromTransformers4, text: "`overwrite`"},
 	{key: "model_name_or_path", fate: translated, text: "`model`; a folder, not a name on the Hub"},
-	{key: "loss_type", fate: translated, text: "`loss`; one name or a list of one; sigmoid is dpo", read: readLossType},
+	{key: "loss_type", fate: translated, text: "`loss`; one name, or a list of losses that are summed; sigmoid is dpo", read: readLossType},
+	{key: "loss_weights", fate: translated, text: "`loss`: the weights of the losses in its list", read: readWeights},
 	{key: "bf16", fate: translated, text: "`precision: auto`: bf16 on every CPU that has it; see above", read: readHalf},
 	{key: "fp16", fate: translated, text: "see below", read: readHalf},
 	{key: "bf16_full_eval", fate: translated, text: "as bf16", read: readHalf},
@@ -253,7 +256,6 @@ var trlRows = []trlRow{
 	{key: "datasets", fate: translated, text: "as dataset_name", read: readDataset},
 	{key: "dataset_mixture", fate: translated, from: fromHandbook, text: "as dataset_name", read: readDataset},
 	{key: "dataset_mixer", fate: translated, from: fromHandbook, text: "as dataset_name", read: readDataset},
-	{key: "loss_weights", fate: refused, idle: []string{"null", "[1]", "1"}, text: "losses are not combined; drop the line, and give one loss"},
 	{key: "ld_alpha", fate: refused, idle: []string{"null", "1"}, text: "log-probs of long completions are not reweighted here; drop the line"},
 	{key: "f_divergence_type", fate: refused, idle: []string{"reverse_kl", "null"}, text: "the divergence is reverse_kl; for another one give loss: fdpo and fdpo_divergence, and drop the line"},
 	{key: "use_weighting", fate: refused, idle: []string{"false", "null"}, text: "pairs are not weighted by the policy here; drop the line"},
@@ -317,14 +319,32 @@ var trlDiffers = []trlDiffer{
 	{"gradient_checkpointing", "false", "true", "a run that fits without is faster; results are the same bits", nil},
 	{"beta", "the loss's own by default", "0.1 for every loss", "a beta that is good for one loss is a bad one for another",
 		func(l *loader, o *train.Options) bool {
-			info, _ := loss.Describe(o.Loss)
-			beta, used := info.Hyperparameter("beta")
-			return used && beta.Default != 0.1 && !l.given("beta")
+			return slices.ContainsFunc(partsOf(o), func(p loss.Part) bool {
+				beta, used := p.Hyperparameter("beta")
+				return used && beta.Default != 0.1 && !l.givenTo(p, "beta")
+			})
 		}},
 	{"label_smoothing of loss robust", "0.1", "0.0, which is sigmoid", "the paper's; who asks for robust wants it",
-		func(l *loader, o *train.Options) bool { return o.Loss == "robust" && !l.given("label_smoothing") }},
+		func(l *loader, o *train.Options) bool { return hasPart(l, o, "robust", "label_smoothing") }},
 	{"loss simpo", "without supervised fine-tuning", "with cpo_alpha of it, 1 by default, as loss cpo_simpo", "SimPO as its authors have it",
-		func(l *loader, o *train.Options) bool { return o.Loss == "simpo" && !l.given("cpo_alpha") }},
+		func(l *loader, o *train.Options) bool { return hasPart(l, o, "simpo", "cpo_alpha") }},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
-		func(l *loader, o *train.Options) bool { return o.Loss == "sft" }},
+		func(l *loader, o *train.Options) bool { return hasPart(l, o, "sft", "") }},
+}
+
+// partsOf are the losses of a run: one, or those of a sum.
+func partsOf(o *train.Options) []loss.Part {
+	info, _ := loss.Of(o.Loss)
+	return info.Parts()
+}
+
+// givenTo says that a hyperparameter is given to a loss, for all losses or for that one.
+func (l *loader) givenTo(p loss.Part, key string) bool {
+	_, own := l.own()[p.Name+"."+key]
+	return own || l.given(key)
+}
+
+// hasPart says that a loss is among those of the run and is not given a hyperparameter.
+func hasPart(l *loader, o *train.Options, name, without string) bool {
+	return slices.ContainsFunc(partsOf(o), func(p loss.Part) bool { return p.Name == name && !l.givenTo(p, without) })
 }

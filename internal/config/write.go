@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
 
@@ -24,12 +26,31 @@ func Marshal(o train.Options) []byte {
 		v, ok := k.value(o)
 		switch {
 		case ok:
-			fmt.Fprintf(&b, "\n# %s\n%s: %s\n", k.Help, k.Name, literal(v))
+			fmt.Fprintf(&b, "\n# %s\n%s: %s\n", k.Help, k.Name, k.literal(v, o))
 		case k.uses == nil: // a hyperparameter that the loss does not have would only be in the way
 			fmt.Fprintf(&b, "\n# %s\n%s: null\n", k.Help, k.Name)
 		}
 	}
 	return b.Bytes()
+}
+
+// literal is the key's value in one line of YAML. A sum of losses is a list, each with its hyperparameters.
+func (k Key) literal(v reflect.Value, o train.Options) string {
+	info, err := loss.Of(o.Loss)
+	if k.Name != "loss" || err != nil || info.Parts()[0].Name == info.Name {
+		return literal(v)
+	}
+	var list []string
+	for _, p := range info.Parts() {
+		entry := fmt.Sprintf("name: %s, weight: %s", p.Name, literal(reflect.ValueOf(p.Weight)))
+		for _, h := range p.Hyperparameters {
+			if v, ok := o.LossSettings[p.Name+"."+h.Key]; ok {
+				entry += fmt.Sprintf(", %s: %s", h.Key, literal(reflect.ValueOf(v)))
+			}
+		}
+		list = append(list, "{"+entry+"}")
+	}
+	return "[" + strings.Join(list, ", ") + "]"
 }
 
 // literal is a value in one line of YAML.
@@ -59,7 +80,7 @@ func Values(o train.Options) map[string]string {
 	values := map[string]string{}
 	for _, k := range Keys() {
 		if v, ok := k.value(o); ok {
-			values[k.Name] = literal(v)
+			values[k.Name] = k.literal(v, o)
 		}
 	}
 	return values

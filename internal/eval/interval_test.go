@@ -39,7 +39,7 @@ func TestWilson(t *testing.T) {
 
 // TestMetrics: the table of metrics is what a tally of any loss gives, in that order.
 func TestMetrics(t *testing.T) {
-	for _, name := range loss.Names() {
+	for _, name := range append(loss.Names(), "sft=1,dpo=0.5", "sft=2") {
 		l, err := loss.New(name, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -108,6 +108,17 @@ func (i Info) Hyperparameter(key string) (Hyperparameter, bool) {
 	return i.Hyperparameters[at], true
 }
 
+// Defaults are the default of a hyperparameter, and in a sum those of all parts that use it.
+func (i Info) Defaults(key string) []any {
+	var all []any
+	for _, p := range i.Parts() {
+		if h, ok := p.Hyperparameter(key); ok && !slices.Contains(all, h.Default) {
+			all = append(all, h.Default)
+		}
+	}
+	return all
+}
+
 // Unused says that the loss does not use a hyperparameter, and what to do.
 func (i Info) Unused(key string) string {
 	if other := i.Instead[key]; other != "" {
@@ -117,8 +128,11 @@ func (i Info) Unused(key string) string {
 }
 
 // Settings are the loss's hyperparameters with the given values, and its defaults for those that are not given. It fails
-// with a *SettingError on one that the loss does not use or that is out of range.
+// with a *SettingError on one that the loss does not use or that is out of range. Those of a sum are under keys as dpo.beta; see Mix.
 func (i Info) Settings(given Settings) (Settings, error) {
+	if len(i.parts) > 0 {
+		return i.sumSettings(given)
+	}
 	full := Settings{}
 	for _, h := range i.Hyperparameters {
 		full[h.Key] = h.Default

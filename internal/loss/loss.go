@@ -5,6 +5,7 @@
 // lengths in tokens. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
+// A weighted sum of losses is a loss too: Mix.
 //
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
@@ -97,7 +98,7 @@ func (n Needs) String() string {
 	return strings.Join(words, ", ")
 }
 
-// Loss is one of the catalogue with its hyperparameters.
+// Loss is one of the catalogue with its hyperparameters, or a Mix of them.
 type Loss interface {
 	Name() string
 	Needs() Needs
@@ -110,7 +111,7 @@ type Loss interface {
 	StepZero() (value float64, ok bool)
 }
 
-// Info describes a loss of the catalogue.
+// Info describes a loss of the catalogue, or a sum of them.
 type Info struct {
 	Name    string
 	Aliases []string // other trainers' names for it
@@ -121,7 +122,8 @@ type Info struct {
 	Hyperparameters []Hyperparameter
 	Instead         map[string]string // for a key that it does not use, the loss that is this one with it
 
-	make func(s Settings) Loss // s is complete and checked
+	make  func(s Settings) Loss // s is complete and checked
+	parts []Part                // of a sum; see Sum
 }
 
 // catalogue is every loss, in the order in which help texts list them.
@@ -219,24 +221,28 @@ func Describe(name string) (Info, bool) {
 	return catalogue[i], true
 }
 
-// New makes a loss, with its own defaults for what s does not have. It fails on an unknown name, and with a *SettingError
-// on a hyperparameter that the loss does not use or that is out of range.
-func New(name string, s Settings) (Loss, error) {
-	if why := Refused(name); why != "" {
-		return nil, fmt.Errorf("loss: %q: %s", name, why)
-	}
-	info, ok := Describe(name)
-	if !ok {
-		return nil, fmt.Errorf("loss: %q: unknown loss; \"dpotrain losses\" lists them", name)
-	}
-	s, err := info.Settings(s)
+// New makes the loss of a text as Of reads it, with its own defaults for what s does not have. It fails on an unknown name, and with a
+// *SettingError on a hyperparameter that the loss does not use or that is out of range.
+func New(text string, s Settings) (Loss, error) {
+	info, err := Of(text)
 	if err != nil {
 		return nil, err
 	}
-	l := info.make(s)
+	if s, err = info.Settings(s); err != nil {
+		return nil, err
+	}
+	return info.build(s)
+}
+
+// build makes a loss of complete settings.
+func (i Info) build(s Settings) (Loss, error) {
+	if len(i.parts) > 0 {
+		return i.sum(s)
+	}
+	l := i.make(s)
 	if v, ok := l.StepZero(); ok && math.IsInf(v, 0) { // as ipo's target 1/(2 beta) squared, long before beta is 0
-		h, _ := info.Hyperparameter("beta")
-		return nil, &SettingError{h.Key, fmt.Sprintf("%v is too small for loss %s, whose first value would be infinite; its default is %v", s[h.Key], info.Name, h.Default)}
+		h, _ := i.Hyperparameter("beta")
+		return nil, &SettingError{h.Key, fmt.Sprintf("%v is too small for loss %s, whose first value would be infinite; its default is %v", s[h.Key], i.Name, h.Default)}
 	}
 	return l, nil
 }

@@ -112,9 +112,12 @@ func remembering(t *testing.T, name string) loss.Loss {
 	return l
 }
 
+// mpo is a sum of losses one of which couples the pairs of a step.
+const mpo = "dpo=0.8,bco=0.2,sft=1"
+
 // coupledLosses are those that couple the pairs of a step.
 func coupledLosses(t *testing.T) []string {
-	return slices.DeleteFunc(loss.Names(), func(name string) bool { return !newLoss(t, name).Needs().Coupled })
+	return slices.DeleteFunc(append(loss.Names(), mpo), func(name string) bool { return !newLoss(t, name).Needs().Coupled })
 }
 
 // TestCoupledCut: a step of a loss that couples its pairs is the same step however it is cut. Log-probs are the same bits, and so the loss differs
@@ -126,7 +129,7 @@ func TestCoupledCut(t *testing.T) {
 	for _, e := range s.examples {
 		rows += data.Rows(*e)
 	}
-	for _, name := range coupledLosses(t) {
+	for _, name := range append(coupledLosses(t), "dpo=0.8,sft=1") {
 		want, whole := s.take(t, remembering(t, name), 1<<20)
 		if alone, _ := s.take(t, newLoss(t, "dpo"), 1<<20); alone == want {
 			t.Fatalf("%s: the loss is that of dpo", name)
@@ -135,8 +138,8 @@ func TestCoupledCut(t *testing.T) {
 			s.head.passes = 0
 			got, gradient := s.take(t, remembering(t, name), budget)
 			passes := 2 * parts
-			if parts == 1 {
-				passes = 1
+			if parts == 1 || !newLoss(t, name).Needs().Coupled { // the sum is cut as its parts are
+				passes = parts
 			}
 			if s.head.passes != passes {
 				t.Errorf("%s, %d rows at a time: %d passes forward of %d micro-batches, want %d", name, budget, s.head.passes, parts, passes)
@@ -249,7 +252,7 @@ func remembers(t *testing.T, name string) Options {
 
 // TestResumeState stops runs of losses that remember something, and goes on with them to the same bits.
 func TestResumeState(t *testing.T) {
-	for name, own := range map[string][]string{"bco": {"delta"}, "beta_dpo": {"beta_used", "M0"}} {
+	for name, own := range map[string][]string{"bco": {"delta"}, "beta_dpo": {"beta_used", "M0"}, mpo: {"delta"}} {
 		t.Run(name, func(t *testing.T) {
 			o := remembers(t, name)
 			whole := mustRun(t, o)
@@ -353,6 +356,9 @@ func TestRestoreLoss(t *testing.T) {
 		{"bco", `{"version": 1, "loss_state": {"loss": "bco", "values": {"mean": -1.5}}}`, false, "is damaged: loss_state: "},
 		{"bco", `{"version": 1, "loss_state": {"loss": "bco", "values": {"mean": -1.5, "pairs": -1}}}`, false, "is damaged: loss_state: "},
 		{"bco", `{"version": 1, "loss_state": "none"}`, false, "is damaged"},
+		{mpo, `{"version": 1, "loss_state": {"loss": "bco", "values": {"mean": -1.5, "pairs": 64}}}`, false, ""},
+		{mpo, `{"version": 1, "loss_state": {"loss": "dpo=0.8,bco=0.2,sft=1", "values": {"mean": -1.5, "pairs": 64}}}`, false, "is damaged: loss_state: "},
+		{"dpo=0.8,sft=1", "", true, ""},
 		{"bco", `{"version": 2}`, false, "use a newer dpotrain"},
 	} {
 		path := filepath.Join(dir, RunFile)

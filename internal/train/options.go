@@ -19,7 +19,7 @@ type Options struct {
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
 
 	Loss         string        `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss"`
-	LossSettings loss.Settings `mapstructure:",remain"` // a key for each hyperparameter of package loss; those of Loss are here, all of them
+	LossSettings loss.Settings `mapstructure:",remain"` // a key for each hyperparameter of package loss; those of Loss are here, all of them; of a sum by keys as dpo.beta
 
 	Rows    data.Options    `mapstructure:",squash"`
 	Compute compute.Options `mapstructure:",squash"`

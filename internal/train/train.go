@@ -23,6 +23,7 @@ import (
 	"math"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -199,14 +200,28 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	}
 }
 
-// lossText is the loss with its hyperparameters: dpo, beta 0.1.
+// lossText is the loss with its hyperparameters: dpo, beta 0.1; of a sum 0.8 dpo (beta 0.1) + 1 sft.
 func (o *Options) lossText() string {
-	info, _ := loss.Describe(o.Loss)
-	text := o.Loss
-	for _, h := range info.Hyperparameters {
-		text += fmt.Sprintf(", %s %v", h.Key, o.LossSettings[h.Key])
+	info, _ := loss.Of(o.Loss)
+	settings := func(l loss.Info, prefix string) (list []string) {
+		for _, h := range l.Hyperparameters {
+			list = append(list, fmt.Sprintf("%s %v", h.Key, o.LossSettings[prefix+h.Key]))
+		}
+		return list
 	}
-	return text
+	parts := info.Parts()
+	if parts[0].Name == info.Name {
+		return strings.Join(append([]string{o.Loss}, settings(info, "")...), ", ")
+	}
+	var sum []string
+	for _, p := range parts {
+		text := fmt.Sprintf("%v %s", p.Weight, p.Name)
+		if list := settings(p.Info, p.Name+"."); len(list) > 0 {
+			text += " (" + strings.Join(list, ", ") + ")"
+		}
+		sum = append(sum, text)
+	}
+	return strings.Join(sum, " + ")
 }
 
 // passOne brings the reference's log-probs and decides whether the step-0 proof applies.
