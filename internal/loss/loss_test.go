@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// pair builds a batch of one example, of which the data says what it says of those of the vectors' set stress.
+// pair builds a batch of one example, desirable as an unpaired row if its first completion has an even number of tokens, of which the data says what it says of those of the vectors' set stress.
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
 	return said(Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
-		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}}, 2, 0.5, 0.75, 0.3)
+		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
 }
 
 // said is a batch of one example with what the data says of it.
@@ -33,6 +33,7 @@ func join(batches ...Batch) Batch {
 		j.ChosenLogps, j.RejectedLogps = append(j.ChosenLogps, b.ChosenLogps...), append(j.RejectedLogps, b.RejectedLogps...)
 		j.RefChosenLogps, j.RefRejectedLogps = append(j.RefChosenLogps, b.RefChosenLogps...), append(j.RefRejectedLogps, b.RefRejectedLogps...)
 		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
+		j.Desirable = append(j.Desirable, b.Desirable...)
 		j.ChosenScores, j.RejectedScores = append(j.ChosenScores, b.ChosenScores...), append(j.RejectedScores, b.RejectedScores...)
 		j.ChosenWins, j.RejectedWins = append(j.ChosenWins, b.ChosenWins...), append(j.RejectedWins, b.RejectedWins...)
 	}
@@ -329,6 +330,9 @@ func TestUnusedInputs(t *testing.T) {
 		if !l.Needs().Rejected {
 			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
 		}
+		if !l.Needs().Labels {
+			b.Desirable = nil
+		}
 		if !l.Needs().Scores {
 			b.ChosenScores, b.RejectedScores = nil, nil
 		}
@@ -545,6 +549,8 @@ type vectors struct {
 			WC float64 `json:"p_win"`
 			WR float64 `json:"p_win_rejected"`
 		} `json:"pairs"`
+		KLPolicy []float64 `json:"kl_policy_logps"` // of mismatched rows
+		KLRef    []float64 `json:"kl_ref_logps"`
 	} `json:"inputs"`
 	StepZero map[string]struct {
 		Formula string  `json:"formula"`
@@ -646,7 +652,12 @@ func TestVectors(t *testing.T) {
 			}
 			l := must(t, c.LossKey, hyperparameters(t, c.LossKey, c.Params))
 			var r Result
-			if s, ok := l.(Stateful); ok {
+			if l.Needs().Labels {
+				rows := apart(b)
+				rows.MismatchedLogps, rows.RefMismatchedLogps = v.Inputs[c.Inputs].KLPolicy, v.Inputs[c.Inputs].KLRef
+				l.Compute(rows, &r)
+				r = together(r)
+			} else if s, ok := l.(Stateful); ok {
 				withState(t, s, c.State, b, &r)
 			} else {
 				l.Compute(b, &r)
