@@ -27,6 +27,7 @@ type made struct {
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion
 	twoBOS    bool       // a text begins with BOS, and the tokenizer puts another in front
+	unwanted  bool       // label is false, and nobody asked
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -45,6 +46,7 @@ func (m *maker) make(line []byte) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	out.unwanted = m.form == Completions && string(r.label) == "false"
 	if m.form == Labelled && len(c.completions) == 1 {
 		if out.example.Label, err = r.readLabel(&m.wanted); err != nil {
 			return out, err

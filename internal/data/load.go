@@ -204,6 +204,9 @@ func (s *Set) add(lines []line, path string, labelled, skip bool) error {
 		if l.made.twoBOS {
 			r.twoBOS.add(l.number)
 		}
+		if l.made.unwanted {
+			r.unwanted.add(l.number)
+		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)
 		if l.made.drop != kept {

@@ -75,6 +75,7 @@ type Report struct {
 	dropped   [dropReasons]tally
 	across    tally   // rows in which a token across the border is scored
 	other     tally   // rows in which the prompt alone has other tokens, and none is across
+	unwanted  tally   // rows whose label is false, read without it
 	twoBOS    tally   // rows whose text begins with BOS, besides the tokenizer's
 	weighted  tally   // examples whose weight is not 1
 	weights   float64 // the sum of all weights
@@ -162,6 +163,9 @@ func (r *Report) Warnings() []string {
 			word = "desirable"
 		}
 		s = append(s, fmt.Sprintf("no row is %s, and there is nothing to tell apart; look at the column label", word))
+	}
+	if r.unwanted.n > 0 {
+		s = append(s, fmt.Sprintf("label is false, and the completion is learnt all the same: %s; take such rows out, or take a loss for unpaired rows", &r.unwanted))
 	}
 	if r.twoBOS.n > 0 {
 		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", &r.twoBOS))

@@ -129,6 +129,14 @@ func TestMismatched(t *testing.T) {
 	}
 }
 
+// TestUnwanted: a loss that learns all completions learns those with label false too, and that is told.
+func TestUnwanted(t *testing.T) {
+	set, err := Load(write(t, `{"prompt": "p", "completion": "a", "label": true}`+"\n"+`{"prompt": "p", "completion": "b", "label": false}`), Completions, whole, nil, Options{}, nil)
+	if err != nil || len(set.Examples) != 2 || len(set.Report.Warnings()) != 1 || !strings.Contains(set.Report.Warnings()[0], "label is false, and the completion is learnt all the same: 1 (line 2)") {
+		t.Errorf("%v, warnings %q", err, set.Report.Warnings())
+	}
+}
+
 func TestUnpaired(t *testing.T) {
 	for content, want := range map[string]bool{
 		`{"prompt": "p", "completion": "c", "label": true}`:                         true,

@@ -30,7 +30,8 @@ type Inputs struct {
 	warned string // of loadModel
 }
 
-// Open opens the device and reads the data. A loss that takes pairs and unpaired rows is told which they are.
+// Open opens the device and reads the data. A loss that takes pairs and unpaired rows takes unpaired
+// ones if the first row of either file is one.
 func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
 	if err := modelFolder("model", o.Model); err != nil {
@@ -49,7 +50,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model); err != nil {
 		return nil, err
 	}
-	if both, ok := l.(loss.TakesBoth); ok && data.Unpaired(o.Data) {
+	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
 		both.TakeUnpaired()
 	}
 	in.Reader.Wanted = wantedBy(l)
@@ -74,7 +75,11 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 // wantedBy are the numbers of a row that a loss reads.
 func wantedBy(l loss.Loss) data.Wanted {
 	needs := l.Needs()
-	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: strings.Join(loss.Unpaired(), ", "), By: "loss " + l.Name(),
+	unpaired := strings.Join(loss.Unpaired(), ", ")
+	if _, both := l.(loss.TakesBoth); both {
+		unpaired += "; " + l.Name() + " where the first row of the file is one"
+	}
+	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: unpaired, By: "loss " + l.Name(),
 		CheckScores: func(chosen, rejected float64) error { return loss.CheckScores(l, chosen, rejected) }}
 }
 

@@ -257,6 +257,28 @@ func TestUnpairedData(t *testing.T) {
 	o.Loss, o.Data = "bco", pairs
 	contains(t, mustRun(t, o).stderr, "6 pairs")
 	o = elsewhere(t, o)
+	o.EvalData = rows
+	contains(t, mustRun(t, o).stderr, "12 examples", "6 pairs taken apart", "unpaired rows: 4 desirable, 6 undesirable")
+	o = elsewhere(t, o)
+	o = elsewhere(t, o)
+	mixed := filepath.Join(t.TempDir(), "mixed.jsonl")
+	for _, path := range []string{head(t, pairs, 1), rows} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(mixed, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write(text)
+		f.Close()
+	}
+	o.Loss, o.Data, o.EvalData = "bco", mixed, ""
+	if _, err = tryRun(t, o, 0); err == nil {
+		t.Fatal("bco takes unpaired rows behind a pair")
+	}
+	contains(t, err.Error(), mixed+":2: a completion with a label, and loss bco takes pairs", "bco where the first row of the file is one")
 	o.Loss, o.Data = "kto", head(t, pairs, 1)
 	if _, err = tryRun(t, o, 0); err == nil {
 		t.Fatal("kto takes one prompt alone")
