@@ -135,6 +135,7 @@ func NewTally(l loss.Loss) *Tally { return &Tally{loss: l} }
 
 // Add counts outcomes with what LossBatch and the loss made of them.
 func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
+	t.kl += float64(len(outcomes)) * b.KL()
 	for i, o := range outcomes {
 		t.examples++
 		t.lossSum += r.Losses[i]
@@ -180,7 +181,6 @@ func (t *Tally) addUnpaired(b *loss.Batch, i int) {
 		t.rejected += b.ChosenLogps[i]
 		t.rejectedReward += reward
 	}
-	t.kl += b.KL()
 }
 
 // Merge counts what another tally of the same loss has counted.
