@@ -320,7 +320,7 @@ func (r *runner) loop(ctx context.Context) error {
 	evalEvery, saveEvery := r.schedule.every(r.o.EvalStrategy, r.o.EvalSteps), r.schedule.every(r.o.SaveStrategy, r.o.SaveSteps)
 	progress := report.NewProgress(r.Stderr, "training", int64(total), "steps")
 	progress.Start(int64(r.step))
-	since := newInterval(r.loss)
+	since, watch := newInterval(r.loss), newWatch(r.loss)
 	start, firstStep := time.Now(), r.step
 	for r.step < total {
 		number := r.step + 1
@@ -330,6 +330,11 @@ func (r *runner) loop(ctx context.Context) error {
 			return fmt.Errorf("step %d: %w", number, err)
 		}
 		since.add(taken)
+		if !taken.skipped {
+			for _, warning := range watch.add(taken.tally, r.step, total) {
+				r.Log.Warn(warning)
+			}
+		}
 		progress.Add(1, since.detail())
 		if every(r.step, logEvery) || r.step == total {
 			progress.Printf("%s\n", since.line(r.step, total, r.schedule.epoch(r.step)))

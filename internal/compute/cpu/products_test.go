@@ -39,10 +39,10 @@ func BenchmarkProducts(b *testing.B) {
 	}
 }
 
-// TestMeasurements: what is measured is of an order that a CPU can have.
+// TestMeasurements: what is measured is of an order that a CPU can have, or one that is emulated on a busy machine.
 func TestMeasurements(t *testing.T) {
 	peak := Peak(false, 1)
-	if Best() > Generic && (peak < 1e9 || peak > 1e13) {
+	if Best() > Generic && (peak < 1e7 || peak > 1e13) {
 		t.Errorf("a peak of %g flop/s", peak)
 	}
 	d, err := New(compute.Options{Threads: 1})
