@@ -258,7 +258,9 @@ func TestUnpairedData(t *testing.T) {
 	contains(t, mustRun(t, o).stderr, "6 pairs")
 	o = elsewhere(t, o)
 	o.EvalData = rows
-	contains(t, mustRun(t, o).stderr, "12 examples", "6 pairs taken apart", "unpaired rows: 4 desirable, 6 undesirable")
+	o.MetricForBestModel, o.LoadBestModelAtEnd, o.SaveSteps = "rewards/accuracies", true, 1
+	contains(t, mustRun(t, o).stderr, "12 examples", "6 pairs taken apart", "unpaired rows: 4 desirable, 6 undesirable", "no evaluation had a number for eval_rewards/accuracies")
+	o.MetricForBestModel, o.LoadBestModelAtEnd = "", false
 	o = elsewhere(t, o)
 	o = elsewhere(t, o)
 	mixed := filepath.Join(t.TempDir(), "mixed.jsonl")
