@@ -371,7 +371,7 @@ var badData = []mistake{
 	wrongData("data: other columns", `{"instruction": "a", "output_1": "b", "output_2": "c", "preference": 1}`, exitFailed,
 		"wrong.jsonl:1: chosen: missing (there are instruction, output_1, output_2, preference); a pair has prompt, chosen and rejected"),
 	wrongData("data: a label", `{"prompt": "a", "completion": "b", "label": true}`, exitFailed,
-		"wrong.jsonl:1: chosen: missing (there are prompt, completion, label); a pair has prompt, chosen and rejected"),
+		"wrong.jsonl:1: a completion with a label, and loss dpo takes pairs: prompt, chosen and rejected; losses that take such rows: bco, kto, apo_zero_unpaired"),
 	wrongData("data: messages", `{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}`, exitFailed,
 		"wrong.jsonl:1: chosen: missing (there are messages); a pair has prompt, chosen and rejected"),
 	wrongData("data: ShareGPT", `{"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"}, "rejected": {"from": "gpt", "value": "c"}}`, exitFailed,

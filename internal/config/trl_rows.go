@@ -16,6 +16,7 @@ const (
 	fromHandbook      = "alignment-handbook"
 	fromCommand       = "trl dpo itself"
 	fromCPO           = "TRL's CPOConfig"
+	fromKTO           = "TRL's KTOConfig"
 )
 
 // trlRows are the keys that `trl dpo --config FILE` takes (TRL 1.0 to 1.16, transformers 4.56 to 5.23), older ones, and
@@ -263,6 +264,8 @@ var trlRows = []trlRow{
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
 	{key: "simpo_gamma", fate: refused, from: fromCPO, idle: []string{"null"}, text: "here it is a ratio to beta: give simpo_gamma_beta_ratio with loss simpo, or that of cpo_simpo or alphapo, and simpo_gamma/beta as its value; or drop the line"},
 	{key: "alpha", fate: refused, from: fromCPO, idle: []string{"null", "0"}, text: "in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha with that, or drop the line"},
+	{key: "desirable_weight", fate: refused, from: fromKTO, idle: []string{"null", "1", "1.0"}, text: "here it is a key of the loss: give kto_desirable_weight with loss kto, or apo_zero_unpaired_desirable_weight with loss apo_zero_unpaired, and drop the line"},
+	{key: "undesirable_weight", fate: refused, from: fromKTO, idle: []string{"null", "1", "1.0"}, text: "as desirable_weight: give kto_undesirable_weight or apo_zero_unpaired_undesirable_weight, and drop the line"},
 	{key: "disable_dropout", fate: refused, idle: []string{"true", "null"}, text: "dropout is off here, in training too, as TRL's default is; drop the line"},
 	{key: "router_aux_loss_coef", fate: refused, idle: []string{"null", "0"}, text: "models with experts are not supported; drop the line"},
 	{key: "neftune_noise_alpha", fate: refused, idle: []string{"null", "0"}, text: "no noise is added to embeddings here; drop the line"},
@@ -330,6 +333,8 @@ var trlDiffers = []trlDiffer{
 		func(l *loader, o *train.Options) bool { return hasPart(l, o, "simpo", "cpo_alpha") }},
 	{"loss sft", "the mean over completions", "the mean over the tokens of a batch", "a result that does not depend on what shares a batch",
 		func(l *loader, o *train.Options) bool { return hasPart(l, o, "sft", "") }},
+	{"loss kto", "the divergence is that of a whole step, on partners that the file fixes", "that of a micro-batch, on partners in it", "a result that does not depend on what shares a micro-batch, and the reference computed before training",
+		func(l *loader, o *train.Options) bool { return hasPart(l, o, "kto", "") }},
 }
 
 // partsOf are the losses of a run: one, or those of a sum.

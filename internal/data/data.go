@@ -34,6 +34,9 @@ const (
 	// Completions are single ones: prompt and completion, prompt and chosen, or text, which is scored from its second
 	// id on. Of a row that has several of the columns completion, chosen and text the first in this order is read.
 	Completions
+	// Labelled are unpaired rows: prompt, completion and label. A pair becomes two of them, the chosen completion to learn and the rejected one to
+	// unlearn.
+	Labelled
 )
 
 // Sequence is token ids of which the last are scored.
@@ -42,12 +45,14 @@ type Sequence struct {
 	First int     // IDs[First:] are scored; at least 1, for nothing predicts the first id
 }
 
-// Example is a row that is ready: chosen and rejected, or one completion.
+// Example is a row that is ready: chosen and rejected, or one completion. An unpaired row may have a second sequence, a mismatched one: its
+// prompt with the completion of another row.
 type Example struct {
 	File      string // that the row stands in
 	Line      int    // of the file, from 1
 	Sequences []Sequence
 	Numbers   *Numbers // nil: none were wanted, and the weight is 1
+	Label     Label
 }
 
 // Weight is what the example's loss is multiplied by.

@@ -21,12 +21,13 @@ type maker struct {
 
 // made is what became of a row.
 type made struct {
-	example   Example
+	example   Example    // with form Labelled one that is not labelled yet is a pair, to be taken apart
 	prompt    string     // what Set.Prompts shows of it
 	drop      dropReason // not kept: why
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion
 	twoBOS    bool       // a text begins with BOS, and the tokenizer puts another in front
+	unwanted  bool       // label is false, and nobody asked
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -38,9 +39,18 @@ func (m *maker) make(line []byte) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	if m.form == Pairs && r.isUnpaired() && !r.has("chosen") && !r.has("rejected") {
+		return out, m.wanted.unpaired()
+	}
 	c, err := r.conversation(m.form)
 	if err != nil {
 		return out, err
+	}
+	out.unwanted = m.form == Completions && string(r.label) == "false"
+	if m.form == Labelled && len(c.completions) == 1 {
+		if out.example.Label, err = r.readLabel(&m.wanted); err != nil {
+			return out, err
+		}
 	}
 	out.prompt = c.prompt.text
 	if n := len(c.prompt.messages); n > 0 {
@@ -77,7 +87,7 @@ func (m *maker) make(line []byte) (out made, err error) {
 	for i, s := range out.example.Sequences {
 		cut := m.options.truncate(s)
 		if len(cut.IDs) < len(s.IDs) {
-			out.truncated[i]++
+			out.truncated[max(i, int(out.example.Label)-1)]++
 		}
 		if cut.First >= len(cut.IDs) {
 			out.drop = emptySide(i)
@@ -238,5 +248,5 @@ func (o Options) Truncated(e Example) (cut Example, ok bool) {
 			return cut, false
 		}
 	}
-	return cut, !identical(cut.Sequences)
+	return cut, e.Label != Unlabelled || !identical(cut.Sequences)
 }

@@ -167,6 +167,7 @@ func TestSharedSets(t *testing.T) {
 		{"hh_harmless_mild", "tokenizers/phi-3", Completions, 512, counts{Kept: 398, Dropped: 2, Across: 19, Truncated: [2]int{2, 0}}},
 		{"dpo_en_chat", "tokenizers/qwen3", Pairs, 1024, counts{Kept: 265, Dropped: 35, Truncated: [2]int{47, 49}}},
 		{"kto_en_chat", "tokenizers/qwen3", Completions, 1024, counts{Kept: 280, Dropped: 20, Truncated: [2]int{36, 0}}},
+		{"kto_en_chat", "tokenizers/qwen3", Labelled, 1024, counts{Kept: 280, Dropped: 20, Truncated: [2]int{14, 22}}},
 	} {
 		t.Run(fmt.Sprintf("%s %s form %d", c.file, filepath.Base(c.folder), c.form), func(t *testing.T) {
 			r := readers[c.folder]
@@ -174,6 +175,7 @@ func TestSharedSets(t *testing.T) {
 				r = open(t, testfiles.Shared(t, c.folder))
 				readers[c.folder] = r
 			}
+			r.Wanted.Mismatched = c.form == Labelled
 			set, err := r.Load(testfiles.Shared(t, "preferences", c.file+".jsonl"), c.form, Options{MaxLength: c.maxLength, TruncationMode: "keep_start"}, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -106,10 +106,15 @@ func load(r io.Reader, path string, m *maker, progress func(done int64)) (*Set, 
 			number++
 		}
 		m.makeAll(lines)
-		if err := set.add(lines, path, m.options.OnBadRow == "skip"); err != nil {
+		if err := set.add(lines, path, m.form == Labelled, m.options.OnBadRow == "skip"); err != nil {
 			return nil, err
 		}
 		progress(done)
+	}
+	if m.wanted.Mismatched && len(set.Examples) > 0 {
+		if err := set.mismatch(m.options); err != nil {
+			return nil, fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", path, err, m.wanted.by())
+		}
 	}
 	switch {
 	case set.Report.Rows == 0:
@@ -118,6 +123,26 @@ func load(r io.Reader, path string, m *maker, progress func(done int64)) (*Set, 
 		return nil, fmt.Errorf("%s: no row is left: %s; look at %s", path, strings.Join(set.Report.leftOut(), "; "), set.Report.lookAt())
 	}
 	return set, nil
+}
+
+// firstLine is the first line of a file that is not blank; it is read as the file is, so that what cannot be read twice is left alone.
+func firstLine(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	for {
+		text, err := readLine(in, maxLine)
+		if text = bytes.TrimSpace(bytes.TrimPrefix(text, byteOrderMark)); len(text) > 0 || err != nil {
+			return text, nil
+		}
+	}
 }
 
 // readLine reads a line with its end, of at most limit bytes. The last one comes with io.EOF.
@@ -155,7 +180,7 @@ func (m *maker) makeAll(lines []line) {
 }
 
 // add takes lines into the set in order. With skip a bad row is counted, else it is an error, with those after it.
-func (s *Set) add(lines []line, path string, skip bool) error {
+func (s *Set) add(lines []line, path string, labelled, skip bool) error {
 	r := &s.Report
 	var bad badRows
 	for _, l := range lines {
@@ -179,25 +204,30 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 		if l.made.twoBOS {
 			r.twoBOS.add(l.number)
 		}
+		if l.made.unwanted {
+			r.unwanted.add(l.number)
+		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)
 		if l.made.drop != kept {
 			r.dropped[l.made.drop].add(l.number)
 			continue
 		}
-		if len(s.Examples) < PromptsKept {
-			s.Prompts = append(s.Prompts, l.made.prompt)
-		}
 		for i, n := range l.made.truncated {
 			r.Truncated[i] += n
 		}
 		l.made.example.File, l.made.example.Line = path, l.number
-		weight := l.made.example.Weight()
-		if r.weights += weight; weight != 1 {
+		if l.made.example.Weight() != 1 {
 			r.weighted.add(l.number)
 		}
-		s.Examples = append(s.Examples, l.made.example)
-		r.Kept++
+		if pair := labelled && l.made.example.Label == Unlabelled; pair {
+			r.Apart++
+			two := l.made.example.apart()
+			s.keep(two[0], l.made.prompt)
+			s.keep(two[1], l.made.prompt)
+		} else {
+			s.keep(l.made.example, l.made.prompt)
+		}
 	}
 	if len(bad) == 0 || skip {
 		return nil
@@ -207,6 +237,18 @@ func (s *Set) add(lines []line, path string, skip bool) error {
 		text += "; on_bad_row: skip leaves such rows out"
 	}
 	return errors.New(text)
+}
+
+// keep takes in an example.
+func (s *Set) keep(e Example, prompt string) {
+	if len(s.Examples) < PromptsKept {
+		s.Prompts = append(s.Prompts, prompt)
+	}
+	r := &s.Report
+	r.weights += e.Weight()
+	r.Labels[e.Label]++
+	s.Examples = append(s.Examples, e)
+	r.Kept++
 }
 
 // badRows are rows that could not be read, those with the same error together, in the order of their first.

@@ -14,9 +14,11 @@ type Numbers struct {
 	Weight                     float64 // column weight; at least 0, and 1 where it is not given
 }
 
-// Wanted says which numbers are read of every row, besides its weight. A row without them is a bad row.
+// Wanted says what is read of every row besides its texts and its weight. A row without it is a bad row.
 type Wanted struct {
 	Scores, Wins bool
+	Mismatched   bool                                 // of an unpaired row: its prompt with the completion of another
+	Unpaired     string                               // the losses that take unpaired rows, for messages
 	By           string                               // who wants them, for messages: loss odpo
 	CheckScores  func(chosen, rejected float64) error // why By cannot work with a row's scores; nil: it can with all
 }

@@ -68,11 +68,14 @@ type Report struct {
 	Kept      int    // examples
 	Truncated [2]int // sequences of examples that were cut: chosen or only ones, rejected
 	Longest   int    // tokens of the longest sequence, before truncation
+	Apart     int    // pairs that became two unpaired rows each
+	Labels    [3]int // examples of each Label
 	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
 	dropped   [dropReasons]tally
 	across    tally   // rows in which a token across the border is scored
 	other     tally   // rows in which the prompt alone has other tokens, and none is across
+	unwanted  tally   // rows whose label is false, read without it
 	twoBOS    tally   // rows whose text begins with BOS, besides the tokenizer's
 	weighted  tally   // examples whose weight is not 1
 	weights   float64 // the sum of all weights
@@ -133,6 +136,12 @@ func (r *Report) Lines() []string {
 	if r.other.n > 0 {
 		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", &r.other))
 	}
+	if r.Apart > 0 {
+		s = append(s, fmt.Sprintf("%d pairs taken apart: a desirable and an undesirable row of each", r.Apart))
+	}
+	if good, bad := r.Labels[Desirable], r.Labels[Undesirable]; good+bad > 0 {
+		s = append(s, fmt.Sprintf("unpaired rows: %d desirable, %d undesirable", good, bad))
+	}
 	if r.weighted.n > 0 {
 		s = append(s, fmt.Sprintf("weight is not 1: %s; the mean of all is %.4g", &r.weighted, r.weights/float64(r.Kept)))
 	}
@@ -147,6 +156,16 @@ func (r *Report) Warnings() []string {
 	}
 	if r.Kept > 0 && r.weights == 0 {
 		s = append(s, "every weight is 0, and nothing can be learnt; look at the column weight")
+	}
+	if good, bad := r.Labels[Desirable], r.Labels[Undesirable]; good+bad > 0 && good*bad == 0 {
+		word := "undesirable"
+		if good == 0 {
+			word = "desirable"
+		}
+		s = append(s, fmt.Sprintf("no row is %s, and there is nothing to tell apart; look at the column label", word))
+	}
+	if r.unwanted.n > 0 {
+		s = append(s, fmt.Sprintf("label is false, and the completion is learnt all the same: %s; take such rows out, or take a loss for unpaired rows", &r.unwanted))
 	}
 	if r.twoBOS.n > 0 {
 		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", &r.twoBOS))

@@ -44,6 +44,7 @@ func (c cell) empty() bool {
 type row struct {
 	cells   map[string]cell
 	numbers map[string]json.RawMessage // of numberColumns, as they stand there; nil: none
+	label   json.RawMessage            // of the column label, as it stands there; nil: none
 	names   []string                   // of all columns, in order
 }
 
@@ -85,7 +86,7 @@ func parseRow(line []byte) (row, error) {
 
 // add takes in a column.
 func (r *row) add(name string, raw json.RawMessage) (err error) {
-	if (slices.Contains(columns, name) || slices.Contains(numberColumns, name)) && slices.Contains(r.names, name) {
+	if (slices.Contains(columns, name) || slices.Contains(numberColumns, name) || name == "label") && slices.Contains(r.names, name) {
 		return errors.New("stands twice in the row; leave one out")
 	}
 	r.names = append(r.names, name)
@@ -97,6 +98,9 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	}
 	if slices.Contains(numberColumns, name) {
 		r.addNumber(name, raw)
+	}
+	if name == "label" {
+		r.label = raw
 	}
 	return err
 }
@@ -197,6 +201,11 @@ func (r row) conversation(form Form) (conversation, error) {
 		names = []string{"chosen", "rejected"}
 	case r.has("completion"):
 		names = []string{"completion"}
+	case form == Labelled:
+		names = []string{"chosen", "rejected"}
+		if !r.has("chosen") && !r.has("rejected") {
+			return conversation{}, fmt.Errorf("no column completion%s; an unpaired row has prompt, completion and label, a pair prompt, chosen and rejected", r.others())
+		}
 	case r.has("chosen"):
 		names = []string{"chosen"}
 	case r.has("text"):
@@ -220,7 +229,7 @@ func (r row) conversation(form Form) (conversation, error) {
 	}
 	if r.has("prompt") {
 		c.prompt = r.cells["prompt"]
-	} else if form == Pairs || r.has("rejected") && names[0] == "chosen" {
+	} else if form == Pairs || len(names) == 2 || r.has("rejected") && names[0] == "chosen" {
 		if form == Completions {
 			c.completions = append(c.completions, r.cells["rejected"])
 		}

@@ -41,6 +41,14 @@ func (e *Evaluation) Row(i int) report.Row {
 		chosen, rejected := loss.Rewards(e.loss, b, i)
 		row = append(row, report.Float("rewards/chosen", chosen), report.Float("rewards/rejected", rejected), report.Float("rewards/margins", chosen-rejected))
 	}
+	if needs.Labels {
+		name := "rejected"
+		if b.Desirable[i] {
+			name = "chosen"
+		}
+		return append(row, report.Float("rewards/"+name, loss.Reward(e.loss, b, i)), report.Float("logps/"+name, o.Logps[0]),
+			report.Float("ref_logps/"+name, b.RefChosenLogps[i]), report.Int("tokens/"+name, int64(o.Tokens[0])))
+	}
 	for side, name := range []string{"chosen", "rejected"} {
 		if side == 1 && !needs.Rejected {
 			break
@@ -88,6 +96,11 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 	}
 	e := &Evaluation{Tally: NewTally(l), outcomes: outcomes}
 	LossBatch(&e.batch, l, outcomes, refs)
+	if l.Needs().Mismatched {
+		for i, o := range outcomes {
+			e.batch.MismatchedLogps, e.batch.RefMismatchedLogps = append(e.batch.MismatchedLogps, o.Logps[1]), append(e.batch.RefMismatchedLogps, refs[i][1])
+		}
+	}
 	l.Compute(e.batch, &e.result)
 	e.batch.Weigh(&e.result)
 	e.Add(outcomes, &e.batch, &e.result)

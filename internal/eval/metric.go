@@ -13,24 +13,27 @@ type Metric struct {
 	Better int // +1: higher is better, -1: lower is, 0: neither is by itself
 
 	pairs, reference bool // only of losses on pairs, only of those that have a reference too
+	unpaired         bool // of losses on unpaired rows too
+	mismatched       bool // only of losses with mismatched rows
 }
 
 // Of says that the evaluation of a loss gives the metric.
 func (m Metric) Of(n loss.Needs) bool {
-	return (!m.pairs || n.Rejected) && (!m.reference || n.Rejected && n.Reference)
+	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Rejected && n.Reference) && (!m.mismatched || n.Mismatched)
 }
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
 var metrics = []Metric{
 	{Name: "loss", Better: -1},
-	{Name: "rewards/chosen", Unit: reward, Better: 1, pairs: true},
-	{Name: "rewards/rejected", Unit: reward, Better: -1, pairs: true},
+	{Name: "rewards/chosen", Unit: reward, Better: 1, pairs: true, unpaired: true},
+	{Name: "rewards/rejected", Unit: reward, Better: -1, pairs: true, unpaired: true},
 	{Name: "rewards/accuracies", Unit: share, Better: 1, pairs: true},
 	{Name: "rewards/ties", Unit: share, Better: -1, pairs: true},
-	{Name: "rewards/margins", Unit: reward, Better: 1, pairs: true},
-	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true},
-	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true},
+	{Name: "rewards/margins", Unit: reward, Better: 1, pairs: true, unpaired: true},
+	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true, unpaired: true},
+	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true},
 	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},
+	{Name: "kl", Unit: completion, mismatched: true},
 	{Name: "entropy", Unit: token},
 	{Name: "mean_token_accuracy", Unit: share, Better: 1},
 	{Name: "shift/chosen", Unit: completion, Better: 1, reference: true},

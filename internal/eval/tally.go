@@ -11,7 +11,8 @@ import (
 	"dpotrain/internal/score"
 )
 
-// Outcome is what the policy made of one example: of the chosen and the rejected sequence, or of its only one.
+// Outcome is what the policy made of one example: of the chosen and the rejected sequence, or of its only one. An unpaired row may have a second
+// one, which is mismatched: its log-prob is the second, and else nothing of it counts.
 type Outcome struct {
 	Logps   [2]float64 // nats, summed over the scored tokens of each sequence
 	Tokens  [2]int     // scored tokens of each sequence
@@ -20,6 +21,7 @@ type Outcome struct {
 	Correct int        // scored tokens of the first sequence that had the largest logit
 
 	Numbers *data.Numbers // what the data says of the example; nil: nothing, and the weight is 1
+	Label   data.Label
 }
 
 // place is a packed sequence's example and side.
@@ -35,9 +37,11 @@ type Outcomes struct {
 func (o *Outcomes) Start(examples []*data.Example) {
 	o.List, o.places = o.List[:0], o.places[:0]
 	for i, e := range examples {
-		out := Outcome{Numbers: e.Numbers}
-		for j, s := range e.Sequences {
+		out := Outcome{Numbers: e.Numbers, Label: e.Label}
+		for j := range e.Sequences {
 			o.places = append(o.places, place{i, j})
+		}
+		for j, s := range e.Own() {
 			out.Tokens[j] = len(s.IDs) - s.First
 			out.Length += len(s.IDs)
 		}
@@ -57,6 +61,9 @@ func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
 	for i, t := range b.Targets {
 		p := o.places[t.Sequence]
 		e := &o.List[p.example]
+		if p.side == 1 && e.Label != data.Unlabelled {
+			continue
+		}
 		e.Entropy += out.Entropy[i]
 		if p.side == 0 && out.Best[i] == t.Token {
 			e.Correct++
@@ -64,7 +71,7 @@ func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
 	}
 }
 
-// LossBatch fills b with what a loss is given of outcomes. refs is nil for a loss that needs no reference.
+// LossBatch fills b with what a loss is given of outcomes, but for mismatched rows, which are those of a whole step. refs is nil for a loss that needs no reference.
 func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logps) {
 	needs := l.Needs()
 	b.ChosenLogps, b.ChosenTokens = b.ChosenLogps[:0], b.ChosenTokens[:0]
@@ -72,6 +79,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
 	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
+	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
 	b.Weights = b.Weights[:0]
 	weighted := slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Numbers != nil })
 	for i, o := range outcomes {
@@ -84,6 +92,9 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			if needs.Rejected {
 				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][1])
 			}
+		}
+		if needs.Labels {
+			b.Desirable = append(b.Desirable, o.Label == data.Desirable)
 		}
 		n := o.Numbers
 		if needs.Scores {
@@ -113,6 +124,8 @@ type Tally struct {
 	scoredTokens                 int
 	chosenTokens, correct        int
 	entropy                      float64
+	kl                           float64 // of the mismatched rows of its step, for each example
+	desirable                    int     // unpaired rows
 	tokens                       int64
 	shifts                       shifts
 }
@@ -122,21 +135,25 @@ func NewTally(l loss.Loss) *Tally { return &Tally{loss: l} }
 
 // Add counts outcomes with what LossBatch and the loss made of them.
 func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
+	t.kl += float64(len(outcomes)) * b.KL()
 	for i, o := range outcomes {
 		t.examples++
 		t.lossSum += r.Losses[i]
-		t.chosen += o.Logps[0]
-		t.rejected += o.Logps[1]
 		t.scoredTokens += o.Tokens[0] + o.Tokens[1]
 		t.chosenTokens += o.Tokens[0]
 		t.correct += o.Correct
 		t.entropy += o.Entropy
 		t.tokens += int64(o.Length)
-		if o.Logps[0] > o.Logps[1] {
-			t.likelier++
+		if t.unpaired() {
+			t.addUnpaired(b, i)
 		}
 		if !t.pairs() {
 			continue
+		}
+		t.chosen += o.Logps[0]
+		t.rejected += o.Logps[1]
+		if o.Logps[0] > o.Logps[1] {
+			t.likelier++
 		}
 		chosen, rejected := loss.Rewards(t.loss, b, i)
 		t.chosenReward += chosen
@@ -150,6 +167,19 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		if t.hasShifts() {
 			t.shifts.add(b, r, i)
 		}
+	}
+}
+
+// addUnpaired counts an unpaired row. If it is desirable it has the chosen side alone, else the rejected one.
+func (t *Tally) addUnpaired(b *loss.Batch, i int) {
+	reward := loss.Reward(t.loss, b, i)
+	if b.Desirable[i] {
+		t.desirable++
+		t.chosen += b.ChosenLogps[i]
+		t.chosenReward += reward
+	} else {
+		t.rejected += b.ChosenLogps[i]
+		t.rejectedReward += reward
 	}
 }
 
@@ -168,11 +198,17 @@ func (t *Tally) Merge(o *Tally) {
 	t.chosenTokens += o.chosenTokens
 	t.correct += o.correct
 	t.entropy += o.entropy
+	t.kl += o.kl
+	t.desirable += o.desirable
 	t.tokens += o.tokens
 	t.shifts.merge(&o.shifts)
 }
 
-func (t *Tally) pairs() bool { return t.loss.Needs().Rejected }
+func (t *Tally) pairs() bool    { return t.loss.Needs().Rejected }
+func (t *Tally) unpaired() bool { return t.loss.Needs().Labels }
+
+// undesirable is the number of such rows.
+func (t *Tally) undesirable() int { return t.examples - t.desirable }
 
 // Examples is the number of examples counted.
 func (t *Tally) Examples() int { return t.examples }
@@ -183,11 +219,15 @@ func (t *Tally) Tokens() int64 { return t.tokens }
 // Loss is the mean loss.
 func (t *Tally) Loss() float64 { return t.lossSum / float64(t.examples) }
 
-// Accuracy and Margin are rewards/accuracies and rewards/margins; ok is false for a loss without them.
+// Accuracy and Margin are rewards/accuracies and rewards/margins; ok is false for a loss without them, and where unpaired rows are all of one
+// kind.
 func (t *Tally) Accuracy() (share float64, ok bool) {
 	return float64(t.wins) / float64(t.examples), t.pairs()
 }
 func (t *Tally) Margin() (mean float64, ok bool) {
+	if t.unpaired() {
+		return t.chosenReward/float64(t.desirable) - t.rejectedReward/float64(t.undesirable()), t.desirable > 0 && t.undesirable() > 0
+	}
 	return (t.chosenReward - t.rejectedReward) / float64(t.examples), t.pairs()
 }
 
@@ -199,7 +239,8 @@ func (t *Tally) AllTied() bool { return t.pairs() && t.ties == t.examples }
 // scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
 // logps/accuracies: the share of pairs whose chosen completion the policy finds likelier than the rejected one. Unlike
 // rewards/accuracies, which starts with ties alone, it says something of a model before training, too. So are shift, displacement,
-// grad and length: what became of the pairs since the reference.
+// grad and length: what became of the pairs since the reference. Of unpaired rows the means are over those of a kind, and left out where there is
+// none, as in TRL's KTOTrainer; mean_token_accuracy is over all rows.
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
 	add := func(name string, v float64) { row = append(row, report.Float(prefix+name, v)) }
@@ -215,10 +256,35 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 		add("logps/rejected", t.rejected/n)
 		add("logps/accuracies", float64(t.likelier)/n)
 	}
+	if t.unpaired() {
+		t.unpairedMetrics(add)
+	}
 	add("entropy", t.entropy/float64(t.scoredTokens))
 	add("mean_token_accuracy", float64(t.correct)/float64(t.chosenTokens))
 	if t.hasShifts() {
 		t.shifts.metrics(n, add)
 	}
 	return row
+}
+
+func (t *Tally) unpairedMetrics(add func(name string, v float64)) {
+	good, bad := float64(t.desirable), float64(t.undesirable())
+	if good > 0 {
+		add("rewards/chosen", t.chosenReward/good)
+	}
+	if bad > 0 {
+		add("rewards/rejected", t.rejectedReward/bad)
+	}
+	if margin, ok := t.Margin(); ok {
+		add("rewards/margins", margin)
+	}
+	if good > 0 {
+		add("logps/chosen", t.chosen/good)
+	}
+	if bad > 0 {
+		add("logps/rejected", t.rejected/bad)
+	}
+	if t.loss.Needs().Mismatched {
+		add("kl", t.kl/float64(t.examples))
+	}
 }

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// BCO is binary classifier optimization on pairs: Jung et al. 2024 (arXiv:2404.04656). Each completion is classified by itself, as good above
+// BCO is binary classifier optimization: Jung et al. 2024 (arXiv:2404.04656). Each completion is classified by itself, as good above
 // a shift delta of the rewards and as bad below:
 //
 //	L = -log s(b (pc-rc) - delta) - log s(delta - b (pr-rr))
@@ -17,11 +17,16 @@ import (
 // further hyperparameter. TRL's DPOTrainer up to 0.28 and LLaMA-Factory take the mean of the batch at hand. TRL's bco_pair since 0.29 has no
 // delta at all, which the paper shows to be weaker: the name is refused here. The default beta is TRL's; the paper's runs have 0.01.
 //
+// Of unpaired rows each has the term of its side, and delta is the mean reward of all rows so far, as in TRL: of pairs that are taken apart the same
+// number.
+//
 // Matching of the underlying distributions, for bad completions that answer other prompts, is not here: pairs have the same ones.
 type BCO struct {
 	beta  float64
 	mean  float64 // nats: of (pc-rc) and (pr-rr) over all pairs so far; delta is beta times it
-	pairs float64 // so far
+	pairs float64 // so far; an unpaired row is half of one
+
+	unpaired bool
 }
 
 var bcoInfo = Info{
@@ -37,17 +42,31 @@ var bcoInfo = Info{
 func (*BCO) Name() string { return "bco" }
 
 // Needs implements Loss.
-func (*BCO) Needs() Needs { return Needs{Reference: true, Rejected: true, Coupled: true} }
+func (l *BCO) Needs() Needs {
+	return Needs{Reference: true, Rejected: !l.unpaired, Labels: l.unpaired, Coupled: true}
+}
+
+// TakeUnpaired implements TakesBoth.
+func (l *BCO) TakeUnpaired() { l.unpaired = true }
 
 // Beta implements Loss.
 func (l *BCO) Beta() float64 { return l.beta }
 
-// StepZero implements Loss: 2 log 2, for delta is 0.
-func (*BCO) StepZero() (float64, bool) { return 2 * math.Ln2, true }
+// StepZero implements Loss: log 2 for each completion, for delta is 0.
+func (l *BCO) StepZero() (float64, bool) {
+	if l.unpaired {
+		return math.Ln2, true
+	}
+	return 2 * math.Ln2, true
+}
 
 // Compute implements Loss.
 func (l *BCO) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
+	if l.unpaired {
+		l.computeUnpaired(&b, r)
+		return
+	}
 	for i := range r.Losses {
 		// The mean is taken off first, so that nothing is left where all log-ratios are the same.
 		good := l.beta * (b.ChosenLogps[i] - b.RefChosenLogps[i] - l.mean)
@@ -57,13 +76,31 @@ func (l *BCO) Compute(b Batch, r *Result) {
 	}
 }
 
+func (l *BCO) computeUnpaired(b *Batch, r *Result) {
+	for i := range r.Losses {
+		sign := 1.0
+		if !b.Desirable[i] {
+			sign = -1
+		}
+		good := sign * l.beta * (b.ChosenLogps[i] - b.RefChosenLogps[i] - l.mean)
+		r.Losses[i], r.DChosenLogps[i] = softplus(-good), -sign*l.beta*sigmoid(-good)
+	}
+}
+
 // Step implements Stateful.
 func (l *BCO) Step(b Batch, _ *rand.Rand, r *Result) {
 	var sum float64
+	n := float64(b.Len()) // pairs
 	for i := range b.Len() {
+		if l.unpaired {
+			sum += (b.ChosenLogps[i] - b.RefChosenLogps[i]) / 2
+			continue
+		}
 		sum += ((b.ChosenLogps[i] - b.RefChosenLogps[i]) + (b.RejectedLogps[i] - b.RefRejectedLogps[i])) / 2
 	}
-	n := float64(b.Len())
+	if l.unpaired {
+		n /= 2
+	}
 	l.pairs += n
 	l.mean += (sum/n - l.mean) * (n / l.pairs)
 	l.Compute(b, r)

@@ -16,6 +16,7 @@ func (b *Batch) Part(from, to int) Batch {
 		RefChosenLogps: part(b.RefChosenLogps, from, to), RefRejectedLogps: part(b.RefRejectedLogps, from, to),
 		ChosenTokens: part(b.ChosenTokens, from, to), RejectedTokens: part(b.RejectedTokens, from, to),
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
+		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
 		ChosenWins: part(b.ChosenWins, from, to), RejectedWins: part(b.RejectedWins, from, to), Weights: part(b.Weights, from, to),
 	}
 }

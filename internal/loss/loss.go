@@ -33,6 +33,11 @@ type Batch struct {
 	ChosenScores, RejectedScores []float64
 	ChosenWins, RejectedWins     []float64 // probability that the completion beats one of the policy's
 
+	// Of unpaired rows, whose completions stand in the place of the chosen ones.
+	Desirable []bool // they are to be learnt, else to be unlearnt
+	// Log-probs of mismatched rows, prompts with completions of other rows: of all rows of the optimizer step, also where the batch is a part of it.
+	MismatchedLogps, RefMismatchedLogps []float64
+
 	Weights []float64 // of the examples; empty: all 1. Compute does not read them, see Weigh
 }
 
@@ -73,18 +78,23 @@ func (r *Result) resize(n int) {
 
 // Needs says what a loss has to be given.
 type Needs struct {
-	Reference bool // log-probs of the reference
-	Rejected  bool // pairs; else single completions
-	Scores    bool // scores of both completions
-	Wins      bool // probabilities of winning of both completions
-	Coupled   bool // all examples of an optimizer step at once, for the numbers of one depend on the others
+	Reference  bool // log-probs of the reference
+	Rejected   bool // pairs; else single completions
+	Labels     bool // unpaired rows: single completions with labels
+	Mismatched bool // mismatched rows of the whole step
+	Scores     bool // scores of both completions
+	Wins       bool // probabilities of winning of both completions
+	Coupled    bool // all examples of an optimizer step at once, for the numbers of one depend on the others
 }
 
 // String is what a user has to have: pairs, reference.
 func (n Needs) String() string {
 	words := []string{"completions"}
-	if n.Rejected {
+	switch {
+	case n.Rejected:
 		words[0] = "pairs"
+	case n.Labels:
+		words[0] = "labels"
 	}
 	if n.Reference {
 		words = append(words, "reference")
@@ -94,6 +104,9 @@ func (n Needs) String() string {
 	}
 	if n.Wins {
 		words = append(words, "win rates")
+	}
+	if n.Coupled || n.Mismatched {
+		words = append(words, "whole steps")
 	}
 	return strings.Join(words, ", ")
 }
@@ -137,6 +150,8 @@ var catalogue = []Info{
 	rebelInfo,
 	hingeInfo,
 	bcoInfo,
+	ktoInfo,
+	apoZeroUnpairedInfo,
 	aotInfo,
 	aotUnpairedInfo,
 	betaDPOInfo,
@@ -174,6 +189,11 @@ var refused = map[string]string{
 
 // Refused says why there is no loss of a name that other programs have; empty if there is nothing to say.
 func Refused(name string) string { return refused[name] }
+
+// Reward is the implicit reward of the completion of example i, an unpaired row.
+func Reward(l Loss, b *Batch, i int) float64 {
+	return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i])
+}
 
 // Rewards are the implicit rewards of the completions of example i, as TRL logs them: beta times the log-ratio of policy to reference,
 // or without a reference beta times the mean log-prob of a token. A loss with rewards of its own has a method of this name.

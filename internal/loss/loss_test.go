@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// pair builds a batch of one example, of which the data says what it says of those of the vectors' set stress.
+// pair builds a batch of one example, desirable as an unpaired row if its first completion has an even number of tokens, of which the data says what it says of those of the vectors' set stress.
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
 	return said(Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
-		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}}, 2, 0.5, 0.75, 0.3)
+		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
 }
 
 // said is a batch of one example with what the data says of it.
@@ -33,6 +33,7 @@ func join(batches ...Batch) Batch {
 		j.ChosenLogps, j.RejectedLogps = append(j.ChosenLogps, b.ChosenLogps...), append(j.RejectedLogps, b.RejectedLogps...)
 		j.RefChosenLogps, j.RefRejectedLogps = append(j.RefChosenLogps, b.RefChosenLogps...), append(j.RefRejectedLogps, b.RefRejectedLogps...)
 		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
+		j.Desirable = append(j.Desirable, b.Desirable...)
 		j.ChosenScores, j.RejectedScores = append(j.ChosenScores, b.ChosenScores...), append(j.RejectedScores, b.RejectedScores...)
 		j.ChosenWins, j.RejectedWins = append(j.ChosenWins, b.ChosenWins...), append(j.RejectedWins, b.RejectedWins...)
 	}
@@ -329,6 +330,9 @@ func TestUnusedInputs(t *testing.T) {
 		if !l.Needs().Rejected {
 			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
 		}
+		if !l.Needs().Labels {
+			b.Desirable = nil
+		}
 		if !l.Needs().Scores {
 			b.ChosenScores, b.RejectedScores = nil, nil
 		}
@@ -545,6 +549,8 @@ type vectors struct {
 			WC float64 `json:"p_win"`
 			WR float64 `json:"p_win_rejected"`
 		} `json:"pairs"`
+		KLPolicy []float64 `json:"kl_policy_logps"` // of mismatched rows
+		KLRef    []float64 `json:"kl_ref_logps"`
 	} `json:"inputs"`
 	StepZero map[string]struct {
 		Formula string  `json:"formula"`
@@ -621,8 +627,38 @@ func hyperparameters(t *testing.T, name string, params Settings) Settings {
 	return given
 }
 
+// TestVectors: every loss has cases in loss_vectors.json, and gives their numbers.
 func TestVectors(t *testing.T) {
-	text, err := os.ReadFile(vectorsFile(t))
+	seen := testVectors(t, vectorsFile(t))
+	for _, name := range Names() {
+		if seen[name] == 0 {
+			t.Errorf("no case for %s", name)
+		}
+	}
+}
+
+// TestMoreVectors runs the cases of every file in the folder that DPOTRAIN_LOSS_VECTORS names, which have the form of loss_vectors.json.
+func TestMoreVectors(t *testing.T) {
+	dir := os.Getenv("DPOTRAIN_LOSS_VECTORS")
+	if dir == "" {
+		t.Skip("DPOTRAIN_LOSS_VECTORS is not set; it names a folder of files like loss_vectors.json")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: no JSON files: %v", dir, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			if len(testVectors(t, file)) == 0 {
+				t.Error("no case of a loss that there is")
+			}
+		})
+	}
+}
+
+// testVectors runs the cases of a file and counts them by loss.
+func testVectors(t *testing.T, file string) (seen map[string]int) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -630,7 +666,7 @@ func TestVectors(t *testing.T) {
 	if err := json.Unmarshal(text, &v); err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]int{}
+	seen = map[string]int{}
 	for _, c := range v.Cases {
 		if !slices.Contains(Names(), c.LossKey) {
 			continue
@@ -646,7 +682,12 @@ func TestVectors(t *testing.T) {
 			}
 			l := must(t, c.LossKey, hyperparameters(t, c.LossKey, c.Params))
 			var r Result
-			if s, ok := l.(Stateful); ok {
+			if l.Needs().Labels {
+				rows := apart(b)
+				rows.MismatchedLogps, rows.RefMismatchedLogps = v.Inputs[c.Inputs].KLPolicy, v.Inputs[c.Inputs].KLRef
+				l.Compute(rows, &r)
+				r = together(r)
+			} else if s, ok := l.(Stateful); ok {
 				withState(t, s, c.State, b, &r)
 			} else {
 				l.Compute(b, &r)
@@ -665,9 +706,5 @@ func TestVectors(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range Names() {
-		if seen[name] == 0 {
-			t.Errorf("no case for %s", name)
-		}
-	}
+	return seen
 }

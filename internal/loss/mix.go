@@ -243,6 +243,9 @@ func Sum(terms ...Term) (Info, error) {
 		if err != nil {
 			return Info{}, err
 		}
+		if info.Needs.Labels && (len(terms) > 1 || t.Weight != 1) {
+			return Info{}, fmt.Errorf("loss: %s works on single completions with labels, and sums are of losses on pairs; leave it out, or give it alone", info.Name)
+		}
 		if !weights.has(t.Weight) {
 			return Info{}, fmt.Errorf("loss: weight %v of %s is out of range; want a finite number > 0", t.Weight, info.Name)
 		}
@@ -267,7 +270,7 @@ func Sum(terms ...Term) (Info, error) {
 
 // and is what two losses need together.
 func (n Needs) and(m Needs) Needs {
-	return Needs{n.Reference || m.Reference, n.Rejected || m.Rejected, n.Scores || m.Scores, n.Wins || m.Wins, n.Coupled || m.Coupled}
+	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled}
 }
 
 // ownKey is the name of what belongs to one loss of a sum.

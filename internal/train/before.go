@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/generate"
 	"dpotrain/internal/report"
 )
@@ -49,6 +50,7 @@ func (f *findings) UnmarshalJSON(text []byte) error {
 type sample struct {
 	text    string   // to be shown
 	answers []string // chosen and rejected of its pair, or the completion
+	label   data.Label
 	ids     []int32
 }
 
@@ -59,7 +61,7 @@ func (r *runner) samples() []sample {
 		return nil
 	}
 	for i, text := range r.in.Eval.Prompts {
-		sequences := r.in.Eval.Examples[i].Sequences
+		sequences := r.in.Eval.Examples[i].Own()
 		ids := sequences[0].IDs[:sequences[0].First]
 		if len(list) == r.o.SamplePrompts {
 			break
@@ -70,7 +72,7 @@ func (r *runner) samples() []sample {
 		if text == "" { // a message of other things than text, or no prompt at all
 			text = r.in.Reader.Decode(ids)
 		}
-		one := sample{text: text, ids: ids}
+		one := sample{text: text, ids: ids, label: r.in.Eval.Examples[i].Label}
 		for _, s := range sequences {
 			one.answers = append(one.answers, r.in.Reader.Decode(s.IDs[s.First:]))
 		}
@@ -147,6 +149,9 @@ func (r *runner) showChange(w io.Writer) {
 		names := []string{"chosen", "rejected"}
 		if len(s.answers) == 1 {
 			names = []string{"wanted"}
+		}
+		if s.label == data.Undesirable {
+			names = []string{"unwanted"}
 		}
 		for k, name := range names {
 			fmt.Fprintf(w, "    %-9s %s\n", name, report.Line(s.answers[k], columns))

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,9 +36,12 @@ func (o *Options) higherIsBetter() bool {
 	return m.Better > 0
 }
 
-// bestValue is the metric of the best checkpoint in findings.
+// bestValue is the metric of the best checkpoint in findings, NaN if it is not there, as of unpaired rows of one kind alone.
 func (r *runner) bestValue(f findings) float64 {
-	v, _ := f.metrics.Value(r.o.BestMetric())
+	v, ok := f.metrics.Value(r.o.BestMetric())
+	if !ok {
+		return math.NaN()
+	}
 	return v
 }
 

@@ -44,8 +44,10 @@ func (v *interval) detail() string {
 	}
 	s := fmt.Sprintf("loss %.2f", v.tally.Loss())
 	if a, ok := v.tally.Accuracy(); ok {
-		m, _ := v.tally.Margin()
-		s += fmt.Sprintf(" accuracy %.2f margin %.2f", a, m)
+		s += fmt.Sprintf(" accuracy %.2f", a)
+	}
+	if m, ok := v.tally.Margin(); ok {
+		s += fmt.Sprintf(" margin %.2f", m)
 	}
 	switch speed := v.speed(); {
 	case speed >= 10000:
@@ -89,12 +91,14 @@ func (v *interval) line(step, total int, epoch float64) string {
 func tallyWords(t *eval.Tally) []string {
 	w := []string{fmt.Sprintf("loss %.4f", t.Loss())}
 	if a, ok := t.Accuracy(); ok {
-		m, _ := t.Margin()
 		tied := ""
 		if t.AllTied() {
 			tied = " (all tied)"
 		}
-		w = append(w, fmt.Sprintf("accuracy %.3f%s", a, tied), fmt.Sprintf("margin %.3f", m))
+		w = append(w, fmt.Sprintf("accuracy %.3f%s", a, tied))
+	}
+	if m, ok := t.Margin(); ok {
+		w = append(w, fmt.Sprintf("margin %.3f", m))
 	}
 	return w
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/compute/cpu"
@@ -29,7 +30,8 @@ type Inputs struct {
 	warned string // of loadModel
 }
 
-// Open opens the device and reads the data.
+// Open opens the device and reads the data. A loss that takes pairs and unpaired rows takes unpaired
+// ones if the first row of either file is one.
 func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
 	if err := modelFolder("model", o.Model); err != nil {
@@ -48,9 +50,15 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model); err != nil {
 		return nil, err
 	}
+	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
+		both.TakeUnpaired()
+	}
 	in.Reader.Wanted = wantedBy(l)
 	form := data.Pairs
-	if !l.Needs().Rejected {
+	switch needs := l.Needs(); {
+	case needs.Labels:
+		form = data.Labelled
+	case !needs.Rejected:
 		form = data.Completions
 	}
 	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
@@ -67,7 +75,11 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 // wantedBy are the numbers of a row that a loss reads.
 func wantedBy(l loss.Loss) data.Wanted {
 	needs := l.Needs()
-	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, By: "loss " + l.Name(),
+	unpaired := strings.Join(loss.Unpaired(), ", ")
+	if _, both := l.(loss.TakesBoth); both {
+		unpaired += "; " + l.Name() + " where the first row of the file is one"
+	}
+	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: unpaired, By: "loss " + l.Name(),
 		CheckScores: func(chosen, rejected float64) error { return loss.CheckScores(l, chosen, rejected) }}
 }
 
@@ -136,7 +148,7 @@ func (in *Inputs) logData(log *slog.Logger, o *Options) {
 
 // plural is what a set has many of.
 func plural(set *data.Set) string {
-	if len(set.Examples) > 0 && len(set.Examples[0].Sequences) == 2 {
+	if len(set.Examples) > 0 && len(set.Examples[0].Own()) == 2 {
 		return "pairs"
 	}
 	return "examples"
@@ -169,6 +181,9 @@ func digest(examples []data.Example) string {
 			for _, id := range s.IDs {
 				writeInts(h, int(id))
 			}
+		}
+		if e.Label != data.Unlabelled {
+			writeInts(h, -2, int(e.Label))
 		}
 		if n := e.Numbers; n != nil { // behind a number that is no length
 			writeInts(h, -1)

@@ -98,13 +98,47 @@ func (p *planner) budgets() []int {
 // sizesOf are those of examples.
 func sizesOf(examples []data.Example) []plan.Size {
 	sizes := make([]plan.Size, len(examples))
-	for i, e := range examples {
-		sizes[i] = plan.Size{Rows: data.Rows(e), Scored: data.Scored(e)}
-		for _, s := range e.Sequences {
-			sizes[i].Length = max(sizes[i].Length, len(s.IDs))
-		}
+	for i := range examples {
+		sizes[i] = sizeOf(&examples[i])
 	}
 	return sizes
+}
+
+func sizeOf(e *data.Example) plan.Size {
+	size := plan.Size{Rows: data.Rows(*e), Scored: data.Scored(*e)}
+	for _, s := range e.Sequences {
+		size.Length = max(size.Length, len(s.IDs))
+	}
+	return size
+}
+
+// trainingSizes are those of examples in training.
+func trainingSizes(examples []data.Example) []plan.Size {
+	sizes := make([]plan.Size, len(examples))
+	for i := range examples {
+		sizes[i] = trainingSize(&examples[i])
+	}
+	return sizes
+}
+
+// trainingSize holds an example in training. The mismatched row goes forward without the row itself.
+func trainingSize(e *data.Example) plan.Size {
+	own, mismatched := splitMismatched(e)
+	if mismatched == nil {
+		return sizeOf(e)
+	}
+	return sizeOf(own).Max(sizeOf(mismatched))
+}
+
+// splitMismatched is an example without its mismatched row, and that alone, nil if there is none.
+func splitMismatched(e *data.Example) (own, mismatched *data.Example) {
+	n := len(e.Own())
+	if n == len(e.Sequences) {
+		return e, nil
+	}
+	a, b := *e, *e
+	a.Sequences, b.Sequences = e.Sequences[:n], e.Sequences[n:]
+	return &a, &b
 }
 
 // largestInTraining is the size that holds every micro-batch of the run. Of very long runs the steps at the beginning are looked at, and a
@@ -144,7 +178,7 @@ func (p *planner) sized() []planned {
 	for _, budget := range p.budgets() {
 		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
 		if p.training != nil {
-			x.train = largestInTraining(train, p.training, &p.o.Rows, budget)
+			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
 		} else if p.policy != nil {
 			x.eval = plan.Largest(train, budget)
 		}

@@ -29,14 +29,18 @@ type stepper struct {
 	seed   int64 // of what a loss draws
 	prove  bool
 
-	packer   data.Packer
-	batch    compute.Batch
-	outcomes eval.Outcomes
-	in       loss.Batch  // of the micro-batch at hand
-	res      loss.Result // likewise
-	dLogps   []float64
-	whole    whole
+	packer     data.Packer
+	batch      compute.Batch
+	outcomes   eval.Outcomes
+	mismatched mismatched
+	in         loss.Batch  // of the micro-batch at hand
+	res        loss.Result // likewise
+	dLogps     []float64
+	whole      whole
 }
+
+// mismatched are the log-probs of the mismatched rows of the step at hand.
+type mismatched struct{ policy, reference []float64 }
 
 // whole is a step of a loss that couples its examples.
 type whole struct {
@@ -62,9 +66,14 @@ func (s *stepper) gradient(step int, examples []*data.Example, refs []score.Logp
 	s.dev.Zero(s.policy.G)
 	rows := make([]int, len(examples))
 	for i, e := range examples {
-		rows[i] = data.Rows(*e)
+		rows[i] = trainingSize(e).Rows
 	}
 	cut := plan.Cut(rows, s.budget)
+	if s.loss.Needs().Mismatched {
+		if examples, err = s.passMismatched(examples, refs, cut); err != nil {
+			return 0, err
+		}
+	}
 	if s.whole.known = false; s.loss.Needs().Coupled {
 		s.whole.draw = rand.New(rand.NewPCG(uint64(s.seed), ^uint64(step))) // data.Order has the low numbers
 		if len(cut) > 1 {
@@ -84,6 +93,36 @@ func (s *stepper) gradient(step int, examples []*data.Example, refs []score.Logp
 		return 0, s.blame(examples, refs)
 	}
 	return norm, nil
+}
+
+// passMismatched computes the log-probs of the mismatched rows of a step, which no gradient goes through, and gives back its examples without them.
+func (s *stepper) passMismatched(examples []*data.Example, refs []score.Logps, cut []plan.Range) (own []*data.Example, err error) {
+	m := &s.mismatched
+	m.policy, m.reference = m.policy[:0], m.reference[:0]
+	other := make([]*data.Example, len(examples))
+	for i, e := range examples {
+		var a *data.Example
+		a, other[i] = splitMismatched(e)
+		own = append(own, a)
+		m.reference = append(m.reference, refs[i][1])
+	}
+	for _, r := range cut {
+		s.packer.Pack(&s.batch, other[r.From:r.To])
+		out, err := s.graph.ForwardHalf(&s.batch)
+		if err != nil {
+			return nil, err
+		}
+		m.policy = append(m.policy, out.Logps...)
+	}
+	for i, p := range m.policy {
+		if !finite(p) {
+			return nil, s.nonFinite("log-prob of the mismatched row", examples[i])
+		}
+		if s.prove && p != m.reference[i] {
+			return nil, notProved(examples[i], "the mismatched row", p, m.reference[i])
+		}
+	}
+	return own, nil
 }
 
 // lookAhead computes the losses of all examples of a step from its micro-batches' forward passes.
@@ -128,6 +167,7 @@ func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Ra
 		partRefs = refs[r.From:r.To]
 	}
 	eval.LossBatch(&s.in, s.loss, s.outcomes.List, partRefs)
+	s.in.MismatchedLogps, s.in.RefMismatchedLogps = append(s.in.MismatchedLogps, s.mismatched.policy...), append(s.in.RefMismatchedLogps, s.mismatched.reference...)
 	if !s.loss.Needs().Coupled {
 		s.loss.Compute(s.in, &s.res)
 		s.in.Weigh(&s.res)
@@ -187,13 +227,16 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 func (s *stepper) proveStepZero(examples []*data.Example) error {
 	want, closed := s.loss.StepZero()
 	for i, e := range examples {
-		for _, side := range []struct {
-			name        string
-			policy, ref float64
-		}{{"chosen", s.in.ChosenLogps[i], s.in.RefChosenLogps[i]}, {"rejected", s.in.RejectedLogps[i], s.in.RefRejectedLogps[i]}} {
-			if side.policy != side.ref {
-				return fmt.Errorf("%s: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
-					"move the cache file away and run \"dpotrain precompute-ref\" again", e.Place(), side.name, side.policy, side.ref)
+		first := "chosen"
+		if e.Label != data.Unlabelled {
+			first = "the completion"
+		}
+		if policy, ref := s.in.ChosenLogps[i], s.in.RefChosenLogps[i]; policy != ref {
+			return notProved(e, first, policy, ref)
+		}
+		if s.loss.Needs().Rejected {
+			if policy, ref := s.in.RejectedLogps[i], s.in.RefRejectedLogps[i]; policy != ref {
+				return notProved(e, "rejected", policy, ref)
 			}
 		}
 		if want := want * e.Weight(); closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
@@ -201,6 +244,11 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 		}
 	}
 	return nil
+}
+
+func notProved(e *data.Example, what string, policy, ref float64) error {
+	return fmt.Errorf("%s: before the first step policy and reference are the same model, but the log-prob of %s is %v by the policy and %v by the cache; "+
+		"move the cache file away and run \"dpotrain precompute-ref\" again", e.Place(), what, policy, ref)
 }
 
 // errNonFinite marks a loss or gradient that is NaN or infinite.

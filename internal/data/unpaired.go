@@ -1,0 +1,117 @@
+package data
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// This file has what unpaired rows have besides: a label, and for some losses a completion that answers another prompt.
+
+// Label says whether the completion of an unpaired row is one to learn or one to unlearn.
+type Label int8
+
+// Labels. Other examples have none.
+const (
+	Unlabelled Label = iota
+	Desirable
+	Undesirable
+)
+
+// Own are the sequences that the row itself holds: not the mismatched one that may stand behind that of an unpaired row.
+func (e *Example) Own() []Sequence {
+	if e.Label != Unlabelled {
+		return e.Sequences[:1]
+	}
+	return e.Sequences
+}
+
+// apart makes of a pair a desirable and an undesirable row.
+func (e Example) apart() [2]Example {
+	good, bad := e, e
+	good.Sequences, good.Label = slices.Clip(e.Sequences[:1]), Desirable
+	bad.Sequences, bad.Label = slices.Clone(e.Sequences[1:]), Undesirable
+	return [2]Example{good, bad}
+}
+
+// readLabel reads the column of that name.
+func (r row) readLabel(wanted *Wanted) (Label, error) {
+	switch string(r.label) {
+	case "true":
+		return Desirable, nil
+	case "false":
+		return Undesirable, nil
+	case "":
+		return Unlabelled, fmt.Errorf("label: missing%s; a row with completion needs it for %s: true for one to learn, false for one to unlearn", r.others(), wanted.by())
+	}
+	return Unlabelled, fmt.Errorf("label: %s; want true or false", short(string(r.label)))
+}
+
+// by is who reads the rows, for messages.
+func (w *Wanted) by() string { return cmp.Or(w.By, "the loss") }
+
+// unpaired is the error of an unpaired row where pairs are wanted.
+func (w *Wanted) unpaired() error {
+	take := ""
+	if w.Unpaired != "" {
+		take = "; losses that take such rows: " + w.Unpaired
+	}
+	return fmt.Errorf("a completion with a label, and %s takes pairs: prompt, chosen and rejected%s", w.by(), take)
+}
+
+// isUnpaired says that a row has a completion with a label.
+func (r row) isUnpaired() bool { return r.has("completion") && r.label != nil }
+
+// errOnePrompt is that of a set whose completions all answer the same prompt.
+var errOnePrompt = errors.New("all rows have the same prompt, and none has a completion of another prompt to be compared with")
+
+// mismatch puts behind the sequence of every unpaired row its prompt with the completion of another. In a run of rows with the same prompt, in
+// the order of the file, that other is as far on as the run is long, so that pairs taken apart meet the next pair's, chosen for chosen; where
+// it has the same prompt again, it is the next after it that has another. The last rows meet the first ones. This depends on the file and on nothing
+// else: the reference's log-probs can be computed before training, and a run that goes on has the same rows.
+func (s *Set) mismatch(o Options) error {
+	n := len(s.Examples)
+	own := make([]Sequence, n)
+	for i, e := range s.Examples {
+		own[i] = e.Sequences[0]
+	}
+	prompt := func(i int) []int32 { return own[i%n].IDs[:own[i%n].First] }
+	next := make([]int, n) // with another prompt
+	other := -1
+	for i := 2*n - 1; i >= 0; i-- {
+		switch {
+		case !slices.Equal(prompt(i), prompt(i+1)):
+			other = (i + 1) % n
+		case other < 0 && i < n:
+			return errOnePrompt
+		}
+		if i < n {
+			next[i] = other
+		}
+	}
+	for from, to := 0, 0; from < n; from = to {
+		for to = from + 1; to < n && slices.Equal(prompt(from), prompt(to)); to++ {
+		}
+		for i := from; i < to; i++ {
+			j := (i + to - from) % n
+			if slices.Equal(prompt(i), prompt(j)) {
+				j = next[j]
+			}
+			m := o.truncate(Sequence{IDs: slices.Concat(prompt(i), own[j].IDs[own[j].First:]), First: own[i].First})
+			m.IDs = slices.Clip(m.IDs)
+			s.Examples[i].Sequences = []Sequence{own[i], m}
+		}
+	}
+	return nil
+}
+
+// Unpaired says that the first row of a file is an unpaired one: it has a completion with a label. A file that cannot be read is none; Load says why.
+func Unpaired(path string) bool {
+	line, err := firstLine(path)
+	if err != nil || len(line) == 0 {
+		return false
+	}
+	r, err := parseRow(line)
+	return err == nil && r.isUnpaired()
+}
