@@ -64,8 +64,12 @@ func PassOne(ctx context.Context, req Request, ref score.Reference, graph model.
 	if s := st.Duration.Seconds(); st.Computed > 0 && s > 0 {
 		speed = fmt.Sprintf(", %s tokens/s", report.Count(int64(float64(st.Tokens)/s)))
 	}
-	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s pairs), %s reused (%s pairs)%s; cache %s",
-		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path), nil
+	what := "pairs"
+	if len(sets) > 0 && len(sets[0]) > 0 && sets[0][0].Label != data.Unlabelled {
+		what = "rows"
+	}
+	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s %s), %s reused (%s %[3]s)%[6]s; cache %[7]s",
+		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), what, report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path), nil
 }
 
 // PrecomputeRef is pass one alone, for training and held-out examples.
