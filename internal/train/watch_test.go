@@ -60,6 +60,20 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestWatchOnce: displacement that a second look does not confirm is passed over.
+func TestWatchOnce(t *testing.T) {
+	l, err := loss.New("dpo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWatch(l)
+	for step, chosen := range []float64{-4, 1, -4, 1} {
+		if said := w.add(watched(t, l, 100, func(i int) (float64, float64, int, int) { return chosen, -9 - float64(i%3), 20 + i%5, 20 + i%7 }), step+1, 100); said != nil {
+			t.Errorf("look %d: said %q", step, said)
+		}
+	}
+}
+
 // TestWatchSettled: pairs that pulled and no longer do.
 func TestWatchSettled(t *testing.T) {
 	l, err := loss.New("hinge", nil)

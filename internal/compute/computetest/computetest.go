@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"dpotrain/internal/compute"
@@ -192,6 +193,7 @@ func attentionOperation(a compute.AttentionShape) operation {
 			lse := d.Alloc(attentionRows * a.Heads)
 			d.Attention(outView(out), mat(lse, attentionRows, a.Heads), qs, ks, vs, a, segments)
 			return func(dOut compute.Buffer, dIn []compute.Buffer) {
+				d.Upload(dIn[0], 0, slices.Repeat([]float32{7}, dIn[0].Len())) // to be overwritten
 				dq, dk, dv := view(dIn[0])
 				d.AttentionBackward(dq, dk, dv, outView(dOut), outView(out), mat(lse, attentionRows, a.Heads), qs, ks, vs, a, segments)
 			}
