@@ -72,20 +72,8 @@ def cpu():
     return " ".join([info.get("model name", platform.machine()), "family", info.get("cpu family", "?"), "model", info.get("model", "?")])
 
 
-def touch_memory():
-    """Write to three quarters of the memory that is free and give it back.
-
-    The host of a virtual machine may have taken back what nobody used, and hands it out again slowly: measured, at 0.5 GB/s and
-    not at 20. Whoever comes first would pay for it.
-    """
-    with open("/proc/meminfo", encoding="utf-8") as f:
-        free = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable:")) * 1024
-    subprocess.run([sys.executable, "-c", f"bytearray(b'1') * {free * 3 // 4}"], check=True)
-
-
 def process(work, argv, **env):
     """Run to the end. It gives the seconds and the peak memory in MB."""
-    touch_memory()
     with open(os.path.join(work, "log"), "w+", encoding="utf-8") as log:
         start = time.monotonic()
         p = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **env})

@@ -179,7 +179,7 @@ func (d *Device) attentionBlock(a *attentionScratch, b block) {
 	}
 }
 
-// headRows32 are the rows of head h from row i on, x.Stride apart.
+// headRows32 are the float32 rows of head h from row i on, x.Stride apart.
 func headRows32(x compute.Heads, i, h int) []float32 {
 	return b0[float32](x.Buf, x.Off+i*x.Stride+h*x.HeadStride)
 }
@@ -226,6 +226,7 @@ type family struct {
 	head     int
 }
 
+// rows are those of all its segments, if they lie one behind the other: how much work it is.
 func (f family) rows() int { return f.segments[len(f.segments)-1].End - f.segments[0].Start }
 
 // AttentionBackward implements compute.Device, parallel over families and heads; the probabilities are computed again from
@@ -351,9 +352,10 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 func (d *Device) attentionFamilyBackward(a *attentionScratch, f family) {
 	on := &d.on.attention
 	n := on.shape.HeadDim
-	from := f.segments[0].Start
-	clearRows(f.rows(), n, headRows32(on.headK, from, f.head), on.headK.Stride)
-	clearRows(f.rows(), n, headRows32(on.headV, from, f.head), on.headV.Stride)
+	for _, seg := range f.segments {
+		clearRows(seg.End-seg.Start, n, headRows32(on.headK, seg.Start, f.head), on.headK.Stride)
+		clearRows(seg.End-seg.Start, n, headRows32(on.headV, seg.Start, f.head), on.headV.Stride)
+	}
 	d.packQueries(a, f)
 	root := f.segments[0]
 	shared := (root.End - root.Start) / tile * tile // whole tiles of the prefix

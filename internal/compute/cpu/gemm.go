@@ -223,18 +223,19 @@ func (g *product) depthOf(k int) int {
 // with the one before in the cache.
 const packRowsApiece = 64
 
-// packStep begins to go through the block's k: all of it at once where lanes are rows, which are read along them.
-func (g *product) packStep(contiguous bool) (k, step int) {
+// packStep is how much of the block's k is packed together: all of it where lanes are rows, which are read along them.
+func (g *product) packStep(contiguous bool) int {
 	if contiguous {
-		return 0, g.kc
+		return g.kc
 	}
-	return 0, packRowsApiece
+	return packRowsApiece
 }
 
 // packB packs the block of B, panel by panel. Columns past the edge hold anything.
 func (g *product) packB(room *[]float32) []float32 {
 	dst := growFloats(room, g.panels()*g.panelSize+slack)
-	for k, n := g.packStep(g.form == nt); k < g.kc; k += n {
+	n := g.packStep(g.form == nt)
+	for k := 0; k < g.kc; k += n {
 		for j := range g.panels() {
 			first := j * g.panel
 			g.pack(dst[j*g.panelSize+g.depthOf(k)*g.panel:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n, k, min(n, g.kc-k))
@@ -258,7 +259,8 @@ func (g *product) packedTile(t, from int) int {
 func (g *product) packA(room *[]float32, from, to int) []float32 {
 	first := g.tileStart(from)
 	dst := growFloats(room, packedTiles(to-from, g.tileStart(to)-first, g.depth))
-	for k, n := g.packStep(g.form != tn); k < g.kc; k += n {
+	n := g.packStep(g.form != tn)
+	for k := 0; k < g.kc; k += n {
 		for t := from; t < to; t++ {
 			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
 			g.pack(dst[g.packedTile(t, from)+g.depthOf(k)*rows:], rows, g.a, g.lda, g.form != tn, at, rows, g.m, k, min(n, g.kc-k))

@@ -23,25 +23,30 @@ func seenBits(p, first, window int) uint64 {
 // it changed, which is at most 0, and replaces scores by e^(score-m), and by 0 where they are not seen; sums are those of a row.
 func softmaxRowsRef[T float](s []T, seen []uint64, m, change, sums []T) {
 	for r, bits := range seen {
-		row, top := s[r*tile:(r+1)*tile], m[r]
-		for j, x := range row {
-			if bits>>j&1 != 0 && x > top {
-				top = x
-			}
-		}
-		change[r] = 0
-		if m[r] != top {
-			change[r] = m[r] - top
-		}
-		m[r], sums[r] = top, 0
+		row := s[r*tile : (r+1)*tile]
+		change[r], sums[r] = raise(&m[r], row, bits), 0
 		for j, x := range row {
 			row[j] = 0
 			if bits>>j&1 != 0 {
-				row[j] = T(math.Exp(float64(x - top)))
+				row[j] = T(math.Exp(float64(x - m[r])))
 				sums[r] += row[j]
 			}
 		}
 	}
+}
+
+// raise raises m to the largest score that is seen, and returns by what it changes: 0 and not NaN while nothing has been seen.
+func raise[T float](m *T, row []T, seen uint64) (change T) {
+	was := *m
+	for j, x := range row {
+		if seen>>j&1 != 0 && x > *m {
+			*m = x
+		}
+	}
+	if was == *m {
+		return 0
+	}
+	return was - *m
 }
 
 // softmaxRowsBackRef replaces scores by the probabilities p = e^(score-lse), and their gradients ds by p*(ds-delta); both are 0 where a
@@ -103,22 +108,13 @@ func softmaxRows(lv Level, s []float32, seen []uint64, m, change, sums []float32
 		return
 	}
 	for r, bits := range seen {
-		row, top := s[r*tile:(r+1)*tile], m[r]
-		for j, x := range row {
-			if bits>>j&1 != 0 && x > top {
-				top = x
-			}
-		}
-		change[r] = 0
-		if m[r] != top {
-			change[r] = m[r] - top
-		}
-		m[r] = top
+		row := s[r*tile : (r+1)*tile]
+		change[r] = raise(&m[r], row, bits)
 		var parts [lanes]float32
 		for j, x := range row {
 			row[j] = 0
 			if bits>>j&1 != 0 {
-				row[j] = exp32(x - top)
+				row[j] = exp32(x - m[r])
 				parts[j%lanes] += row[j]
 			}
 		}
