@@ -1210,7 +1210,7 @@ var badSettings = []mistake{
 	wrongSettings("a loss twice in a sum", "loss: [{name: dpo, weight: 0.8}, {name: sigmoid, weight: 0.2}]\n",
 		"c.yaml:1: loss: dpo stands there twice; give it once, with the sum of the weights"),
 	wrongSettings("a hyperparameter of another loss in a sum", "loss: [{name: dpo, weight: 0.8, label_smoothing: 0.1}, sft]\n",
-		"c.yaml:1: loss: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"),
+		"c.yaml:1: loss: label_smoothing: loss dpo does not use it; use loss cdpo, or leave it out"),
 	{"config: beta where every loss of the sum has its own", func(k *kitchen) { k.write("c.yaml", "loss: [{name: dpo, beta: 0.2}, sft]\n") }, trains + "--config c.yaml --beta 0.3", exitUsage,
 		"--beta: every loss of the sum that uses it has a value of its own in the list of losses; change it there, or leave this out"},
 	wrongSettings("a sum in a sum", "loss: [dpo, [sft]]\n", "c.yaml:1: loss: a list; want names of losses, or entries as {name: dpo, weight: 0.8}"),
@@ -1228,7 +1228,7 @@ var badSettings = []mistake{
 	wrongSettings("a negative alpha of odpo", "loss: odpo\nodpo_alpha: -1\n", "c.yaml:2: odpo_alpha: -1 is out of range; want >= 0"),
 	wrongSettings("odpo_alpha with dpo", "odpo_alpha: 1\n", "c.yaml:1: odpo_alpha: loss dpo does not use it; leave it out"),
 	wrongSettings("label_smoothing with dpo", "loss: dpo\nlabel_smoothing: 0.1\n",
-		"c.yaml:2: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"),
+		"c.yaml:2: label_smoothing: loss dpo does not use it; use loss cdpo, or leave it out"),
 
 	{"flags: nothing", nil, "train", exitUsage,
 		"model: not given; give --model, or model in a config file (folder of the model to tune: config.json, safetensors, tokenizer.json)\n" +

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,12 @@ trainer's name for the same loss, describe that one in full. docs/losses.md says
 				return fmt.Errorf("losses: want one name at most")
 			}
 			for _, name := range args {
+				if why := loss.Refused(name); why != "" {
+					return fmt.Errorf("%q: %s", name, why)
+				}
+				if strings.ContainsAny(name, "=,") {
+					return fmt.Errorf("%q: losses describes one loss at a time", name)
+				}
 				if _, ok := loss.Describe(name); !ok {
 					return fmt.Errorf("%q: no such loss; \"dpotrain losses\" lists them%s", name, config.DidYouMean(name, loss.Names()))
 				}
@@ -54,7 +61,7 @@ trainer's name for the same loss, describe that one in full. docs/losses.md says
 				for _, h := range l.Hyperparameters {
 					settings = append(settings, fmt.Sprintf("%s %v", h.Key, h.Default))
 				}
-				rows = append(rows, []string{l.Name, l.Needs.String(), strings.Join(settings, ", "), l.Summary})
+				rows = append(rows, []string{l.Name, needs(l), strings.Join(settings, ", "), l.Summary})
 			}
 			report.Table(out, []string{"loss", "needs", "hyperparameters", "what it is"}, rows)
 			return nil
@@ -74,13 +81,23 @@ func completeLosses(_ *cobra.Command, args []string, begun string) ([]cobra.Comp
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
+// needs is what a user has to have; pairs do for losses on labels too, being taken apart.
+func needs(l loss.Info) string {
+	text := l.Needs.String()
+	if slices.Contains(loss.Unpaired(), l.Name) {
+		_, rest, _ := strings.Cut(text, ",")
+		text = "pairs or labels," + rest
+	}
+	return text
+}
+
 // describeLoss writes all that the catalogue says of a loss.
 func describeLoss(w io.Writer, l loss.Info) error {
 	name := l.Name
 	if len(l.Aliases) > 0 {
 		name += " (also " + strings.Join(l.Aliases, ", ") + ")"
 	}
-	rows := [][]string{{"loss", name}, {"what it is", l.Summary}, {"paper", l.Paper}, {"needs", l.Needs.String()}}
+	rows := [][]string{{"loss", name}, {"what it is", l.Summary}, {"paper", l.Paper}, {"needs", needs(l)}}
 	made, err := loss.New(l.Name, nil)
 	if err != nil {
 		return err
@@ -123,7 +140,7 @@ func lossesJSON(w io.Writer, list []loss.Info) error {
 	}
 	objects := []object{}
 	for _, l := range list {
-		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: l.Needs.String(), Hyperparameters: []hyperparameter{}}
+		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: needs(l), Hyperparameters: []hyperparameter{}}
 		for _, h := range l.Hyperparameters {
 			o.Hyperparameters = append(o.Hyperparameters, hyperparameter{h.Key, h.Default, h.Values(), h.Meaning})
 		}

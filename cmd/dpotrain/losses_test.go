@@ -40,6 +40,11 @@ func TestLosses(t *testing.T) {
 			t.Errorf("JSON %+v for %s", list[i], l.Name)
 		}
 	}
+	for name, want := range map[string]string{"bco_pair": "give bco", "dpo=1,sft=1": "one loss at a time"} {
+		if _, said := exits(t, exitUsage, "losses", name); !strings.Contains(said, want) {
+			t.Errorf("losses %s says %q, want %q", name, said, want)
+		}
+	}
 	_, said := exits(t, exitUsage, "losses", "ipos")
 	if !strings.Contains(said, `"ipos": no such loss; "dpotrain losses" lists them`) || !strings.Contains(said, "did you mean ipo?") {
 		t.Error(said)

@@ -232,7 +232,13 @@ func (l *loader) place(key string) string {
 		}
 		key = shared
 	}
-	g, _, _ := l.top(key, Flag)
+	g, layer, _ := l.top(key, Flag)
+	if layer == Default { // a list of one loss, which is that loss and has keys without its name
+		info, _ := l.lossUpTo(Flag)
+		if own, ok := l.own()[info.Name+"."+key]; ok {
+			return own.place
+		}
+	}
 	return g.place
 }
 
@@ -250,6 +256,16 @@ func (l *loader) hyperparameters() {
 		return
 	}
 	now, chosen := l.lossUpTo(Flag)
+	for _, layer := range l.layers[:chosen] { // hyperparameters in a list of losses that another choice of the loss has replaced
+		for _, key := range slices.Sorted(maps.Keys(layer["loss"].own)) {
+			g := layer["loss"].own[key]
+			name, own, _ := strings.Cut(key, ".")
+			part, _ := loss.Describe(name)
+			if h, _ := part.Hyperparameter(own); h.Default != g.value { // a resolved config has all of them
+				l.warn(g.place, "%v, of %s in the list of losses, is not carried over to loss %s", g.value, name, now.Name)
+			}
+		}
+	}
 	for _, k := range l.keys {
 		g, at, ok := l.top(k.Name, Flag)
 		if k.uses == nil || !ok {

@@ -269,11 +269,11 @@ func TestValues(t *testing.T) {
 		{"beta: 00.5", "00.5; write the number without zeros in front, which some read as octal"},
 		{"beta: [0.1]", "a list; want a number"},
 		{"beta: {a: 0.1}", "a map; want a number"},
-		{"{loss: ipo, beta: 1e-200}", "1e-200 is too small for loss ipo"},
+		{"{loss: ipo, beta: 1e-200}", "1e-200 makes the first value of loss ipo infinite"},
 		{"{loss: cdpo, label_smoothing: 0.2}", ""},
 		{"{loss: cdpo, label_smoothing: 0}", ""},
 		{"{loss: cdpo, label_smoothing: 0.5}", "0.5 is out of range; want >= 0 and < 0.5"},
-		{"label_smoothing: 0.1", "loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{"label_smoothing: 0.1", "loss dpo does not use it; use loss cdpo, or leave it out"},
 		{"label_smoothing: 7", "7 is out of range; want >= 0 and < 0.5"},
 		{"beta:", ""}, // nobody gave it
 		{"beta: ~", ""},
@@ -332,8 +332,8 @@ func TestValues(t *testing.T) {
 		{"loss: [{name: dpo, seed: 1}, sft]", "seed: unknown key; an entry has name, weight and hyperparameters of its loss"},
 		{"loss: [{name: dpo, beta: -1}, sft]", "beta: -1 is out of range; want > 0"},
 		{"loss: [{name: cdpo, label_smoothing: 0.5}, sft]", "label_smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
-		{"loss: [{name: dpo, label_smoothing: 0.2}, sft]", "label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
-		{"loss: [{name: ipo, beta: 1e-200}, sft]", "beta: 1e-200 is too small for loss ipo"},
+		{"loss: [{name: dpo, label_smoothing: 0.2}, sft]", "label_smoothing: loss dpo does not use it; use loss cdpo, or leave it out"},
+		{"loss: [{name: ipo, beta: 1e-200}, sft]", "beta: 1e-200 makes the first value of loss ipo infinite"},
 		{"loss: [dpo, sigmoid]", "dpo stands there twice; give it once, with the sum of the weights"},
 		{"loss: [dpo, &a sft, *a]", "a YAML alias; want names of losses"},
 		{"lr_scheduler_type: cosine_with_min_lr", "cosine_with_min_lr needs the rate to end at; give min_lr, or min_lr_rate as a share of learning_rate"},
@@ -488,8 +488,8 @@ func TestHyperparameters(t *testing.T) {
 
 		{in: input{file: "loss: cdpo"}, loss: "cdpo", set: loss.Settings{"beta": 0.1, "label_smoothing": 0.1}},
 		{in: input{file: "loss: cdpo\nlabel_smoothing: 0.2\nbeta: 1"}, loss: "cdpo", set: loss.Settings{"beta": 1.0, "label_smoothing": 0.2}},
-		{in: input{file: "label_smoothing: 0.2"}, bad: true, want: "c.yaml:1: label_smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
-		{in: input{flags: []string{"--loss=dpo", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo does not use it; use --loss cdpo, or leave it out"},
+		{in: input{file: "label_smoothing: 0.2"}, bad: true, want: "c.yaml:1: label_smoothing: loss dpo does not use it; use loss cdpo, or leave it out"},
+		{in: input{flags: []string{"--loss=dpo", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo does not use it; use loss cdpo, or leave it out"},
 		{in: input{file: "label_smoothing: 0.2", flags: []string{"--loss=cdpo"}}, loss: "cdpo", set: loss.Settings{"beta": 0.1, "label_smoothing": 0.2}}, // as the error says
 		{in: input{file: "label_smoothing: 0.2", flags: []string{"--loss=ipo"}}, loss: "ipo", set: loss.Settings{"beta": 0.1},
 			want: "c.yaml:1: label_smoothing: 0.2 is ignored: loss ipo does not use it; leave it out"},
@@ -507,7 +507,11 @@ func TestHyperparameters(t *testing.T) {
 		{in: input{file: "loss: [{name: dpo, beta: 0.3}]", flags: []string{"--beta=0.7"}}, bad: true, want: "--beta: loss dpo has a value of its own in the list of losses"},
 		{in: input{file: "loss: [{name: dpo, weight: 1, beta: 0.3}]"}, loss: "dpo", set: loss.Settings{"beta": 0.3}},
 		{in: input{file: "loss: [{name: dpo, weight: 0.5, beta: 0.3}]"}, loss: "dpo=0.5", set: loss.Settings{"dpo.beta": 0.3}},
-		{in: input{file: "loss: [{name: dpo, beta: 0.3}, sft]", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // the list goes as a whole
+		{in: input{file: "loss: [{name: dpo, beta: 0.3}, sft]", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1}, // the list goes as a whole
+			want: "beta: 0.3, of dpo in the list of losses, is not carried over to loss dpo"},
+		{in: input{file: "loss: [{name: dpo, beta: 0.1}, sft]", flags: []string{"--loss=ipo"}}, loss: "ipo", set: loss.Settings{"beta": 0.1}},
+		{in: input{file: "loss: [{name: dpo, label_smoothing: 0.1}]"}, bad: true, want: "c.yaml:1: loss: label_smoothing: loss dpo does not use it; use loss cdpo"},
+		{in: input{file: "loss: [{name: ipo, beta: 1e-200}]"}, bad: true, want: "c.yaml:1: loss: beta: 1e-200 makes the first value of loss ipo infinite"},
 		{in: input{flags: []string{"--loss=dpo=0.8,sft=1", "--beta=0.3"}}, loss: "dpo=0.8,sft=1", set: loss.Settings{"dpo.beta": 0.3}},
 		{in: input{environ: []string{"DPOTRAIN_LOSS=dpo=0.8, sft"}}, loss: "dpo=0.8,sft=1", set: loss.Settings{"dpo.beta": 0.1}},
 		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo=1,sft=1"}}, loss: "ipo=1,sft=1", set: loss.Settings{"ipo.beta": 0.3}}, // the same default
@@ -515,7 +519,7 @@ func TestHyperparameters(t *testing.T) {
 			want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss dpo=1,simpo=1, its default is 0.1 or 2; a value for it is given where the loss is"},
 		{in: input{flags: []string{"--loss=dpo=1,sft=1", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo=1,sft=1 does not use it; leave it out"},
 		{in: input{flags: []string{"--loss=cdpo=1,sft=1", "--label-smoothing=0.5"}}, bad: true, want: "--label-smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
-		{in: input{flags: []string{"--loss=ipo=1,sft=1", "--beta=1e-200"}}, bad: true, want: "--beta: 1e-200 is too small for loss ipo"},
+		{in: input{flags: []string{"--loss=ipo=1,sft=1", "--beta=1e-200"}}, bad: true, want: "--beta: 1e-200 makes the first value of loss ipo infinite"},
 		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // as a config that TRL has written out in full says it
 	} {
 		r, err := c.in.load(t)

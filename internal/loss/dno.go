@@ -44,10 +44,8 @@ func (l DNO) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
 		u, v := l.beta*b.margin(i), l.scale*(b.ChosenWins[i]-b.RejectedWins[i])
-		q := sigmoid(-v) // 1-q of the formula
-		// As in CDPO: softplus(u) is softplus(-u) + u, and s(u) is 1 - s(-u).
-		r.Losses[i] = softplus(-u) + q*u
-		g := l.beta * (q - sigmoid(-u))
-		r.DChosenLogps[i], r.DRejectedLogps[i] = g, -g
+		loss, slope := smoothed(u, sigmoid(-v)) // 1-q of the formula
+		r.Losses[i] = loss
+		r.DChosenLogps[i], r.DRejectedLogps[i] = l.beta*slope, -l.beta*slope
 	}
 }

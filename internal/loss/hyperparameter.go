@@ -122,7 +122,7 @@ func (i Info) Defaults(key string) []any {
 // Unused says that the loss does not use a hyperparameter, and what to do.
 func (i Info) Unused(key string) string {
 	if other := i.Instead[key]; other != "" {
-		return fmt.Sprintf("loss %s does not use it; use --loss %s, or leave it out", i.Name, other)
+		return fmt.Sprintf("loss %s does not use it; use loss %s, or leave it out", i.Name, other)
 	}
 	return fmt.Sprintf("loss %s does not use it; leave it out", i.Name)
 }

@@ -2,7 +2,8 @@
 //
 // A loss sees no model and no tensor. For each example it is given the summed token log-probabilities, in nats, of the
 // chosen and the rejected completion under the policy and, unless it is reference-free, under the reference, with both
-// lengths in tokens. It returns the loss of each example and its derivative with respect to the policy's
+// lengths in tokens. Some read scores or win rates of the row as well; those on unpaired rows, and the mismatched rows of kto, are told of
+// in unpaired.go. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
 // A weighted sum of losses is a loss too: Mix.
@@ -261,8 +262,9 @@ func (i Info) build(s Settings) (Loss, error) {
 	}
 	l := i.make(s)
 	if v, ok := l.StepZero(); ok && math.IsInf(v, 0) { // as ipo's target 1/(2 beta) squared, long before beta is 0
-		h, _ := i.Hyperparameter("beta")
-		return nil, &SettingError{h.Key, fmt.Sprintf("%v is too small for loss %s, whose first value would be infinite; its default is %v", s[h.Key], i.Name, h.Default)}
+		at := slices.IndexFunc(i.Hyperparameters, func(h Hyperparameter) bool { return s[h.Key] != h.Default })
+		h := i.Hyperparameters[max(at, 0)]
+		return nil, &SettingError{h.Key, fmt.Sprintf("%v makes the first value of loss %s infinite; its default is %v", s[h.Key], i.Name, h.Default)}
 	}
 	return l, nil
 }

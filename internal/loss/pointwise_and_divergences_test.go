@@ -363,10 +363,10 @@ func TestPointwiseErrors(t *testing.T) {
 		settings Settings
 		want     string
 	}{
-		{"dpo", Settings{"rpo_alpha": 1.0}, "rpo_alpha: loss dpo does not use it; use --loss rpo, or leave it out"},
+		{"dpo", Settings{"rpo_alpha": 1.0}, "rpo_alpha: loss dpo does not use it; use loss rpo, or leave it out"},
 		{"cal_dpo", Settings{"cal_dpo_weight": -1.0}, "cal_dpo_weight: -1 is out of range; want >= 0"},
-		{"cal_dpo", withBeta(1e-200), "beta: 1e-200 is too small for loss cal_dpo, whose first value would be infinite; its default is 0.1"},
-		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 is too small for loss sppo_hard, whose first value would be infinite; its default is 0.001"},
+		{"cal_dpo", withBeta(1e-200), "beta: 1e-200 makes the first value of loss cal_dpo infinite; its default is 0.1"},
+		{"sppo_hard", withBeta(1e-200), "beta: 1e-200 makes the first value of loss sppo_hard infinite; its default is 0.001"},
 		{"exo_pair", Settings{"label_smoothing": 0.0}, "label_smoothing: 0 is out of range; want > 0 and < 0.5"},
 		{"exo_pair", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want > 0 and < 0.5"},
 		{"discopop", Settings{"discopop_tau": 0.0}, "discopop_tau: 0 is out of range; want > 0"},

@@ -47,8 +47,6 @@ func (l RPO) StepZero() (float64, bool) { return math.Ln2, l.alpha == 0 }
 func (l RPO) Compute(b Batch, r *Result) {
 	DPO{l.beta}.Compute(b, r)
 	for i := range r.Losses {
-		n := float64(b.ChosenTokens[i])
-		r.Losses[i] -= l.alpha * b.ChosenLogps[i] / n
-		r.DChosenLogps[i] -= l.alpha / n
+		r.addSFT(&b, i, l.alpha)
 	}
 }

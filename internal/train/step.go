@@ -46,7 +46,7 @@ type mismatched struct{ policy, reference []float64 }
 type whole struct {
 	draw     *rand.Rand
 	known    bool           // what follows is that of the step at hand
-	outcomes []eval.Outcome // log-probs and lengths only
+	outcomes []eval.Outcome // without the statistics
 	in       loss.Batch
 	res      loss.Result
 }
