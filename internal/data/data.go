@@ -1,6 +1,7 @@
 // Package data turns lines of a JSONL file into packed batches of token ids.
 //
-// A line becomes a pair of completions of one prompt (or a single completion), text or chat; the chat template renders
+// A line becomes a pair of completions of one prompt, a single completion, or one with a label (unpaired.go, where a pair becomes two of
+// these), text or chat; the chat template renders
 // the whole conversation and the tokenizer encodes it once; the result is an Example: the ids of each sequence and where
 // its scored part begins. Truncation happens here and nowhere else. A Packer lays examples out in a compute.Batch.
 //
@@ -10,7 +11,7 @@
 // Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line, or counted in the
 // Report; what becomes of which row is in docs/formats.md.
 //
-// To add a column or a form of rows: parsing in row.go, or numbers.go for a number, its way to ids in example.go, rows in the tables of
+// To add a column or a form of rows: parsing in row.go, numbers.go for a number, or unpaired.go for labels, its way to ids in example.go, rows in the tables of
 // row_test.go, numbers_test.go and example_test.go, and docs/formats.md. A new reason to leave a row out is one of dropReason (report.go).
 package data
 
@@ -119,7 +120,8 @@ func Open(dir string) (*Reader, error) {
 // VocabSize is one more than the largest id.
 func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
-// Load reads a file of rows; see the function of the same name.
+// Load reads a JSONL file of rows. progress, if any, is called with bytes. A file of which no example is left, and one that another
+// process changes meanwhile, is an error.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
 	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
 	return m.loadFile(path, progress)

@@ -61,7 +61,7 @@ func (m *maker) make(line []byte) (out made, err error) {
 	}
 	for i, completion := range c.completions {
 		if completion.empty() {
-			out.drop = emptySide(i)
+			out.drop = emptySide(out.example.side(i))
 			return out, nil
 		}
 	}
@@ -87,10 +87,10 @@ func (m *maker) make(line []byte) (out made, err error) {
 	for i, s := range out.example.Sequences {
 		cut := m.options.truncate(s)
 		if len(cut.IDs) < len(s.IDs) {
-			out.truncated[max(i, int(out.example.Label)-1)]++
+			out.truncated[out.example.side(i)]++
 		}
 		if cut.First >= len(cut.IDs) {
-			out.drop = emptySide(i)
+			out.drop = emptySide(out.example.side(i))
 			if len(cut.IDs) < len(s.IDs) {
 				out.drop = dropTruncatedAway
 			}
@@ -110,11 +110,19 @@ func (m *maker) make(line []byte) (out made, err error) {
 // identical says that both sides are the same text, though after keep_end the border may lie elsewhere.
 func identical(s []Sequence) bool { return len(s) == 2 && slices.Equal(s[0].IDs, s[1].IDs) }
 
-func emptySide(i int) dropReason {
-	if i == 1 {
+func emptySide(side int) dropReason {
+	if side == 1 {
 		return dropEmptyRejected
 	}
 	return dropEmptyChosen
+}
+
+// side is 1 for a completion to unlearn, sequence i of the example: the rejected one of a pair, or that of an undesirable row. Else it is 0.
+func (e *Example) side(i int) int {
+	if e.Label == Undesirable {
+		return 1
+	}
+	return i
 }
 
 // roles are those that every chat template is taken to know.

@@ -22,13 +22,6 @@ const (
 	errorsShown = 10
 )
 
-// Load reads a JSONL file. tpl is nil when the model has no chat template. progress, if any, is called with bytes. A file
-// of which no example is left, and one that another process changes meanwhile, is an error.
-func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
-	m := &maker{encoder: enc, template: tpl, options: o, form: form}
-	return m.loadFile(path, progress)
-}
-
 func (m *maker) loadFile(path string, progress func(done, total int64)) (*Set, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -34,6 +34,12 @@ func numbered(n int) string {
 }
 
 // loadPairs reads a file with the tokenizer whole and no chat template.
+// Load is Reader.Load with these in the place of a model folder's tokenizer and template.
+func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
+	m := &maker{encoder: enc, template: tpl, options: o, form: form}
+	return m.loadFile(path, progress)
+}
+
 func loadPairs(path string, o Options) (*Set, error) { return Load(path, Pairs, whole, nil, o, nil) }
 
 // placed shows the line and the chosen side of every example.
@@ -211,7 +217,7 @@ func TestLoadErrors(t *testing.T) {
 		{"UTF-16 of the other order without its mark", "\x00{\x00\"", "PATH: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
 		{"Latin-1", "{\"prompt\":\"caf\xe9\"}", "PATH:1: invalid UTF-8; save the file as UTF-8"},
 		{"nothing is left", `{"prompt":"p","chosen":"c","rejected":"c"}` + "\n" + `{"prompt":"p","chosen":"c","rejected":""}` + "\n" + `{"prompt":"p","chosen":"d","rejected":""}`,
-			"PATH: no row is left: dropped because chosen and rejected are the same: 1 (line 1); dropped because rejected is empty: 2 (lines 2, 3); look at the data"},
+			"PATH: no row is left: dropped because chosen and rejected are the same: 1 (line 1); dropped because the completion to unlearn is empty: 2 (lines 2, 3); look at the data"},
 	} {
 		path := write(t, c.content)
 		set, err := loadPairs(path, Options{OnBadRow: "error"})

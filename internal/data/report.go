@@ -23,7 +23,7 @@ var dropTexts = [dropReasons]struct{ what, lookAt string }{
 	dropIdentical:          {"chosen and rejected are the same", "the data"},
 	dropIdenticalTruncated: {"chosen and rejected are the same after truncation", "max_length and truncation_mode"},
 	dropEmptyChosen:        {"the completion to learn is empty", "the data"},
-	dropEmptyRejected:      {"rejected is empty", "the data"},
+	dropEmptyRejected:      {"the completion to unlearn is empty", "the data"},
 	dropTruncatedAway:      {"nothing of a completion is left after truncation", "max_length and truncation_mode"},
 }
 

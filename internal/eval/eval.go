@@ -3,7 +3,8 @@
 //
 // Run is given a forward-only graph, examples and the reference's log-probs, and gives back an Evaluation: the Tally over
 // all examples and a Row for each. Training steps add to a Tally too. Log-probs are sums in nats over a completion's scored
-// tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches. The loss alone is
+// tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches; those of a side of
+// unpaired rows are over the rows of that kind. The loss alone is
 // multiplied by the example's weight, as in training.
 //
 // To add a metric: a sum in Tally with its lines in Add and Merge, its place in Metrics, a row in metrics (metric.go), and

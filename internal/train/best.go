@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/eval"
+	"dpotrain/internal/loss"
 )
 
 // best is the evaluation that was the best so far. There is a checkpoint of its step.
@@ -140,9 +142,16 @@ func (r *runner) loadBest() error {
 	if err != nil {
 		return err
 	}
-	if err := restore(r.in.Policy, r.in.Policy.W, weights, ""); err != nil {
-		return err
+	// The loss's state is for the evaluations of the tuned model. It comes first: after an error the model is still that of the last step.
+	if l, ok := r.loss.(loss.Stateful); ok {
+		was := l.State()
+		found, err := restoreLoss(r.loss, c.Path())
+		if err == nil && !found {
+			err = fmt.Errorf("%s has no state of loss %s in its %s", c.Path(), l.Name(), RunFile)
+		}
+		if err != nil {
+			return errors.Join(err, l.SetState(was))
+		}
 	}
-	_, err = restoreLoss(r.loss, c.Path()) // for the evaluations of the tuned model
-	return err
+	return restore(r.in.Policy, r.in.Policy.W, weights, "")
 }

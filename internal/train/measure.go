@@ -136,7 +136,15 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		}
 		return nil
 	}
-	m.Training.Flops = 3 * m.Reference.Flops
+	for _, e := range list { // backward takes twice what forward does; mismatched rows go forward alone
+		own, mismatched := splitMismatched(e)
+		packer.Pack(&batch, []*data.Example{own})
+		m.Training.Flops += 3 * in.Policy.Flops(&batch)
+		if mismatched != nil {
+			packer.Pack(&batch, []*data.Example{mismatched})
+			m.Training.Flops += in.Policy.Flops(&batch)
+		}
+	}
 	m.Training.Seconds, err = timed(training)
 	m.Training.PeakMemory = peakMemory()
 	return m, err

@@ -1,4 +1,4 @@
-// Package train is pass two: it tunes the policy on preference pairs, with the reference's log-probs from pass one.
+// Package train is pass two: it tunes the policy on preference pairs or on rows with labels, with the reference's log-probs from pass one.
 //
 // Run takes Options and leaves a Hugging Face folder, the resolved config, metrics and checkpoints in output_dir. A run
 // is a function of its Options and inputs: repeated, or interrupted and resumed, it gives the same bits.
@@ -11,7 +11,8 @@
 //
 // To add a setting: a field of Options with its tags, which package config turns into key, flag and variable; whether a run may
 // go on with another value of it is said in package config (free). A schedule is a case of schedule.factor, held against
-// testdata/schedules.json. What a run must remember beyond its checkpoint's tensors is a field of settings (resume.go).
+// testdata/schedules.json. What a run must remember beyond its checkpoint's tensors is a field of settings (resume.go);
+// what a loss remembers is in runInfo (saved_model.go).
 package train
 
 import (

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 )
@@ -88,14 +89,31 @@ func TestWatchSettled(t *testing.T) {
 	}
 }
 
-// TestWatchSFT: a loss on single completions has nothing that is watched.
-func TestWatchSFT(t *testing.T) {
-	l, err := loss.New("sft", nil)
+// TestWatchUnpaired: rows with labels have margins, and are not watched.
+func TestWatchUnpaired(t *testing.T) {
+	l, err := loss.New("apo_zero_unpaired", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWatch(l)
-	if said := w.add(eval.NewTally(l), 1, 1); said != nil {
+	var outcomes []eval.Outcome
+	b, r := loss.Batch{}, loss.Result{}
+	for i := range 200 {
+		moved := 1000 * float64(1-2*(i%2))
+		b.ChosenLogps, b.RefChosenLogps = append(b.ChosenLogps, moved), append(b.RefChosenLogps, 0)
+		b.ChosenTokens, b.Desirable = append(b.ChosenTokens, 5), append(b.Desirable, i%2 == 0)
+		label := data.Desirable
+		if i%2 == 1 {
+			label = data.Undesirable
+		}
+		outcomes = append(outcomes, eval.Outcome{Logps: [2]float64{moved, 0}, Tokens: [2]int{5, 0}, Length: 9, Label: label})
+	}
+	l.Compute(b, &r)
+	tally := eval.NewTally(l)
+	tally.Add(outcomes, &b, &r)
+	if margin, ok := tally.Margin(); !ok || margin < 20 {
+		t.Fatalf("margin %v, %v; the test wants a large one", margin, ok)
+	}
+	if said := newWatch(l).add(tally, 1, 1); said != nil {
 		t.Errorf("said %q", said)
 	}
 }
