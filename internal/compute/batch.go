@@ -1,7 +1,7 @@
 package compute
 
-// Batch is a set of token sequences packed end to end, with no padding. A pair's common prompt is stored once: the
-// rows of both completions name it as their prefix and continue its positions.
+// Batch is a set of token sequences packed end to end, with no padding. The common prompt of a pair, or of more completions, is stored
+// once: the rows of each completion name it as their prefix and continue its positions.
 //
 //	prompt_1 chosen_1 rejected_1 prompt_2 chosen_2 rejected_2 ...
 type Batch struct {

@@ -24,14 +24,21 @@ func Order(n int, seed int64, epoch int, shuffle bool) []int {
 	return order
 }
 
-// shared is the length of the prefix that a pair's sequences have in common and neither scores.
+// shared is the length of the prefix that several sequences have in common and none scores.
 func (e *Example) shared() int {
-	if len(e.Sequences) != 2 {
+	if len(e.Sequences) < 2 {
 		return 0
 	}
-	a, b := e.Sequences[0], e.Sequences[1]
-	n := 0
-	for limit := min(a.First, b.First); n < limit && a.IDs[n] == b.IDs[n]; n++ {
+	first := e.Sequences[0]
+	n := first.First
+	for _, s := range e.Sequences[1:] {
+		n = min(n, s.First)
+		for i := range n {
+			if s.IDs[i] != first.IDs[i] {
+				n = i
+				break
+			}
+		}
 	}
 	return n
 }
@@ -47,7 +54,7 @@ func Rows(e Example) int {
 	return n
 }
 
-// Scored is the number of an example's rows that predict a scored id. Both completions of a pair may be predicted by one row.
+// Scored is the number of an example's rows that predict a scored id. One row may predict the first of several completions.
 func Scored(e Example) int {
 	shared := e.shared()
 	n, last := 0, 0
@@ -79,7 +86,7 @@ func Bytes(examples []Example) int64 {
 type Packer struct{}
 
 // Pack replaces the content of b by the examples, in order, reusing its memory. Sequences are numbered in order of the
-// examples, chosen before rejected.
+// examples, and in an example as they stand there.
 func (Packer) Pack(b *compute.Batch, examples []*Example) {
 	b.Tokens, b.Positions, b.Segments, b.Targets, b.Sequences = b.Tokens[:0], b.Positions[:0], b.Segments[:0], b.Targets[:0], 0
 	for _, e := range examples {

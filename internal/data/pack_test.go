@@ -177,6 +177,39 @@ func TestPack(t *testing.T) {
 			},
 		},
 		{
+			name: "a list of four, which shares what all have in common",
+			examples: []Example{{Sequences: []Sequence{
+				{[]int32{10, 11, 20, 21}, 2}, {[]int32{10, 11, 30}, 2}, {[]int32{10, 11, 12, 40, 41}, 3}, {[]int32{10, 11, 50, 51}, 2},
+			}}},
+			want: compute.Batch{
+				Tokens: []int32{
+					10, // row 0: the prompt, once
+					11, // row 1: predicts the first id of three completions
+					20, // row 2: the first completion; the second has no rows of its own
+					12, // row 3: still prompt, and the third's own
+					40, // row 4
+					50, // row 5: the fourth
+				},
+				Positions: []int32{0, 1, 2, 2, 3, 2},
+				Segments: []compute.Segment{
+					{Start: 0, End: 2},
+					{Start: 2, End: 3, PrefixStart: 0, PrefixEnd: 2},
+					{Start: 3, End: 5, PrefixStart: 0, PrefixEnd: 2},
+					{Start: 5, End: 6, PrefixStart: 0, PrefixEnd: 2},
+				},
+				Targets: []compute.Target{
+					{Row: 1, Token: 20, Sequence: 0},
+					{Row: 1, Token: 30, Sequence: 1},
+					{Row: 1, Token: 50, Sequence: 3},
+					{Row: 2, Token: 21, Sequence: 0},
+					{Row: 3, Token: 40, Sequence: 2},
+					{Row: 4, Token: 41, Sequence: 2},
+					{Row: 5, Token: 51, Sequence: 3},
+				},
+				Sequences: 4,
+			},
+		},
+		{
 			name: "several examples",
 			examples: []Example{
 				pair(1, []int32{10, 20}, 1, []int32{10, 30, 31}),
@@ -275,10 +308,10 @@ func TestPackReadsBack(t *testing.T) {
 	}
 }
 
-// randomExample draws ids from few, so that sides often have something in common.
+// randomExample draws one to five sequences of few ids, so that they often have something in common.
 func randomExample(r *rand.Rand) Example {
 	var e Example
-	for range 1 + r.IntN(2) {
+	for range 1 + r.IntN(5) {
 		ids := make([]int32, 2+r.IntN(6))
 		for i := range ids {
 			ids[i] = int32(r.IntN(2))

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"slices"
 	"testing"
 
 	"dpotrain/internal/compute"
@@ -15,7 +16,7 @@ type sequence struct {
 	first int
 }
 
-// example is a pair, chosen before rejected, or one sequence on its own.
+// example is a pair, chosen before rejected, one sequence on its own, or a list of more.
 type example []sequence
 
 // pairOf is a golden pair as an example.
@@ -45,18 +46,19 @@ func alone(es ...example) []example {
 	return all
 }
 
-// shared is the length of the unscored ids that both sequences of a pair begin with.
+// shared is the length of the unscored ids that all of several sequences begin with.
 func (e example) shared() int {
+	if len(e) == 1 {
+		return 0
+	}
 	n := 0
-	if len(e) == 2 {
-		for n < min(e[0].first, e[1].first) && e[0].ids[n] == e[1].ids[n] {
-			n++
-		}
+	for !slices.ContainsFunc(e, func(s sequence) bool { return n == s.first || s.ids[n] != e[0].ids[n] }) {
+		n++
 	}
 	return n
 }
 
-// pack lays examples out as package data does: what a pair shares comes first and once, and the last id of a sequence has
+// pack lays examples out as package data does: what the sequences of one share comes first and once, and the last id of a sequence has
 // no row, as nothing is predicted from it.
 func pack(examples ...example) *compute.Batch {
 	b := &compute.Batch{}

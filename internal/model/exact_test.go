@@ -170,9 +170,21 @@ func mixes(pairs []example) []mix {
 	}
 	odd := []example{pairs[6], {pairs[0][1]}, pairs[2], {pairs[6][0]}, {pairs[3][1]}, pairs[5], {pairs[4][0]}, pairs[1]}
 	all := []mix{{"pairs", pairs}, {"reversed", reversed}, {"chosen and rejected swapped", swapped}, {"alone, in one batch", alone(pairs...)},
-		{"other partners", others}, {"odd", odd}}
+		{"other partners", others}, {"odd", odd}, {"lists", lists(pairs)}}
 	for i, e := range pairs {
 		all = append(all, mix{fmt.Sprintf("pair %d", i), []example{e}})
+	}
+	return all
+}
+
+// lists put a completion of two ids and one of up to 17 between those of every pair.
+func lists(pairs []example) []example {
+	var all []example
+	for _, e := range pairs {
+		prompt := e[0].ids[:e[0].first]
+		short := sequence{slices.Concat(prompt, prompt[:1], prompt[:1]), len(prompt)}
+		long := sequence{slices.Concat(short.ids, prompt[:min(15, len(prompt))]), len(prompt)}
+		all = append(all, example{e[0], short, long, e[1]})
 	}
 	return all
 }
@@ -190,7 +202,7 @@ func TestForwardIsExact(t *testing.T) {
 		pairs := randomPairs(vocab, seed)
 		ms := mixes(pairs)
 		if em.wide {
-			ms = ms[5:8]
+			ms = ms[5:9]
 		}
 		want := map[string]bits{}
 		fw := newGraph(t, single, model.GraphOptions{})
@@ -281,12 +293,16 @@ func TestGradientIsExact(t *testing.T) {
 			pairs = pairs[:4]
 		} else {
 			pairs = append(pairs, randomPairs(m.Config.Spec.Vocab, seed+1)...)
+			pairs[3] = append(pairs[3], lists(pairs)[3][1:3]...) // a list of four
 		}
 		coefficients := map[string]float64{} // as DPO has them: of the pair's two completions, opposite
 		r := rand.New(rand.NewPCG(seed, 3))
 		for _, e := range pairs {
 			c := 0.1 / float64(len(pairs)) * (0.3 + 0.4*r.Float64())
 			coefficients[key(e[0])], coefficients[key(e[1])] = -c, c
+			for i, s := range e[2:] {
+				coefficients[key(s)] = c / float64(i+2)
+			}
 		}
 		var one, two [][]example // micro-batches of one pair, and of two
 		for i, e := range pairs {

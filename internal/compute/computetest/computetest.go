@@ -25,7 +25,7 @@ type operation struct {
 	forward func(d compute.Device, in []compute.Buffer, out compute.Buffer) (backward func(dOut compute.Buffer, dIn []compute.Buffer))
 }
 
-// Layout of the attention cases: a prompt shared by two completions, longer than a key tile; one shorter; a sequence on its own.
+// Layout of the attention cases: a prompt shared by two completions, longer than a key tile; one shared by three, shorter; a sequence on its own.
 var segments = []compute.Segment{
 	{Start: 0, End: 70},
 	{Start: 70, End: 80, PrefixStart: 0, PrefixEnd: 70},
@@ -33,10 +33,11 @@ var segments = []compute.Segment{
 	{Start: 150, End: 153},
 	{Start: 153, End: 160, PrefixStart: 150, PrefixEnd: 153},
 	{Start: 160, End: 161, PrefixStart: 150, PrefixEnd: 153},
-	{Start: 161, End: 166},
+	{Start: 161, End: 163, PrefixStart: 150, PrefixEnd: 153},
+	{Start: 163, End: 168},
 }
 
-const attentionRows = 166
+const attentionRows = 168
 
 func mat(b compute.Buffer, rows, cols int) compute.Mat { return compute.Matrix(b, rows, cols) }
 
