@@ -44,7 +44,7 @@ func (l AOTUnpaired) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	chosen, rejected := make([]float64, b.Len()), make([]float64, b.Len())
 	for i := range chosen {
-		chosen[i], rejected[i] = b.ChosenLogps[i]-b.RefChosenLogps[i], b.RejectedLogps[i]-b.RefRejectedLogps[i]
+		chosen[i], rejected[i] = b.logRatios(i)
 	}
 	byRejected := ascending(rejected)
 	for k, i := range ascending(chosen) {

@@ -69,8 +69,8 @@ func (l *BCO) Compute(b Batch, r *Result) {
 	}
 	for i := range r.Losses {
 		// The mean is taken off first, so that nothing is left where all log-ratios are the same.
-		good := l.beta * (b.ChosenLogps[i] - b.RefChosenLogps[i] - l.mean)
-		bad := l.beta * (b.RejectedLogps[i] - b.RefRejectedLogps[i] - l.mean)
+		chosen, rejected := b.logRatios(i)
+		good, bad := l.beta*(chosen-l.mean), l.beta*(rejected-l.mean)
 		r.Losses[i] = softplus(-good) + softplus(bad)
 		r.DChosenLogps[i], r.DRejectedLogps[i] = -l.beta*sigmoid(-good), l.beta*sigmoid(bad)
 	}
@@ -82,7 +82,7 @@ func (l *BCO) computeUnpaired(b *Batch, r *Result) {
 		if !b.Desirable[i] {
 			sign = -1
 		}
-		good := sign * l.beta * (b.ChosenLogps[i] - b.RefChosenLogps[i] - l.mean)
+		good := sign * l.beta * (b.logRatio(i) - l.mean)
 		r.Losses[i], r.DChosenLogps[i] = softplus(-good), -sign*l.beta*sigmoid(-good)
 	}
 }
@@ -93,10 +93,11 @@ func (l *BCO) Step(b Batch, _ *rand.Rand, r *Result) {
 	n := float64(b.Len()) // pairs
 	for i := range b.Len() {
 		if l.unpaired {
-			sum += (b.ChosenLogps[i] - b.RefChosenLogps[i]) / 2
+			sum += b.logRatio(i) / 2
 			continue
 		}
-		sum += ((b.ChosenLogps[i] - b.RefChosenLogps[i]) + (b.RejectedLogps[i] - b.RefRejectedLogps[i])) / 2
+		chosen, rejected := b.logRatios(i)
+		sum += (chosen + rejected) / 2
 	}
 	if l.unpaired {
 		n /= 2

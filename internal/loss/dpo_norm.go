@@ -24,7 +24,8 @@ var dpoNormInfo = Info{
 
 // meanMargin is the margin of example i per token, each side by its own length.
 func (b *Batch) meanMargin(i int) float64 {
-	return (b.ChosenLogps[i]-b.RefChosenLogps[i])/float64(b.ChosenTokens[i]) - (b.RejectedLogps[i]-b.RefRejectedLogps[i])/float64(b.RejectedTokens[i])
+	chosen, rejected := b.logRatios(i)
+	return chosen/float64(b.ChosenTokens[i]) - rejected/float64(b.RejectedTokens[i])
 }
 
 // Name implements Loss.

@@ -2,9 +2,12 @@ package loss
 
 import "math"
 
-// logRatios are those of example i, policy minus reference in nats.
+// logRatio is that of the chosen or only completion of example i, policy minus reference in nats.
+func (b *Batch) logRatio(i int) float64 { return b.ChosenLogps[i] - b.RefChosenLogps[i] }
+
+// logRatios are those of both completions of example i.
 func (b *Batch) logRatios(i int) (chosen, rejected float64) {
-	return b.ChosenLogps[i] - b.RefChosenLogps[i], b.RejectedLogps[i] - b.RefRejectedLogps[i]
+	return b.logRatio(i), b.RejectedLogps[i] - b.RefRejectedLogps[i]
 }
 
 // ofLogRatios is a loss that depends on the two log-ratios of a pair alone, with its derivatives. Those of the policy's log-probs are the

@@ -47,7 +47,8 @@ func (b *Batch) Len() int { return len(b.ChosenLogps) }
 
 // margin is h of example i. The log-ratios are taken first, so that it is exactly 0 where policy and reference agree.
 func (b *Batch) margin(i int) float64 {
-	return (b.ChosenLogps[i] - b.RefChosenLogps[i]) - (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+	chosen, rejected := b.logRatios(i)
+	return chosen - rejected
 }
 
 // scoreMargin is by how much the chosen completion of example i has the higher score.
@@ -193,7 +194,7 @@ func Refused(name string) string { return refused[name] }
 
 // Reward is the implicit reward of the completion of example i, an unpaired row.
 func Reward(l Loss, b *Batch, i int) float64 {
-	return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i])
+	return l.Beta() * b.logRatio(i)
 }
 
 // Rewards are the implicit rewards of the completions of example i, as TRL logs them: beta times the log-ratio of policy to reference,
@@ -205,7 +206,8 @@ func Rewards(l Loss, b *Batch, i int) (chosen, rejected float64) {
 		return own.Rewards(b, i)
 	}
 	if l.Needs().Reference {
-		return l.Beta() * (b.ChosenLogps[i] - b.RefChosenLogps[i]), l.Beta() * (b.RejectedLogps[i] - b.RefRejectedLogps[i])
+		chosen, rejected = b.logRatios(i)
+		return l.Beta() * chosen, l.Beta() * rejected
 	}
 	return l.Beta() * b.ChosenLogps[i] / float64(b.ChosenTokens[i]), l.Beta() * b.RejectedLogps[i] / float64(b.RejectedTokens[i])
 }

@@ -38,9 +38,10 @@ func (SPPO) StepZero() (float64, bool) { return 0, false }
 func (l SPPO) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
-		c := b.ChosenLogps[i] - b.RefChosenLogps[i] - (b.ChosenWins[i]-0.5)/l.beta
-		j := b.RejectedLogps[i] - b.RefRejectedLogps[i] - (b.RejectedWins[i]-0.5)/l.beta
-		r.Losses[i] = (c*c + j*j) / 2
-		r.DChosenLogps[i], r.DRejectedLogps[i] = c, j
+		chosen, rejected := b.logRatios(i)
+		chosen -= (b.ChosenWins[i] - 0.5) / l.beta
+		rejected -= (b.RejectedWins[i] - 0.5) / l.beta
+		r.Losses[i] = (chosen*chosen + rejected*rejected) / 2
+		r.DChosenLogps[i], r.DRejectedLogps[i] = chosen, rejected
 	}
 }

@@ -64,7 +64,7 @@ func (w labelWeights) stepZero() (float64, bool) {
 func (w labelWeights) compute(b *Batch, beta, z float64, r *Result) {
 	r.resize(b.Len())
 	for i := range r.Losses {
-		v := beta * (b.ChosenLogps[i] - b.RefChosenLogps[i] - z)
+		v := beta * (b.logRatio(i) - z)
 		weight, sign := w.desirable, 1.0
 		if !b.Desirable[i] {
 			weight, sign = w.undesirable, -1
