@@ -226,7 +226,7 @@ func (l *loader) top(key string, upTo Layer) (given, Layer, bool) {
 
 // place is where a key's value was given. That of a loss in a sum, as dpo.beta, stands in the list of losses, or was given for all of them.
 func (l *loader) place(key string) string {
-	if _, shared, dotted := strings.Cut(key, "."); dotted {
+	if _, shared, dotted := loss.CutOwnKey(key); dotted {
 		if own, ok := l.own()[key]; ok {
 			return own.place
 		}
@@ -235,7 +235,7 @@ func (l *loader) place(key string) string {
 	g, layer, _ := l.top(key, Flag)
 	if layer == Default { // a list of one loss, which is that loss and has keys without its name
 		info, _ := l.lossUpTo(Flag)
-		if own, ok := l.own()[info.Name+"."+key]; ok {
+		if own, ok := l.own()[loss.OwnKey(info.Name, key)]; ok {
 			return own.place
 		}
 	}
@@ -259,7 +259,7 @@ func (l *loader) hyperparameters() {
 	for _, layer := range l.layers[:chosen] { // hyperparameters in a list of losses that another choice of the loss has replaced
 		for _, key := range slices.Sorted(maps.Keys(layer["loss"].own)) {
 			g := layer["loss"].own[key]
-			name, own, _ := strings.Cut(key, ".")
+			name, own, _ := loss.CutOwnKey(key)
 			part, _ := loss.Describe(name)
 			if h, _ := part.Hyperparameter(own); h.Default != g.value { // a resolved config has all of them
 				l.warn(g.place, "%v, of %s in the list of losses, is not carried over to loss %s", g.value, name, now.Name)
@@ -381,7 +381,7 @@ func (l *loader) takeOwn(o *train.Options) {
 		o.LossSettings = loss.Settings{}
 	}
 	for _, key := range slices.Sorted(maps.Keys(own)) {
-		name, shared, _ := strings.Cut(key, ".")
+		name, shared, _ := loss.CutOwnKey(key)
 		if name != o.Loss {
 			o.LossSettings[key] = own[key].value
 			continue

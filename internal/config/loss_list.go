@@ -101,7 +101,7 @@ func (l *loader) lossEntry(n *yaml.Node, place string, own map[string]given) (t 
 	}
 	if info, ok := loss.Describe(t.Name); ok { // else the sum says it
 		for key, g := range values {
-			own[info.Name+"."+key] = g
+			own[loss.OwnKey(info.Name, key)] = g
 		}
 	}
 	return t, true

@@ -345,7 +345,7 @@ func partsOf(o *train.Options) []loss.Part {
 
 // givenTo says that a hyperparameter is given to a loss, for all losses or for that one.
 func (l *loader) givenTo(p loss.Part, key string) bool {
-	_, own := l.own()[p.Name+"."+key]
+	_, own := l.own()[loss.OwnKey(p.Name, key)]
 	return own || l.given(key)
 }
 

@@ -44,7 +44,7 @@ func (k Key) literal(v reflect.Value, o train.Options) string {
 	for _, p := range info.Parts() {
 		entry := fmt.Sprintf("name: %s, weight: %s", p.Name, literal(reflect.ValueOf(p.Weight)))
 		for _, h := range p.Hyperparameters {
-			if v, ok := o.LossSettings[p.Name+"."+h.Key]; ok {
+			if v, ok := o.LossSettings[loss.OwnKey(p.Name, h.Key)]; ok {
 				entry += fmt.Sprintf(", %s: %s", h.Key, literal(reflect.ValueOf(v)))
 			}
 		}

@@ -126,7 +126,7 @@ func (l *StatefulMix) State() State {
 	for _, p := range l.parts {
 		if p, ok := p.Loss.(Stateful); ok {
 			for name, v := range p.State() {
-				s[ownKey(p.Name(), name)] = v
+				s[OwnKey(p.Name(), name)] = v
 			}
 		}
 	}
@@ -145,7 +145,7 @@ func (l *StatefulMix) SetState(s State) error {
 		}
 		own := State{}
 		for name, v := range s {
-			if name, ok := strings.CutPrefix(name, ownKey(p.Name(), "")); ok {
+			if name, ok := strings.CutPrefix(name, OwnKey(p.Name(), "")); ok {
 				own[name] = v
 			}
 		}
@@ -273,8 +273,11 @@ func (n Needs) and(m Needs) Needs {
 	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled}
 }
 
-// ownKey is the name of what belongs to one loss of a sum.
-func ownKey(loss, key string) string { return loss + "." + key }
+// OwnKey is the name of what belongs to one loss of a sum: dpo.beta.
+func OwnKey(loss, key string) string { return loss + "." + key }
+
+// CutOwnKey cuts an OwnKey in two; ok is false for the key of a loss that is no part of a sum, as beta.
+func CutOwnKey(name string) (loss, key string, ok bool) { return strings.Cut(name, ".") }
 
 // sumSettings are Settings of a sum, complete, each under its part's own key.
 func (i Info) sumSettings(given Settings) (Settings, error) {
@@ -285,7 +288,7 @@ func (i Info) sumSettings(given Settings) (Settings, error) {
 			return nil, p.named(err, given)
 		}
 		for key, v := range own {
-			full[ownKey(p.Name, key)] = v
+			full[OwnKey(p.Name, key)] = v
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
@@ -293,8 +296,8 @@ func (i Info) sumSettings(given Settings) (Settings, error) {
 			continue
 		}
 		of := func(p Part) bool { _, ok := p.Hyperparameter(key); return ok }
-		taken := func(p Part) bool { _, own := given[ownKey(p.Name, key)]; return of(p) && !own }
-		switch name, own, dotted := strings.Cut(key, "."); {
+		taken := func(p Part) bool { _, own := given[OwnKey(p.Name, key)]; return of(p) && !own }
+		switch name, own, dotted := CutOwnKey(key); {
 		case dotted:
 			for _, p := range i.parts {
 				if p.Name == name {
@@ -315,7 +318,7 @@ func (i Info) sumSettings(given Settings) (Settings, error) {
 func (p Part) of(given Settings) Settings {
 	s := Settings{}
 	for _, h := range p.Hyperparameters {
-		for _, key := range []string{h.Key, ownKey(p.Name, h.Key)} {
+		for _, key := range []string{h.Key, OwnKey(p.Name, h.Key)} {
 			if v, ok := given[key]; ok {
 				s[h.Key] = v
 			}
@@ -327,7 +330,7 @@ func (p Part) of(given Settings) Settings {
 // named gives an error of the part's the key that the value was given under in a sum.
 func (p Part) named(err error, given Settings) error {
 	if wrong, ok := errors.AsType[*SettingError](err); ok {
-		if key := ownKey(p.Name, wrong.Key); given[key] != nil {
+		if key := OwnKey(p.Name, wrong.Key); given[key] != nil {
 			return &SettingError{key, wrong.Text}
 		}
 	}

@@ -217,7 +217,7 @@ func (o *Options) lossText() string {
 	var sum []string
 	for _, p := range parts {
 		text := fmt.Sprintf("%v %s", p.Weight, p.Name)
-		if list := settings(p.Info, p.Name+"."); len(list) > 0 {
+		if list := settings(p.Info, loss.OwnKey(p.Name, "")); len(list) > 0 {
 			text += " (" + strings.Join(list, ", ") + ")"
 		}
 		sum = append(sum, text)
