@@ -57,7 +57,7 @@ var trlRows = []trlRow{
 	{key: "max_length", means: map[string]string{"null": "0"}},
 	{key: "truncation_mode"},
 	{key: "beta"},
-	{key: "label_smoothing", text: "of losses cdpo, robust and exo_pair; TRL uses it for robust and exo_pair only"},
+	{key: "label_smoothing", text: "of losses cdpo, robust, exo_pair, aot and aot_unpaired; TRL uses it for all of them but cdpo, which it has no more"},
 	{key: "discopop_tau", text: "of loss discopop"},
 	{key: "rpo_alpha", from: fromTRL0, means: map[string]string{"null": ""}, text: "of loss rpo, which is loss_type sigmoid there; the likelihood is the mean of each completion's tokens, TRL's that of all tokens of a batch"},
 	{key: "cpo_alpha", from: fromCPO, text: "of loss cpo, which is loss_type sigmoid there; loss_type simpo with it is loss cpo_simpo, and its cpo_simpo_alpha"},
