@@ -276,7 +276,7 @@ func (l *loader) hyperparameters() {
 		before := was.Defaults(k.Name)
 		used, hadUse := len(defaults) > 0, len(before) > 0
 		switch {
-		case used && (at >= chosen || !hadUse || slices.Equal(before, defaults)):
+		case used && (at >= chosen || !hadUse || sameValues(before, defaults)):
 			continue
 		case !used && slices.ContainsFunc(k.uses, func(u loss.Use) bool { return u.Neutral == g.value }):
 			if !l.trl.theirs { // TRL's keys are the same for all losses
@@ -295,6 +295,11 @@ func (l *loader) hyperparameters() {
 			delete(l.layers[layer], k.Name)
 		}
 	}
+}
+
+// sameValues says that two lists, none of which has a value twice, hold the same ones.
+func sameValues(a, b []any) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(v any) bool { return !slices.Contains(b, v) })
 }
 
 // lossUpTo is the loss that the layers up to the given one choose, and the layer that does.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -116,7 +117,11 @@ func TestEveryKey(t *testing.T) {
 	for _, k := range Keys() {
 		with := ""
 		if k.uses != nil { // last, so that it is another loss than the default where there is one
-			with = k.uses[len(k.uses)-1].Loss
+			u := k.uses[len(k.uses)-1]
+			with = "loss: " + u.Loss + "\n"
+			if u.With.Key != "" {
+				with += fmt.Sprintf("%s: %v\n", u.With.Key, u.With.Value)
+			}
 		}
 		text := "x/y z"
 		switch k.Kind {
@@ -155,11 +160,8 @@ func TestEveryKey(t *testing.T) {
 				Variable: {environ: []string{variable(name) + "=" + text}},
 				Flag:     {flags: []string{"--" + dashes(name) + "=" + text}},
 			} {
-				bare := input{}
-				if with != "" {
-					bare.file = "loss: " + with + "\n"
-					in.file += bare.file
-				}
+				bare := input{file: with}
+				in.file += with
 				r, base := in.mustLoad(t), bare.mustLoad(t).Options
 				v, ok := k.value(r.Options)
 				if !ok || reflect.ValueOf(want).Convert(v.Type()).Interface() != v.Interface() {
@@ -517,6 +519,8 @@ func TestHyperparameters(t *testing.T) {
 		{in: input{file: "beta: 0.3", flags: []string{"--loss=ipo=1,sft=1"}}, loss: "ipo=1,sft=1", set: loss.Settings{"ipo.beta": 0.3}}, // the same default
 		{in: input{file: "beta: 0.3", flags: []string{"--loss=dpo=1,simpo=1"}}, loss: "dpo=1,simpo=1", set: loss.Settings{"dpo.beta": 0.1, "simpo.beta": 2.0, "simpo.simpo_gamma_beta_ratio": 0.5},
 			want: "c.yaml:1: beta: 0.3 was meant for loss dpo and is not carried over to loss dpo=1,simpo=1, its default is 0.1 or 2; a value for it is given where the loss is"},
+		{in: input{file: "loss: [dpo, simpo]\nbeta: 0.3", flags: []string{"--loss=simpo=1,dpo=1"}}, loss: "simpo=1,dpo=1", // the same defaults, in another order
+			set: loss.Settings{"dpo.beta": 0.3, "simpo.beta": 0.3, "simpo.simpo_gamma_beta_ratio": 0.5}},
 		{in: input{flags: []string{"--loss=dpo=1,sft=1", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo=1,sft=1 does not use it; leave it out"},
 		{in: input{flags: []string{"--loss=cdpo=1,sft=1", "--label-smoothing=0.5"}}, bad: true, want: "--label-smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
 		{in: input{flags: []string{"--loss=ipo=1,sft=1", "--beta=1e-200"}}, bad: true, want: "--beta: 1e-200 makes the first value of loss ipo infinite"},

@@ -38,7 +38,8 @@ var fdpoInfo = Info{
 		},
 		{
 			Key: "fdpo_alpha", Default: 0.5, Range: Range{Low: 0, LowOpen: true, High: 1, HighOpen: true},
-			Meaning: "alpha of alpha_divergence, without effect on the others: towards 0 it is reverse_kl, towards 1 forward_kl",
+			Meaning: "alpha of alpha_divergence, which alone has one: towards 0 it is reverse_kl, towards 1 forward_kl",
+			With:    Setting{"fdpo_divergence", "alpha_divergence"},
 		},
 	},
 	make: func(s Settings) Loss {

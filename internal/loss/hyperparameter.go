@@ -21,6 +21,13 @@ type Hyperparameter struct {
 	Range            // of a number
 	Choices []string // of a string
 	Meaning string   // in one line, and what higher values do
+	With    Setting  // of the same loss, without which it has no effect; none: it always has
+}
+
+// Setting is a value of a hyperparameter.
+type Setting struct {
+	Key   string
+	Value any
 }
 
 // Range is the finite numbers between Low and High.
@@ -128,7 +135,7 @@ func (i Info) Unused(key string) string {
 }
 
 // Settings are the loss's hyperparameters with the given values, and its defaults for those that are not given. It fails
-// with a *SettingError on one that the loss does not use or that is out of range. Those of a sum are under keys as dpo.beta; see Mix.
+// with a *SettingError on one that the loss does not use, that has no effect beside the others or that is out of range. Those of a sum are under keys as dpo.beta; see Mix.
 func (i Info) Settings(given Settings) (Settings, error) {
 	if len(i.parts) > 0 {
 		return i.sumSettings(given)
@@ -146,6 +153,12 @@ func (i Info) Settings(given Settings) (Settings, error) {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if _, ok := full[key]; !ok {
 			return nil, &SettingError{key, i.Unused(key)}
+		}
+	}
+	for _, h := range i.Hyperparameters {
+		// Complete settings have it at its default.
+		if with := h.With; with.Key != "" && full[with.Key] != with.Value && full[h.Key] != h.Default {
+			return nil, &SettingError{h.Key, fmt.Sprintf("%v has no effect with %s: %v; set that to %v, or leave this out", full[h.Key], with.Key, full[with.Key], with.Value)}
 		}
 	}
 	return full, nil

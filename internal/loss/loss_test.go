@@ -450,6 +450,8 @@ func TestNewErrors(t *testing.T) {
 		{"hinge", Settings{"label_smoothing": 0.1}, "label_smoothing: loss hinge does not use it; leave it out"},
 		{"cdpo", Settings{"label_smoothing": 0.5}, "label_smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
 		{"cdpo", Settings{"label_smoothing": -0.1}, "label_smoothing: -0.1 is out of range; want >= 0 and < 0.5"},
+		{"fdpo", Settings{"fdpo_alpha": 0.7}, "fdpo_alpha: 0.7 has no effect with fdpo_divergence: js_divergence; set that to alpha_divergence, or leave this out"},
+		{"fdpo", Settings{"fdpo_divergence": "reverse_kl", "fdpo_alpha": 0.7}, "fdpo_alpha: 0.7 has no effect with fdpo_divergence: reverse_kl; set that to alpha_divergence, or leave this out"},
 	} {
 		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != tt.want || l != nil {
 			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, tt.want)
@@ -478,6 +480,11 @@ func TestHyperparameters(t *testing.T) {
 			}
 			if shared := []string{"beta", "label_smoothing", "ld_alpha", "sft_weight"}; !slices.Contains(shared, u.Key) && !strings.HasPrefix(u.Key, u.Loss+"_") {
 				t.Errorf("%s of %s: want a key that begins with the loss's name", u.Key, u.Loss)
+			}
+			if info, _ := Describe(u.Loss); u.With.Key != "" {
+				if other, ok := info.Hyperparameter(u.With.Key); !ok || other.Check(u.With.Value) != nil {
+					t.Errorf("%s of %s: with %v, which it cannot have", u.Key, u.Loss, u.With)
+				}
 			}
 			// By what they hold: a loss with a state is a pointer.
 			if l, want := must(t, u.Loss, Settings{u.Key: u.Default}), must(t, u.Loss, nil); !reflect.DeepEqual(l, want) {

@@ -351,6 +351,9 @@ func (i Info) sum(s Settings) (Loss, error) {
 		}
 		m.parts = append(m.parts, mixed{l, p.Weight})
 	}
+	if v, ok := m.StepZero(); ok && math.IsInf(v, 0) {
+		return nil, &SettingError{"loss", fmt.Sprintf("the weights of %s make its first value infinite; give lower ones", i.Name)}
+	}
 	if remembers {
 		return &StatefulMix{m}, nil
 	}
