@@ -19,8 +19,9 @@ func newLossesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "losses [NAME]",
 		Short: "List the losses, or describe one: what it needs, its hyperparameters and its paper",
-		Long: `List the losses with what each needs, its hyperparameters with their defaults and its paper. With a name, or another
-trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which, and what to watch.`,
+		Long: `List the losses with what each needs, whether it takes log-probs as sums over a completion or means over its tokens, whether
+it remembers something from step to step, and its hyperparameters with their defaults. With a name, or another trainer's name for the same loss,
+describe that one in full. docs/losses.md says when to take which, and what to watch.`,
 		Example: `  dpotrain losses
   dpotrain losses ipo
   dpotrain losses --json`,
@@ -61,9 +62,13 @@ trainer's name for the same loss, describe that one in full. docs/losses.md says
 				for _, h := range l.Hyperparameters {
 					settings = append(settings, fmt.Sprintf("%s %v", h.Key, h.Default))
 				}
-				rows = append(rows, []string{l.Name, needs(l), strings.Join(settings, ", "), l.Summary})
+				state := ""
+				if len(l.Remembers()) > 0 {
+					state = "yes"
+				}
+				rows = append(rows, []string{l.Name, needs(l), l.Needs.Logps(), state, strings.Join(settings, ", "), l.Summary})
 			}
-			report.Table(out, []string{"loss", "needs", "hyperparameters", "what it is"}, rows)
+			report.Table(out, []string{"loss", "needs", "logps", "state", "hyperparameters", "what it is"}, rows)
 			return nil
 		},
 	}
@@ -97,7 +102,10 @@ func describeLoss(w io.Writer, l loss.Info) error {
 	if len(l.Aliases) > 0 {
 		name += " (also " + strings.Join(l.Aliases, ", ") + ")"
 	}
-	rows := [][]string{{"loss", name}, {"what it is", l.Summary}, {"paper", l.Paper}, {"needs", needs(l)}}
+	rows := [][]string{{"loss", name}, {"what it is", l.Summary}, {"paper", l.Paper}, {"needs", needs(l)}, {"logps", l.Needs.Logps()}}
+	if state := l.Remembers(); len(state) > 0 {
+		rows = append(rows, []string{"state", strings.Join(state, ", ") + ", from step to step; a checkpoint has them"})
+	}
 	made, err := loss.New(l.Name, nil)
 	if err != nil {
 		return err
@@ -136,11 +144,13 @@ func lossesJSON(w io.Writer, list []loss.Info) error {
 		Summary         string           `json:"summary"`
 		Paper           string           `json:"paper"`
 		Needs           string           `json:"needs"`
+		Logps           string           `json:"logps"`
+		State           []string         `json:"state"`
 		Hyperparameters []hyperparameter `json:"hyperparameters"`
 	}
 	objects := []object{}
 	for _, l := range list {
-		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: needs(l), Hyperparameters: []hyperparameter{}}
+		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: needs(l), Logps: l.Needs.Logps(), State: append([]string{}, l.Remembers()...), Hyperparameters: []hyperparameter{}}
 		for _, h := range l.Hyperparameters {
 			o.Hyperparameters = append(o.Hyperparameters, hyperparameter{h.Key, h.Default, h.Values(), h.Meaning})
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,8 +31,9 @@ func TestLosses(t *testing.T) {
 	}
 	text, _ := exits(t, 0, "losses", "--json")
 	var list []struct {
-		Name            string
-		Hyperparameters []struct{ Key string }
+		Name, Needs, Logps string
+		State              []string
+		Hyperparameters    []struct{ Key string }
 	}
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != len(loss.Names()) {
 		t.Fatalf("%v, %d losses", err, len(list))
@@ -39,6 +42,19 @@ func TestLosses(t *testing.T) {
 		if list[i].Name != l.Name || len(list[i].Hyperparameters) != len(l.Hyperparameters) {
 			t.Errorf("JSON %+v for %s", list[i], l.Name)
 		}
+		switch got, want := []string{list[i].Needs, list[i].Logps, strings.Join(list[i].State, " ")}, map[string][]string{
+			"dpo": {"pairs, reference", "sums", ""}, "rpo": {"pairs, reference", "sums and means", ""}, "sft": {"completions", "means", ""},
+			"bco": {"pairs or labels, reference, whole steps", "sums", "mean pairs"},
+		}[l.Name]; {
+		case want == nil:
+		case !slices.Equal(got, want):
+			t.Errorf("%s: JSON has %q, want %q", l.Name, got, want)
+		case !regexp.MustCompile("(?m)^" + l.Name + " +" + want[0] + " +" + want[1] + " +" + map[bool]string{true: "yes "}[want[2] != ""]).MatchString(table):
+			t.Errorf("%s: %q is not in its row of the table:\n%s", l.Name, want, table)
+		}
+	}
+	if text, _ := exits(t, 0, "losses", "beta_dpo"); !strings.Contains(text, "\nstate              margin, margin_updates, spread, spread_updates, from step to step") || !strings.Contains(text, "\nlogps              sums\n") {
+		t.Error(text)
 	}
 	for name, want := range map[string]string{"bco_pair": "give bco", "dpo=1,sft=1": "one loss at a time"} {
 		if _, said := exits(t, exitUsage, "losses", name); !strings.Contains(said, want) {

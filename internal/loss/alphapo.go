@@ -39,7 +39,7 @@ var alphapoInfo = Info{
 func (AlphaPO) Name() string { return "alphapo" }
 
 // Needs implements Loss.
-func (AlphaPO) Needs() Needs { return Needs{Rejected: true} }
+func (AlphaPO) Needs() Needs { return Needs{Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l AlphaPO) Beta() float64 { return l.beta }

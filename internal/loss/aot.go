@@ -39,7 +39,7 @@ var aotSmoothing = Hyperparameter{Key: "label_smoothing", Default: 0.0, Neutral:
 func (AOT) Name() string { return "aot" }
 
 // Needs implements Loss.
-func (AOT) Needs() Needs { return Needs{Reference: true, Rejected: true, Coupled: true} }
+func (AOT) Needs() Needs { return Needs{Reference: true, Rejected: true, Coupled: true, Sums: true} }
 
 // Beta implements Loss.
 func (l AOT) Beta() float64 { return l.beta }

@@ -24,7 +24,7 @@ var apoDownInfo = Info{
 func (APODown) Name() string { return "apo_down" }
 
 // Needs implements Loss.
-func (APODown) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (APODown) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l APODown) Beta() float64 { return l.beta }

@@ -26,7 +26,7 @@ var apoZeroInfo = Info{
 func (APOZero) Name() string { return "apo_zero" }
 
 // Needs implements Loss.
-func (APOZero) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (APOZero) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l APOZero) Beta() float64 { return l.beta }

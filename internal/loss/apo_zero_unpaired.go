@@ -28,7 +28,7 @@ var apoZeroUnpairedInfo = Info{
 func (APOZeroUnpaired) Name() string { return "apo_zero_unpaired" }
 
 // Needs implements Loss.
-func (APOZeroUnpaired) Needs() Needs { return Needs{Reference: true, Labels: true} }
+func (APOZeroUnpaired) Needs() Needs { return Needs{Reference: true, Labels: true, Sums: true} }
 
 // Beta implements Loss.
 func (l APOZeroUnpaired) Beta() float64 { return l.beta }

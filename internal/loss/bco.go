@@ -43,7 +43,7 @@ func (*BCO) Name() string { return "bco" }
 
 // Needs implements Loss.
 func (l *BCO) Needs() Needs {
-	return Needs{Reference: true, Rejected: !l.unpaired, Labels: l.unpaired, Coupled: true}
+	return Needs{Reference: true, Rejected: !l.unpaired, Labels: l.unpaired, Coupled: true, Sums: true}
 }
 
 // TakeUnpaired implements TakesBoth.

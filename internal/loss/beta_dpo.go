@@ -48,7 +48,9 @@ var betaDPOInfo = Info{
 func (*BetaDPO) Name() string { return "beta_dpo" }
 
 // Needs implements Loss.
-func (*BetaDPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Coupled: true} }
+func (*BetaDPO) Needs() Needs {
+	return Needs{Reference: true, Rejected: true, Coupled: true, Sums: true}
+}
 
 // Beta implements Loss: the one that is set.
 func (l *BetaDPO) Beta() float64 { return l.beta }

@@ -34,7 +34,7 @@ var calDPOInfo = Info{
 func (CalDPO) Name() string { return "cal_dpo" }
 
 // Needs implements Loss.
-func (CalDPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (CalDPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l CalDPO) Beta() float64 { return l.beta }

@@ -32,7 +32,7 @@ var cdpoInfo = Info{
 func (CDPO) Name() string { return "cdpo" }
 
 // Needs implements Loss.
-func (CDPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (CDPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l CDPO) Beta() float64 { return l.beta }

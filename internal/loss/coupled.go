@@ -2,6 +2,7 @@ package loss
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 )
@@ -43,6 +44,17 @@ type Stateful interface {
 	// State is what is remembered, by name; SetState takes it back, and fails on one that State cannot have given.
 	State() State
 	SetState(State) error
+}
+
+// Remembers names what the loss remembers; nothing if it is not Stateful.
+func (i Info) Remembers() []string {
+	full, _ := i.Settings(nil) // defaults are in range
+	if l, err := i.build(full); err == nil {
+		if l, ok := l.(Stateful); ok {
+			return slices.Sorted(maps.Keys(l.State()))
+		}
+	}
+	return nil
 }
 
 // State is what a loss remembers: finite numbers by name, in nats or counts and never scaled with a hyperparameter.

@@ -35,7 +35,7 @@ var cpoSimpoInfo = Info{
 func (CPOSimPO) Name() string { return "cpo_simpo" }
 
 // Needs implements Loss.
-func (CPOSimPO) Needs() Needs { return Needs{Rejected: true} }
+func (CPOSimPO) Needs() Needs { return Needs{Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l CPOSimPO) Beta() float64 { return l.simpo.beta }

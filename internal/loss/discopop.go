@@ -34,7 +34,7 @@ var discoPOPInfo = Info{
 func (DiscoPOP) Name() string { return "discopop" }
 
 // Needs implements Loss.
-func (DiscoPOP) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (DiscoPOP) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l DiscoPOP) Beta() float64 { return l.beta }

@@ -31,7 +31,7 @@ var dnoInfo = Info{
 func (DNO) Name() string { return "dno" }
 
 // Needs implements Loss.
-func (DNO) Needs() Needs { return Needs{Reference: true, Rejected: true, Wins: true} }
+func (DNO) Needs() Needs { return Needs{Reference: true, Rejected: true, Wins: true, Sums: true} }
 
 // Beta implements Loss.
 func (l DNO) Beta() float64 { return l.beta }

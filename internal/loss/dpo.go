@@ -25,7 +25,7 @@ var dpoInfo = Info{
 func (DPO) Name() string { return "dpo" }
 
 // Needs implements Loss.
-func (DPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (DPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l DPO) Beta() float64 { return l.beta }

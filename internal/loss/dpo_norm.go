@@ -32,7 +32,7 @@ func (b *Batch) meanMargin(i int) float64 {
 func (DPONorm) Name() string { return "dpo_norm" }
 
 // Needs implements Loss.
-func (DPONorm) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (DPONorm) Needs() Needs { return Needs{Reference: true, Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l DPONorm) Beta() float64 { return l.beta }

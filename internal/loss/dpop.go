@@ -33,7 +33,7 @@ var dpopInfo = Info{
 func (DPOP) Name() string { return "dpop" }
 
 // Needs implements Loss.
-func (DPOP) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (DPOP) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l DPOP) Beta() float64 { return l.beta }

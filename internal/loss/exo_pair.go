@@ -31,7 +31,7 @@ var exoPairInfo = Info{
 func (EXOPair) Name() string { return "exo_pair" }
 
 // Needs implements Loss.
-func (EXOPair) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (EXOPair) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l EXOPair) Beta() float64 { return l.beta }

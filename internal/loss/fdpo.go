@@ -51,7 +51,7 @@ var fdpoInfo = Info{
 func (FDPO) Name() string { return "fdpo" }
 
 // Needs implements Loss.
-func (FDPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (FDPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l FDPO) Beta() float64 { return l.beta }

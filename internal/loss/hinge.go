@@ -24,7 +24,7 @@ var hingeInfo = Info{
 func (Hinge) Name() string { return "hinge" }
 
 // Needs implements Loss.
-func (Hinge) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (Hinge) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l Hinge) Beta() float64 { return l.beta }

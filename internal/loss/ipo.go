@@ -25,7 +25,7 @@ var ipoInfo = Info{
 func (IPO) Name() string { return "ipo" }
 
 // Needs implements Loss.
-func (IPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (IPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l IPO) Beta() float64 { return l.beta }

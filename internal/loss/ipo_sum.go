@@ -21,7 +21,7 @@ var ipoSumInfo = Info{
 func (IPOSum) Name() string { return "ipo_sum" }
 
 // Needs implements Loss.
-func (IPOSum) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (IPOSum) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l IPOSum) Beta() float64 { return l.beta }

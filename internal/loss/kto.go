@@ -32,7 +32,7 @@ var ktoInfo = Info{
 func (KTO) Name() string { return "kto" }
 
 // Needs implements Loss.
-func (KTO) Needs() Needs { return Needs{Reference: true, Labels: true, Mismatched: true} }
+func (KTO) Needs() Needs { return Needs{Reference: true, Labels: true, Mismatched: true, Sums: true} }
 
 // Beta implements Loss.
 func (l KTO) Beta() float64 { return l.beta }

@@ -82,6 +82,8 @@ func (r *Result) resize(n int) {
 type Needs struct {
 	Reference  bool // log-probs of the reference
 	Rejected   bool // pairs; else single completions
+	Sums       bool // log-probs of completions
+	Means      bool // log-probs of completions divided by their lengths; with Sums, each in a term of its own
 	Labels     bool // unpaired rows: single completions with labels
 	Mismatched bool // mismatched rows of the whole step
 	Scores     bool // scores of both completions
@@ -111,6 +113,17 @@ func (n Needs) String() string {
 		words = append(words, "whole steps")
 	}
 	return strings.Join(words, ", ")
+}
+
+// Logps says of what the loss takes log-probs: sums over a completion, means over its tokens, or both.
+func (n Needs) Logps() string {
+	switch {
+	case n.Sums && n.Means:
+		return "sums and means"
+	case n.Means:
+		return "means"
+	}
+	return "sums"
 }
 
 // Loss is one of the catalogue with its hyperparameters, or a Mix of them.

@@ -380,6 +380,33 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+// TestSumsOrMeans: what is said of a loss's log-probs is so. Completions repeated, with twice the log-prob and twice the tokens, are the same in means; with as
+// many tokens more on both sides they are the same in sums.
+func TestSumsOrMeans(t *testing.T) {
+	const seed = 19
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for _, name := range Names() {
+		l := must(t, name, nil)
+		sums, means := true, true
+		for range 20 {
+			b := randomPair(rng)
+			of := func(times float64, chosenTokens, rejectedTokens int) float64 {
+				other := pair(times*b.ChosenLogps[0], times*b.RejectedLogps[0], times*b.RefChosenLogps[0], times*b.RefRejectedLogps[0], chosenTokens, rejectedTokens)
+				other.Desirable = b.Desirable
+				var r Result
+				l.Compute(other, &r)
+				return r.Losses[0]
+			}
+			nc, nr := b.ChosenTokens[0], b.RejectedTokens[0]
+			sums = sums && of(1, nc, nr) == of(1, nc+3, nr+3)
+			means = means && of(1, nc, nr) == of(2, 2*nc, 2*nr)
+		}
+		if n := l.Needs(); sums != (n.Sums && !n.Means) || means != (n.Means && !n.Sums) || !n.Sums && !n.Means {
+			t.Errorf("%s: needs sums %v and means %v, but is of sums alone: %v, of means alone: %v (seed %d)", name, n.Sums, n.Means, sums, means, seed)
+		}
+	}
+}
+
 // TestDocs: docs/losses.md has a section for every loss and none else, which says what the catalogue says.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/losses.md")

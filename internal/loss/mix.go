@@ -270,7 +270,8 @@ func Sum(terms ...Term) (Info, error) {
 
 // and is what two losses need together.
 func (n Needs) and(m Needs) Needs {
-	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled}
+	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Sums: n.Sums || m.Sums, Means: n.Means || m.Means,
+		Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled}
 }
 
 // OwnKey is the name of what belongs to one loss of a sum: dpo.beta.

@@ -24,7 +24,7 @@ var ncaPairInfo = Info{
 func (NCAPair) Name() string { return "nca_pair" }
 
 // Needs implements Loss.
-func (NCAPair) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (NCAPair) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l NCAPair) Beta() float64 { return l.beta }

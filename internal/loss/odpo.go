@@ -44,7 +44,7 @@ var odpoInfo = Info{
 func (ODPO) Name() string { return "odpo" }
 
 // Needs implements Loss.
-func (ODPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Scores: true} }
+func (ODPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Scores: true, Sums: true} }
 
 // Beta implements Loss.
 func (l ODPO) Beta() float64 { return l.beta }

@@ -31,7 +31,7 @@ var orpoInfo = Info{
 func (ORPO) Name() string { return "orpo" }
 
 // Needs implements Loss.
-func (ORPO) Needs() Needs { return Needs{Rejected: true} }
+func (ORPO) Needs() Needs { return Needs{Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l ORPO) Beta() float64 { return l.beta }

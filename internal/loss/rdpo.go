@@ -31,7 +31,7 @@ var rdpoInfo = Info{
 func (RDPO) Name() string { return "rdpo" }
 
 // Needs implements Loss.
-func (RDPO) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (RDPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l RDPO) Beta() float64 { return l.beta }

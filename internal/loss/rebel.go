@@ -39,7 +39,7 @@ func rewardScale(loss string) Hyperparameter {
 func (REBEL) Name() string { return "rebel" }
 
 // Needs implements Loss.
-func (REBEL) Needs() Needs { return Needs{Reference: true, Rejected: true, Scores: true} }
+func (REBEL) Needs() Needs { return Needs{Reference: true, Rejected: true, Scores: true, Sums: true} }
 
 // Beta implements Loss.
 func (l REBEL) Beta() float64 { return l.beta }

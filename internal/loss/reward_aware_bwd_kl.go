@@ -44,7 +44,9 @@ type rewardAware struct{ beta, scale float64 }
 const rewardAwareBeta = "beta times the margin is led to the difference of the scores; higher stays closer to the reference"
 
 // Needs implements Loss.
-func (rewardAware) Needs() Needs { return Needs{Reference: true, Rejected: true, Scores: true} }
+func (rewardAware) Needs() Needs {
+	return Needs{Reference: true, Rejected: true, Scores: true, Sums: true}
+}
 
 // Beta implements Loss.
 func (l rewardAware) Beta() float64 { return l.beta }

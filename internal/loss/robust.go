@@ -32,7 +32,7 @@ var robustInfo = Info{
 func (Robust) Name() string { return "robust" }
 
 // Needs implements Loss.
-func (Robust) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (Robust) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l Robust) Beta() float64 { return l.beta }

@@ -21,7 +21,7 @@ var sftInfo = Info{
 func (SFT) Name() string { return "sft" }
 
 // Needs implements Loss.
-func (SFT) Needs() Needs { return Needs{} }
+func (SFT) Needs() Needs { return Needs{Means: true} }
 
 // Beta implements Loss: there are no rewards.
 func (SFT) Beta() float64 { return 0 }

@@ -43,7 +43,7 @@ func (b *Batch) meanLogps(i int) (chosen, rejected float64) {
 func (SimPO) Name() string { return "simpo" }
 
 // Needs implements Loss.
-func (SimPO) Needs() Needs { return Needs{Rejected: true} }
+func (SimPO) Needs() Needs { return Needs{Rejected: true, Means: true} }
 
 // Beta implements Loss.
 func (l SimPO) Beta() float64 { return l.beta }

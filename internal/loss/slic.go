@@ -43,7 +43,7 @@ var slicInfo = Info{
 func (SLiC) Name() string { return "slic" }
 
 // Needs implements Loss.
-func (SLiC) Needs() Needs { return Needs{Rejected: true} }
+func (SLiC) Needs() Needs { return Needs{Rejected: true, Sums: true, Means: true} }
 
 // Beta implements Loss: there is none.
 func (SLiC) Beta() float64 { return 0 }

@@ -26,7 +26,7 @@ var sppoInfo = Info{
 func (SPPO) Name() string { return "sppo" }
 
 // Needs implements Loss.
-func (SPPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Wins: true} }
+func (SPPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Wins: true, Sums: true} }
 
 // Beta implements Loss.
 func (l SPPO) Beta() float64 { return l.beta }

@@ -27,7 +27,7 @@ var sppoHardInfo = Info{
 func (SPPOHard) Name() string { return "sppo_hard" }
 
 // Needs implements Loss.
-func (SPPOHard) Needs() Needs { return Needs{Reference: true, Rejected: true} }
+func (SPPOHard) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true} }
 
 // Beta implements Loss.
 func (l SPPOHard) Beta() float64 { return l.beta }
