@@ -343,7 +343,7 @@ func (m *Model) Tensors(d safetensors.Dtype) []safetensors.Tensor {
 }
 
 // NumericsRevision is raised whenever a change of kernels, blocks or head changes the bits of a log-prob.
-const NumericsRevision = 3
+const NumericsRevision = 4
 
 // Digest names a model's numbers: every tensor's name, shape and float32 bytes in order of name, and the parsed
 // architecture. Two folders that hold the same numbers, whatever their file format, have one digest.

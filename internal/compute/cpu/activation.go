@@ -32,7 +32,7 @@ func (d *Device) SiLUMulBackward(y, dGate, dUp, dy, gate, up compute.Mat) {
 func (d *Device) GELU(y, x compute.Mat) {
 	sameShape("GELU", y, x)
 	d.on = operands{y: y, x: x}
-	d.rows(y.Rows, func(d *Device, i int) { gelu(row[float32](d.on.y, i), row[float32](d.on.x, i)) })
+	d.rows(y.Rows, func(d *Device, i int) { gelu(d.level, row[float32](d.on.y, i), row[float32](d.on.x, i)) })
 	d.on = operands{}
 }
 
@@ -43,7 +43,7 @@ func (d *Device) GELUBackward(y, dx, dy, x compute.Mat) {
 	sameShape("GELUBackward", dy, x)
 	d.on = operands{y: y, dx: dx, dy: dy, x: x}
 	d.rows(dy.Rows, func(d *Device, i int) {
-		geluBack(row[float32](d.on.y, i), row[float32](d.on.dx, i), row[float32](d.on.dy, i), row[float32](d.on.x, i))
+		geluBack(d.level, row[float32](d.on.y, i), row[float32](d.on.dx, i), row[float32](d.on.dy, i), row[float32](d.on.x, i))
 	})
 	d.on = operands{}
 }

@@ -164,7 +164,7 @@ func matMulSizes(f compute.Form, dst, a, b compute.Mat) (m, n, k int) {
 }
 
 // vectors says that rows of n numbers are for the assembly.
-func (d *Device) vectors(n int) bool { return d.level == AVX512 && n > 0 }
+func (d *Device) vectors(n int) bool { return d.level.vectors() && n > 0 }
 
 // rowsApiece is the number of rows that make one piece of a row-wise pass.
 const rowsApiece = 16

@@ -379,25 +379,25 @@ func siluMulAVX512(n int, y *float32, gate *float32, up *float32, table *float32
 //go:noescape
 func siluMulBackAVX512(n int, y *float32, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
 
+// geluAVX512 writes y = x Phi(x) with Phi the normal distribution function.
+//
+//go:noescape
+func geluAVX512(n int, y *float32, x *float32, table *float32)
+
+// geluBackAVX512 writes what gelu does, and the gradient of its input.
+//
+//go:noescape
+func geluBackAVX512(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
+
 // geluTanhAVX512 writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 //
 //go:noescape
 func geluTanhAVX512(n int, y *float32, x *float32, table *float32)
 
-// geluTanhBackAVX512 writes what geluTanhAVX512 does, and the gradient of its input.
+// geluTanhBackAVX512 writes what geluTanh does, and the gradient of its input.
 //
 //go:noescape
 func geluTanhBackAVX512(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
-
-// softmaxRowsAVX512 is softmaxRowsRef.
-//
-//go:noescape
-func softmaxRowsAVX512(rows int, s *float32, seen *uint64, m *float32, change *float32, sums *float32, table *float32)
-
-// softmaxRowsBackAVX512 is softmaxRowsBackRef.
-//
-//go:noescape
-func softmaxRowsBackAVX512(rows int, s *float32, ds *float32, seen *uint64, lse *float32, delta *float32, table *float32)
 
 // scaleRowsAVX512 is scaleRowsRef; ldy and ldx are in bytes.
 //
@@ -459,17 +459,17 @@ func rmsBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, rstd
 //go:noescape
 func layerBackAVX512(n int, dx *float32, dy *float32, x *float32, w *float32, mean *float32, rstd *float32, a *float32, c *float32)
 
-// columnSumsAVX512 writes to sums, 16 numbers, the sums of 1 to 16 columns of dy over the rows, which are ldy bytes apart.
+// columnSumsAVX512 writes to sums, as many numbers as a register has, the sums of the first n columns of dy over the rows, which are ldy bytes apart.
 //
 //go:noescape
 func columnSumsAVX512(n int, rows int, dy *float32, ldy int, sums *float64)
 
-// rmsWeightAVX512 is columnSumsAVX512 of dy * x * rstd, with a number of rstd for each row.
+// rmsWeightAVX512 is columnSums of dy * x * rstd, with a number of rstd for each row.
 //
 //go:noescape
 func rmsWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, sums *float64)
 
-// layerWeightAVX512 is columnSumsAVX512 of dy * (x - mean) * rstd.
+// layerWeightAVX512 is columnSums of dy * (x - mean) * rstd.
 //
 //go:noescape
 func layerWeightAVX512(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, mean *float32, sums *float64)
@@ -484,10 +484,180 @@ func ropeAVX512(n int, x *float32, y *float32, cos *float32, sin *float32, sign 
 //go:noescape
 func adamWAVX512(n int, w *float32, grad *float32, m *float32, v *float32, coefficients *float32)
 
+// maxAVX2 writes to out the largest of x; a NaN wins. n is at least 1.
+//
+//go:noescape
+func maxAVX2(n int, x *float32, out *float32)
+
+// scaleAVX2 writes y = x * *a.
+//
+//go:noescape
+func scaleAVX2(n int, y *float32, x *float32, a *float32)
+
+// expScaleAVX2 writes y = e^(x-shift) * scale.
+//
+//go:noescape
+func expScaleAVX2(n int, y *float32, x *float32, table *float32, shift *float32, scale *float32)
+
+// expSumAVX2 writes y = e^(x-shift), and to out the sum of y: see sumLanes.
+//
+//go:noescape
+func expSumAVX2(n int, y *float32, x *float32, table *float32, shift *float32, out *float32)
+
+// dotAVX2 writes to out the sum of x*y: see sumLanes.
+//
+//go:noescape
+func dotAVX2(n int, x *float32, y *float32, out *float32)
+
+// axpyAVX2 adds *a * x to y.
+//
+//go:noescape
+func axpyAVX2(n int, y *float32, a *float32, x *float32)
+
+// siluMulAVX2 writes y = silu(gate) * up.
+//
+//go:noescape
+func siluMulAVX2(n int, y *float32, gate *float32, up *float32, table *float32)
+
+// siluMulBackAVX2 writes y = silu(gate) * up, dUp = dy*silu(gate) and dGate = dy*up*s*(1+gate*(1-s)) with s the sigmoid of gate.
+//
+//go:noescape
+func siluMulBackAVX2(n int, y *float32, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, table *float32)
+
+// geluAVX2 writes y = x Phi(x) with Phi the normal distribution function.
+//
+//go:noescape
+func geluAVX2(n int, y *float32, x *float32, table *float32)
+
+// geluBackAVX2 writes what gelu does, and the gradient of its input.
+//
+//go:noescape
+func geluBackAVX2(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
+
+// geluTanhAVX2 writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+//
+//go:noescape
+func geluTanhAVX2(n int, y *float32, x *float32, table *float32)
+
+// geluTanhBackAVX2 writes what geluTanh does, and the gradient of its input.
+//
+//go:noescape
+func geluTanhBackAVX2(n int, y *float32, dx *float32, dy *float32, x *float32, table *float32)
+
+// scaleRowsAVX2 is scaleRowsRef; ldy and ldx are in bytes.
+//
+//go:noescape
+func scaleRowsAVX2(rows int, n int, y *float32, ldy int, x *float32, ldx int, a *float32)
+
+// addRowsAVX2 is addRowsRef; ldy and ldx are in bytes.
+//
+//go:noescape
+func addRowsAVX2(rows int, n int, y *float32, ldy int, x *float32, ldx int)
+
+// dotRowsAVX2 is dotRowsRef, each sum as sumLanes says; ldy and ldx are in bytes.
+//
+//go:noescape
+func dotRowsAVX2(rows int, n int, y *float32, ldy int, x *float32, ldx int, out *float32)
+
+// sumSquaresAVX2 writes to out the sum of squares of x.
+//
+//go:noescape
+func sumSquaresAVX2(n int, x *float32, out *float64)
+
+// sumAVX2 writes to out the sum of x.
+//
+//go:noescape
+func sumAVX2(n int, x *float32, out *float64)
+
+// sumAroundAVX2 writes to out the sum of the squares of x - *mean.
+//
+//go:noescape
+func sumAroundAVX2(n int, x *float32, mean *float64, out *float64)
+
+// sumProductsAVX2 writes to out the sum of (x*y) * z, the first product in float32.
+//
+//go:noescape
+func sumProductsAVX2(n int, x *float32, y *float32, z *float32, out *float64)
+
+// sumOfProductAVX2 writes to out the sum of x*y, the products in float32.
+//
+//go:noescape
+func sumOfProductAVX2(n int, x *float32, y *float32, out *float64)
+
+// rmsScaleAVX2 writes y = x * *rstd * w.
+//
+//go:noescape
+func rmsScaleAVX2(n int, y *float32, x *float32, w *float32, rstd *float32)
+
+// layerScaleAVX2 writes y = (x - *mean) * *rstd * w + b.
+//
+//go:noescape
+func layerScaleAVX2(n int, y *float32, x *float32, w *float32, b *float32, mean *float32, rstd *float32)
+
+// rmsBackAVX2 adds *rstd * (dy*w - x * *c) to dx.
+//
+//go:noescape
+func rmsBackAVX2(n int, dx *float32, dy *float32, x *float32, w *float32, rstd *float32, c *float32)
+
+// layerBackAVX2 adds *rstd * (dy*w - *a - (x - *mean) * *rstd * *c) to dx.
+//
+//go:noescape
+func layerBackAVX2(n int, dx *float32, dy *float32, x *float32, w *float32, mean *float32, rstd *float32, a *float32, c *float32)
+
+// columnSumsAVX2 writes to sums, as many numbers as a register has, the sums of the first n columns of dy over the rows, which are ldy bytes apart.
+//
+//go:noescape
+func columnSumsAVX2(n int, rows int, dy *float32, ldy int, sums *float64)
+
+// rmsWeightAVX2 is columnSums of dy * x * rstd, with a number of rstd for each row.
+//
+//go:noescape
+func rmsWeightAVX2(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, sums *float64)
+
+// layerWeightAVX2 is columnSums of dy * (x - mean) * rstd.
+//
+//go:noescape
+func layerWeightAVX2(n int, rows int, dy *float32, ldy int, x *float32, ldx int, rstd *float32, mean *float32, sums *float64)
+
+// ropeAVX2 turns pairs of numbers of x and y: x*cos - y*sin and y*cos + x*sin, with sin times *sign.
+//
+//go:noescape
+func ropeAVX2(n int, x *float32, y *float32, cos *float32, sin *float32, sign *float32)
+
+// adamWAVX2 is adamWRef with coefficients in the order of adamWTable.
+//
+//go:noescape
+func adamWAVX2(n int, w *float32, grad *float32, m *float32, v *float32, coefficients *float32)
+
+// softmaxRowsAVX512 is softmaxRowsRef.
+//
+//go:noescape
+func softmaxRowsAVX512(rows int, s *float32, seen *uint64, m *float32, change *float32, sums *float32, table *float32)
+
+// softmaxRowsBackAVX512 is softmaxRowsBackRef.
+//
+//go:noescape
+func softmaxRowsBackAVX512(rows int, s *float32, ds *float32, seen *uint64, lse *float32, delta *float32, table *float32)
+
+// softmaxRowsAVX2 is softmaxRowsRef.
+//
+//go:noescape
+func softmaxRowsAVX2(rows int, s *float32, seen *uint64, m *float32, change *float32, sums *float32, table *float32)
+
+// softmaxRowsBackAVX2 is softmaxRowsBackRef.
+//
+//go:noescape
+func softmaxRowsBackAVX2(rows int, s *float32, ds *float32, seen *uint64, lse *float32, delta *float32, table *float32)
+
 // adamWMomentsAVX512 is adamWMomentsRef with coefficients in the order of adamWTable; noise is the first element, the two parts of the key, and the multipliers.
 //
 //go:noescape
 func adamWMomentsAVX512(n int, w *float32, grad *float32, m *uint16, v *uint16, coefficients *float32, noise *uint32)
+
+// adamWMomentsAVX2 is adamWMomentsRef for n numbers, 8 or a multiple of it, with the constants of adamWMomentsTable.
+//
+//go:noescape
+func adamWMomentsAVX2(n int, w *float32, grad *float32, m *uint16, v *uint16, table *float32)
 
 // peakAVX512 does n rounds of 4x28 multiply-adds of 16 float32 on registers loaded from x and nothing else: the peak of the machine.
 //

@@ -26,6 +26,9 @@ var levelNames = []string{"generic", "avx2", "avx512", "neon"}
 
 func (l Level) String() string { return levelNames[l] }
 
+// vectors says that the level has assembly for more than products.
+func (l Level) vectors() bool { return l == AVX2 || l == AVX512 }
+
 // Levels are those this CPU and this build have, the best last.
 func Levels() []Level {
 	all := []Level{Generic}

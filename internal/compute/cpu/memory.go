@@ -66,11 +66,11 @@ func (d *Device) AddBias(y, bias compute.Mat) {
 func (d *Device) AddBiasBackward(dBias, dy compute.Mat) {
 	d.on = operands{db: row[float32](dBias, 0), dy: dy, vector: d.vectors(dy.Cols)}
 	d.columns(dy.Cols, func(d *Device, from, to int) {
-		sum := columnSumsRef[float32]
 		if d.on.vector {
-			sum = columnSumsVector
+			columnSumsVector(d.level, d.on.db, d.on.dy, from, to)
+		} else {
+			columnSumsRef(d.on.db, d.on.dy, from, to)
 		}
-		sum(d.on.db, d.on.dy, from, to)
 	})
 	d.on = operands{}
 }

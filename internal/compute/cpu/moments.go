@@ -91,8 +91,8 @@ func adamWMomentsRef[T float](w, g []T, m, v moments, first uint32, key noiseKey
 // adamWMoments updates weights and moments.
 func adamWMoments(lv Level, w, g []float32, m, v moments, first uint32, key noiseKey, c adamWCoefficients) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	if lv == AVX512 && len(w) > 0 {
-		adamWMomentsVector(w, g, m, v, first, key, c)
+	if lv.vectors() && len(w) > 0 {
+		adamWMomentsVector(lv, w, g, m, v, first, key, c)
 		return
 	}
 	adamWMomentsRef(w, g, m, v, first, key, c)

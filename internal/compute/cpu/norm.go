@@ -108,11 +108,12 @@ func (d *Device) RMSNorm(y, x, w compute.Mat, rstd compute.Buffer, eps float64) 
 	d.on = operands{y: y, x: x, w: row[float32](w, 0), rstd: numbers[float32](rstd), eps: eps, vector: d.vectors(x.Cols)}
 	d.rows(x.Rows, func(d *Device, i int) {
 		o := &d.on
-		norm := rmsNormRef[float32]
+		y, x := row[float32](o.y, i), row[float32](o.x, i)
 		if o.vector {
-			norm = rmsNormVector
+			o.rstd[i] = rmsNormVector(d.level, y, x, o.w, o.eps)
+		} else {
+			o.rstd[i] = rmsNormRef(y, x, o.w, o.eps)
 		}
-		o.rstd[i] = norm(row[float32](o.y, i), row[float32](o.x, i), o.w, o.eps)
 	})
 	d.on = operands{}
 }
@@ -124,19 +125,20 @@ func (d *Device) RMSNormBackward(dx, dw, dy, x, w compute.Mat, rstd compute.Buff
 	d.on = operands{dx: dx, dy: dy, x: x, w: row[float32](w, 0), dw: row[float32](dw, 0), rstd: numbers[float32](rstd), vector: d.vectors(x.Cols)}
 	d.rows(x.Rows, func(d *Device, i int) {
 		o := &d.on
-		back := rmsNormBackwardRef[float32]
+		dx, dy, x := row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i)
 		if o.vector {
-			back = rmsNormBackwardVector
+			rmsNormBackwardVector(d.level, dx, dy, x, o.w, o.rstd[i])
+		} else {
+			rmsNormBackwardRef(dx, dy, x, o.w, o.rstd[i])
 		}
-		back(row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i), o.w, o.rstd[i])
 	})
 	d.columns(x.Cols, func(d *Device, from, to int) {
 		o := &d.on
-		weights := rmsNormWeightRef[float32]
 		if o.vector {
-			weights = rmsNormWeightVector
+			rmsNormWeightVector(d.level, o.dw, o.dy, o.x, o.rstd, from, to)
+		} else {
+			rmsNormWeightRef(o.dw, o.dy, o.x, o.rstd, from, to)
 		}
-		weights(o.dw, o.dy, o.x, o.rstd, from, to)
 	})
 	d.on = operands{}
 }
@@ -147,11 +149,12 @@ func (d *Device) LayerNorm(y, x, w, b compute.Mat, mean, rstd compute.Buffer, ep
 	d.on = operands{y: y, x: x, w: row[float32](w, 0), b: row[float32](b, 0), mean: numbers[float32](mean), rstd: numbers[float32](rstd), eps: eps, vector: d.vectors(x.Cols)}
 	d.rows(x.Rows, func(d *Device, i int) {
 		o := &d.on
-		norm := layerNormRef[float32]
+		y, x := row[float32](o.y, i), row[float32](o.x, i)
 		if o.vector {
-			norm = layerNormVector
+			o.mean[i], o.rstd[i] = layerNormVector(d.level, y, x, o.w, o.b, o.eps)
+		} else {
+			o.mean[i], o.rstd[i] = layerNormRef(y, x, o.w, o.b, o.eps)
 		}
-		o.mean[i], o.rstd[i] = norm(row[float32](o.y, i), row[float32](o.x, i), o.w, o.b, o.eps)
 	})
 	d.on = operands{}
 }
@@ -164,19 +167,20 @@ func (d *Device) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rstd 
 		vector: d.vectors(x.Cols)}
 	d.rows(x.Rows, func(d *Device, i int) {
 		o := &d.on
-		back := layerNormBackwardRef[float32]
+		dx, dy, x := row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i)
 		if o.vector {
-			back = layerNormBackwardVector
+			layerNormBackwardVector(d.level, dx, dy, x, o.w, o.mean[i], o.rstd[i])
+		} else {
+			layerNormBackwardRef(dx, dy, x, o.w, o.mean[i], o.rstd[i])
 		}
-		back(row[float32](o.dx, i), row[float32](o.dy, i), row[float32](o.x, i), o.w, o.mean[i], o.rstd[i])
 	})
 	d.columns(x.Cols, func(d *Device, from, to int) {
 		o := &d.on
-		weights := layerNormWeightRef[float32]
 		if o.vector {
-			weights = layerNormWeightVector
+			layerNormWeightVector(d.level, o.dw, o.db, o.dy, o.x, o.mean, o.rstd, from, to)
+		} else {
+			layerNormWeightRef(o.dw, o.db, o.dy, o.x, o.mean, o.rstd, from, to)
 		}
-		weights(o.dw, o.db, o.dy, o.x, o.mean, o.rstd, from, to)
 	})
 	d.on = operands{}
 }

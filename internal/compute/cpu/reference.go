@@ -138,7 +138,10 @@ func (Reference[T]) LayerNormBackward(dx, dw, db, dy, x, w compute.Mat, mean, rs
 // RoPE implements compute.Device.
 func (Reference[T]) RoPE(x compute.Heads, heads int, positions []int32, cos, sin compute.Mat, inverse bool) {
 	for i, p := range positions {
-		ropeRow(ropeRef[T], x, i, heads, row[T](cos, int(p)), row[T](sin, int(p)), inverse)
+		cos, sin := row[T](cos, int(p)), row[T](sin, int(p))
+		for h := range heads {
+			ropeRef(head[T](x, i, h, 2*len(cos)), cos, sin, signOf[T](inverse))
+		}
 	}
 }
 

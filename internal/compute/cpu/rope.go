@@ -13,15 +13,12 @@ func ropeRef[T float](x, cos, sin []T, sign T) {
 	}
 }
 
-// ropeRow turns all heads of one row.
-func ropeRow[T float](turn func(x, cos, sin []T, sign T), x compute.Heads, i, heads int, cos, sin []T, inverse bool) {
-	sign := T(1)
+// signOf is 1, or with inverse -1.
+func signOf[T float](inverse bool) T {
 	if inverse {
-		sign = -1
+		return -1
 	}
-	for h := range heads {
-		turn(head[T](x, i, h, 2*len(cos)), cos, sin, sign)
-	}
+	return 1
 }
 
 // RoPE implements compute.Device.
@@ -29,12 +26,16 @@ func (d *Device) RoPE(x compute.Heads, heads int, positions []int32, cos, sin co
 	d.on = operands{heads: x, count: heads, ids: positions, x: cos, u: sin, inverse: inverse, vector: d.vectors(cos.Cols)}
 	d.rows(len(positions), func(d *Device, i int) {
 		o := &d.on
-		turn := ropeRef[float32]
-		if o.vector {
-			turn = ropeVector
+		p, sign := int(o.ids[i]), signOf[float32](o.inverse)
+		cos, sin := row[float32](o.x, p), row[float32](o.u, p)
+		for h := range o.count {
+			x := head[float32](o.heads, i, h, 2*len(cos))
+			if o.vector {
+				ropeVector(d.level, x, cos, sin, sign)
+			} else {
+				ropeRef(x, cos, sin, sign)
+			}
 		}
-		p := int(o.ids[i])
-		ropeRow(turn, o.heads, i, o.count, row[float32](o.x, p), row[float32](o.u, p), o.inverse)
 	})
 	d.on = operands{}
 }

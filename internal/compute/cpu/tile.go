@@ -103,8 +103,8 @@ func dotRowsRef[T float](n int, out, y []T, ldy int, x []T, ldx int) {
 func softmaxRows(lv Level, s []float32, seen []uint64, m, change, sums []float32) {
 	n := len(seen)
 	s, m, change, sums = s[:n*tile], m[:n], change[:n], sums[:n]
-	if lv == AVX512 && n > 0 {
-		softmaxRowsVector(s, seen, m, change, sums)
+	if lv.vectors() && n > 0 {
+		softmaxRowsVector(lv, s, seen, m, change, sums)
 		return
 	}
 	for r, bits := range seen {
@@ -126,8 +126,8 @@ func softmaxRows(lv Level, s []float32, seen []uint64, m, change, sums []float32
 func softmaxRowsBack(lv Level, s, ds []float32, seen []uint64, lse, delta []float32) {
 	n := len(seen)
 	s, ds, lse, delta = s[:n*tile], ds[:n*tile], lse[:n], delta[:n]
-	if lv == AVX512 && n > 0 {
-		softmaxRowsBackVector(s, ds, seen, lse, delta)
+	if lv.vectors() && n > 0 {
+		softmaxRowsBackVector(lv, s, ds, seen, lse, delta)
 		return
 	}
 	for r, bits := range seen {
@@ -146,9 +146,9 @@ func softmaxRowsBack(lv Level, s, ds []float32, seen []uint64, lse, delta []floa
 
 // scaleRows is scaleRowsRef by the kernels of the level.
 func scaleRows(lv Level, n int, y []float32, ldy int, x []float32, ldx int, a []float32) {
-	if lv == AVX512 && len(a) > 0 && n > 0 {
+	if lv.vectors() && len(a) > 0 && n > 0 {
 		_, _ = y[(len(a)-1)*ldy+n-1], x[(len(a)-1)*ldx+n-1]
-		scaleRowsVector(n, y, ldy, x, ldx, a)
+		scaleRowsVector(lv, n, y, ldy, x, ldx, a)
 		return
 	}
 	scaleRowsRef(n, y, ldy, x, ldx, a)
@@ -156,9 +156,9 @@ func scaleRows(lv Level, n int, y []float32, ldy int, x []float32, ldx int, a []
 
 // addRows is addRowsRef by the kernels of the level.
 func addRows(lv Level, rows, n int, y []float32, ldy int, x []float32, ldx int) {
-	if lv == AVX512 && rows > 0 && n > 0 {
+	if lv.vectors() && rows > 0 && n > 0 {
 		_, _ = y[(rows-1)*ldy+n-1], x[(rows-1)*ldx+n-1]
-		addRowsVector(rows, n, y, ldy, x, ldx)
+		addRowsVector(lv, rows, n, y, ldy, x, ldx)
 		return
 	}
 	addRowsRef(rows, n, y, ldy, x, ldx)
@@ -166,9 +166,9 @@ func addRows(lv Level, rows, n int, y []float32, ldy int, x []float32, ldx int) 
 
 // dotRows is dotRowsRef by the kernels of the level.
 func dotRows(lv Level, n int, out, y []float32, ldy int, x []float32, ldx int) {
-	if lv == AVX512 && len(out) > 0 && n > 0 {
+	if lv.vectors() && len(out) > 0 && n > 0 {
 		_, _ = y[(len(out)-1)*ldy+n-1], x[(len(out)-1)*ldx+n-1]
-		dotRowsVector(n, out, y, ldy, x, ldx)
+		dotRowsVector(lv, n, out, y, ldy, x, ldx)
 		return
 	}
 	for r := range out {

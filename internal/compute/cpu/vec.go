@@ -144,8 +144,8 @@ func adamWRef[T float](w, g, m, v []T, c adamWCoefficients) {
 // The kernels below pick the assembly of a level where there is one. Levels without run the plain loops of this file, which
 // keep several sums so that additions overlap, with the polynomial exponential exp32.
 
-// lanes is the number of partial sums of reductions at every level: element i is added to sum i mod lanes, and the sums
-// are added in halves, so that a result is a function of the values alone.
+// lanes is the number of partial sums of reductions: element i is added to sum i mod lanes, and the sums are added in halves, so that a
+// result is a function of the values alone. At level AVX2 there are 8.
 const lanes = 16
 
 func sumLanes(s *[lanes]float32) float32 {
@@ -170,7 +170,7 @@ func exp32(x float32) float32 {
 	if x < expTable[0] {
 		return 0
 	}
-	if x > 88.7 {
+	if x > 88 { // 2^n could be too large, and e^x not yet
 		return float32(math.Exp(float64(x)))
 	}
 	const magic = 12582912 // 1.5 * 2^23: adding it rounds to a whole number
@@ -188,8 +188,8 @@ func exp32(x float32) float32 {
 
 // maxOf is the largest of x: -Inf of nothing, a NaN if there is one.
 func maxOf(lv Level, x []float32) float32 {
-	if lv == AVX512 && len(x) > 0 {
-		return maxVector(x)
+	if lv.vectors() && len(x) > 0 {
+		return maxVector(lv, x)
 	}
 	return maxRef(x)
 }
@@ -197,8 +197,8 @@ func maxOf(lv Level, x []float32) float32 {
 // expSum writes y = e^(x-shift) and returns the sum of y; y may be x.
 func expSum(lv Level, y, x []float32, shift float32) float32 {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		return expSumVector(y, x, shift)
+	if lv.vectors() && len(x) > 0 {
+		return expSumVector(lv, y, x, shift)
 	}
 	var s [lanes]float32
 	for i, v := range x {
@@ -211,8 +211,8 @@ func expSum(lv Level, y, x []float32, shift float32) float32 {
 // expScale writes y = e^(x-shift) * scale; y may be x.
 func expScale(lv Level, y, x []float32, shift, scale float32) {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		expScaleVector(y, x, shift, scale)
+	if lv.vectors() && len(x) > 0 {
+		expScaleVector(lv, y, x, shift, scale)
 		return
 	}
 	for i, v := range x {
@@ -223,8 +223,8 @@ func expScale(lv Level, y, x []float32, shift, scale float32) {
 // dot is the sum of x*y.
 func dot(lv Level, x, y []float32) float32 {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		return dotVector(x, y)
+	if lv.vectors() && len(x) > 0 {
+		return dotVector(lv, x, y)
 	}
 	var s [lanes]float32
 	for i, v := range x {
@@ -236,8 +236,8 @@ func dot(lv Level, x, y []float32) float32 {
 // scale writes y = a*x; y may be x.
 func scale(lv Level, y []float32, a float32, x []float32) {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		scaleVector(y, a, x)
+	if lv.vectors() && len(x) > 0 {
+		scaleVector(lv, y, a, x)
 		return
 	}
 	scaleRef(y, a, x)
@@ -246,8 +246,8 @@ func scale(lv Level, y []float32, a float32, x []float32) {
 // axpy adds a*x to y.
 func axpy(lv Level, y []float32, a float32, x []float32) {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		axpyVector(y, a, x)
+	if lv.vectors() && len(x) > 0 {
+		axpyVector(lv, y, a, x)
 		return
 	}
 	axpyRef(y, a, x)
@@ -255,8 +255,8 @@ func axpy(lv Level, y []float32, a float32, x []float32) {
 
 // sumSquares is the sum of squares, in float64.
 func sumSquares(lv Level, x []float32) float64 {
-	if lv == AVX512 && len(x) > 0 {
-		return sumSquaresVector(x)
+	if lv.vectors() && len(x) > 0 {
+		return sumSquaresVector(lv, x)
 	}
 	var s [4]float64
 	i := 0
@@ -271,8 +271,8 @@ func sumSquares(lv Level, x []float32) float64 {
 // siluMul writes y = silu(gate) * up.
 func siluMul(lv Level, y, gate, up []float32) {
 	y, up = y[:len(gate)], up[:len(gate)]
-	if lv == AVX512 && len(gate) > 0 {
-		siluMulVector(y, gate, up)
+	if lv.vectors() && len(gate) > 0 {
+		siluMulVector(lv, y, gate, up)
 		return
 	}
 	for i, g := range gate {
@@ -286,8 +286,8 @@ func sigmoid32(x float32) float32 { return 1 / (1 + exp32(-x)) }
 func siluMulBack(lv Level, y, dGate, dUp, dy, gate, up []float32) {
 	n := len(gate)
 	y, dGate, dUp, dy, up = y[:n], dGate[:n], dUp[:n], dy[:n], up[:n]
-	if lv == AVX512 && n > 0 {
-		siluMulBackVector(y, dGate, dUp, dy, gate, up)
+	if lv.vectors() && n > 0 {
+		siluMulBackVector(lv, y, dGate, dUp, dy, gate, up)
 		return
 	}
 	for i, g := range gate {
@@ -298,12 +298,24 @@ func siluMulBack(lv Level, y, dGate, dUp, dy, gate, up []float32) {
 	}
 }
 
-// normal32 is the normal distribution function at x, with an error below 2e-7, and e^(-x^2/2). The polynomial is that of
-// erf in Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+// normalPolynomial is that of erf in Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26, from the highest power down;
+// normalSlope is its p/sqrt(2), normalDensity 1/sqrt(2 pi).
+var normalPolynomial = [5]float32{1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592}
+
+const (
+	normalSlope   = 0.3275911 * 0.70710678
+	normalDensity = 0.39894228
+)
+
+// normal32 is the normal distribution function at x, with an error below 2e-7, and e^(-x^2/2).
 func normal32(x float32) (phi, e float32) {
 	e = exp32(-0.5 * x * x)
-	t := 1 / (1 + 0.3275911*0.70710678*float32(math.Abs(float64(x))))
-	tail := 0.5 * t * (0.254829592 + t*(-0.284496736+t*(1.421413741+t*(-1.453152027+t*1.061405429)))) * e
+	t := 1 / (1 + normalSlope*float32(math.Abs(float64(x))))
+	var p float32
+	for _, c := range normalPolynomial {
+		p = (p + c) * t
+	}
+	tail := 0.5 * p * e
 	if x < 0 {
 		return tail, e
 	}
@@ -311,8 +323,12 @@ func normal32(x float32) (phi, e float32) {
 }
 
 // gelu writes y = x Phi(x).
-func gelu(y, x []float32) {
+func gelu(lv Level, y, x []float32) {
 	y = y[:len(x)]
+	if lv.vectors() && len(x) > 0 {
+		geluVector(lv, y, x)
+		return
+	}
 	for i, v := range x {
 		p, _ := normal32(v)
 		y[i] = v * p
@@ -320,12 +336,16 @@ func gelu(y, x []float32) {
 }
 
 // geluBack writes what gelu does, and the gradient of its input; dx may be dy.
-func geluBack(y, dx, dy, x []float32) {
+func geluBack(lv Level, y, dx, dy, x []float32) {
 	y, dx, dy = y[:len(x)], dx[:len(x)], dy[:len(x)]
+	if lv.vectors() && len(x) > 0 {
+		geluBackVector(lv, y, dx, dy, x)
+		return
+	}
 	for i, v := range x {
 		p, e := normal32(v)
 		y[i] = v * p
-		dx[i] = dy[i] * (p + v*e*0.39894228)
+		dx[i] = dy[i] * (p + v*e*normalDensity)
 	}
 }
 
@@ -335,8 +355,8 @@ func tanh32(x float32) float32 { return 1 - 2/(exp32(2*x)+1) }
 // geluTanh writes y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 func geluTanh(lv Level, y, x []float32) {
 	y = y[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		geluTanhVector(y, x)
+	if lv.vectors() && len(x) > 0 {
+		geluTanhVector(lv, y, x)
 		return
 	}
 	for i, v := range x {
@@ -347,8 +367,8 @@ func geluTanh(lv Level, y, x []float32) {
 // geluTanhBack writes what geluTanh does, and the gradient of its input; dx may be dy.
 func geluTanhBack(lv Level, y, dx, dy, x []float32) {
 	y, dx, dy = y[:len(x)], dx[:len(x)], dy[:len(x)]
-	if lv == AVX512 && len(x) > 0 {
-		geluTanhBackVector(y, dx, dy, x)
+	if lv.vectors() && len(x) > 0 {
+		geluTanhBackVector(lv, y, dx, dy, x)
 		return
 	}
 	for i, v := range x {
@@ -361,8 +381,8 @@ func geluTanhBack(lv Level, y, dx, dy, x []float32) {
 // adamW updates weights and moments.
 func adamW(lv Level, w, g, m, v []float32, c adamWCoefficients) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	if lv == AVX512 && len(w) > 0 {
-		adamWVector(w, g, m, v, c)
+	if lv.vectors() && len(w) > 0 {
+		adamWVector(lv, w, g, m, v, c)
 		return
 	}
 	adamWRef(w, g, m, v, c)

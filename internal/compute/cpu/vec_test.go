@@ -106,6 +106,33 @@ func TestExponentials(t *testing.T) {
 	})
 }
 
+// TestExponentialEnds: where e^x becomes 0, infinite or stays a NaN, in any place of a vector, at every level.
+func TestExponentialEnds(t *testing.T) {
+	inf := math.Inf(1)
+	for _, lv := range Levels() {
+		for _, x := range []float64{-inf, -1e30, -200, -87.4, -87.2, -1e-30, 0, 1e-30, 87, 88.3, 88.4, 88.5, 88.7, 90, 1e30, inf, math.NaN()} {
+			want := math.Exp(x)
+			if x < float64(expTable[0]) {
+				want = 0
+			}
+			for at := range 19 {
+				y, in := make([]float32, 19), make([]float32, 19)
+				in[at] = float32(x)
+				expScale(lv, y, in, 0, 1)
+				for i, v := range y {
+					want := want
+					if i != at {
+						want = 1
+					}
+					if got := float64(v); got != want && !(math.Abs(got-want) <= 5e-6*want) && !(want > math.MaxFloat32 && got > math.MaxFloat32) && !(want != want && got != got) {
+						t.Fatalf("%v: e^%v in place %d of 19 is %v, want %v", lv, x, i, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestReductions(t *testing.T) {
 	eachLevel(t, func(t *testing.T, lv Level, n int, v *vectors, normal func() float32) {
 		x, y := v.make(n, normal), v.make(n, normal)
@@ -150,10 +177,10 @@ func TestElementwise(t *testing.T) {
 		near(t, "gradient of up", b, wantB, 2e-6)
 
 		geluRef(wantA, widen(x))
-		gelu(a, x)
+		gelu(lv, a, x)
 		near(t, "gelu", a, wantA, 2e-6)
 		geluBackRef(wantAgain, wantA, widen(z), widen(x))
-		geluBack(again, a, z, x)
+		geluBack(lv, again, a, z, x)
 		near(t, "gelu again", again, wantAgain, 2e-6)
 		near(t, "gradient of gelu", a, wantA, 4e-6)
 

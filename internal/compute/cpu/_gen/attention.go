@@ -21,10 +21,11 @@ func loadSeen(seen GPPhysical) {
 }
 
 func softmaxRowsAVX512() {
-	begin("softmaxRowsAVX512", "func(rows int, s *float32, seen *uint64, m, change, sums, table *float32)", "softmaxRowsAVX512 is softmaxRowsRef.")
+	set := avx512
+	set.begin("softmaxRows", "func(rows int, s *float32, seen *uint64, m, change, sums, table *float32)", "NAME is softmaxRowsRef.")
 	rows, s, seen := length("rows", RCX), pointer("s", RSI), pointer("seen", RDI)
 	m, change, sums := pointer("m", R8), pointer("change", R9), pointer("sums", R11)
-	c := constants(pointer("table", RDX), 16)
+	c := set.constants(pointer("table", RDX))
 	lowest := Z15
 	MOVL(U32(0xff800000), RAX.As32()) // -Inf
 	VPBROADCASTD(RAX.As32(), lowest)
@@ -40,7 +41,7 @@ func softmaxRowsAVX512() {
 	VMAXPS(scores[1], scores[0], n[0])
 	VMAXPS(scores[3], scores[2], n[1])
 	VMAXPS(n[1], n[0], n[0])
-	tree(n[0], n[1], VMAXPS)
+	set.tree(n[0], n[1], VMAXPS)
 	// The maximum so far and what it changes by, which is 0 and not NaN while nothing has been seen.
 	VMOVSS(Mem{Base: m}, X12)
 	VMAXSS(n[0].AsX(), X12, X13)
@@ -52,14 +53,14 @@ func softmaxRowsAVX512() {
 	VBROADCASTSS(X13, Z13)
 	for j, x := range scores {
 		VSUBPS(Z13, x, x)
-		exp(c, x, n[j], p[j])
+		set.exp(c, x, n[j], p[j])
 		VMOVAPS_Z(x, seenMasks[j], x)
 		VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
 	}
 	for _, x := range scores[1:] {
 		VADDPS(x, scores[0], scores[0])
 	}
-	storeSum(scores[0], scores[1], sums)
+	set.storeSum(scores[0], scores[1], sums)
 	ADDQ(U32(256), s)
 	for _, p := range []GPPhysical{m, change, sums} {
 		ADDQ(Imm(4), p)
@@ -68,15 +69,15 @@ func softmaxRowsAVX512() {
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	Label("done")
-	VZEROUPPER()
-	RET()
+	set.end()
 }
 
 func softmaxRowsBackAVX512() {
-	begin("softmaxRowsBackAVX512", "func(rows int, s, ds *float32, seen *uint64, lse, delta, table *float32)", "softmaxRowsBackAVX512 is softmaxRowsBackRef.")
+	set := avx512
+	set.begin("softmaxRowsBack", "func(rows int, s, ds *float32, seen *uint64, lse, delta, table *float32)", "NAME is softmaxRowsBackRef.")
 	rows, s, ds, seen := length("rows", RCX), pointer("s", RSI), pointer("ds", RDX), pointer("seen", RDI)
 	lse, delta := pointer("lse", R8), pointer("delta", R9)
-	c := constants(pointer("table", R11), 16)
+	c := set.constants(pointer("table", R11))
 	TESTQ(rows, rows)
 	JZ(LabelRef("done"))
 	Label("row")
@@ -87,7 +88,7 @@ func softmaxRowsBackAVX512() {
 		x := zmm[j]
 		VMOVUPS(Mem{Base: s, Disp: 64 * j}, x)
 		VSUBPS(Z14, x, x)
-		exp(c, x, zmm[4+j], zmm[8+j])
+		set.exp(c, x, zmm[4+j], zmm[8+j])
 		VMOVAPS_Z(x, seenMasks[j], x)
 		VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
 		VMOVUPS(Mem{Base: ds, Disp: 64 * j}, zmm[4+j])
@@ -104,22 +105,129 @@ func softmaxRowsBackAVX512() {
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	Label("done")
-	VZEROUPPER()
-	RET()
+	set.end()
+}
+
+// loadBits spreads the next 8 bits of a row, which are the lowest of RAX, to all of the register seen: a number is all ones where its
+// score is seen. bit is 1, 2, 4 ... 128.
+func loadBits(seen, bit VecPhysical) {
+	VMOVD(EAX, seen.AsX())
+	VPBROADCASTD(seen.AsX(), seen)
+	SHRQ(Imm(8), RAX)
+	VPAND(bit, seen, seen)
+	VPCMPEQD(bit, seen, seen)
+}
+
+// loadBit loads what loadBits wants; it uses RAX.
+func loadBit(bit VecPhysical) {
+	MOVQ(U64(0x8040201008040201), RAX)
+	VMOVQ(RAX, bit.AsX())
+	VPMOVZXBD(bit.AsX(), bit)
+}
+
+func softmaxRowsAVX2() {
+	set := avx2
+	set.begin("softmaxRows", "func(rows int, s *float32, seen *uint64, m, change, sums, table *float32)", "NAME is softmaxRowsRef.")
+	rows, s, seen := length("rows", RCX), pointer("s", RSI), pointer("seen", RDI)
+	m, change, sums := pointer("m", R8), pointer("change", R9), pointer("sums", R11)
+	c := set.constants(pointer("table", RDX))
+	x, n, p, largest, sum, mask, lowest, bit := Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7
+	MOVL(U32(0xff800000), EAX) // -Inf
+	VMOVD(EAX, lowest.AsX())
+	VBROADCASTSS(lowest.AsX(), lowest)
+	loadBit(bit)
+	TESTQ(rows, rows)
+	JZ(LabelRef("done"))
+	Label("row")
+	MOVQ(Mem{Base: seen}, RAX)
+	VMOVAPS(lowest, largest)
+	for j := range 8 {
+		loadBits(mask, bit)
+		VBLENDVPS(mask, Mem{Base: s, Disp: 32 * j}, lowest, x)
+		VMAXPS(x, largest, largest)
+	}
+	set.tree(largest, n, VMAXPS)
+	// The maximum so far and what it changes by, which is 0 and not NaN while nothing has been seen.
+	VMOVSS(Mem{Base: m}, X1)
+	VMAXSS(X3, X1, X2)
+	VMOVSS(X2, Mem{Base: m})
+	VSUBSS(X2, X1, X0)
+	VCMPSS(U8(4), X2, X1, X1) // not equal
+	VANDPS(X1, X0, X0)
+	VMOVSS(X0, Mem{Base: change})
+	VBROADCASTSS(X2, largest)
+	set.zero(sum)
+	MOVQ(Mem{Base: seen}, RAX)
+	for j := range 8 {
+		loadBits(mask, bit)
+		VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
+		VSUBPS(largest, x, x)
+		set.exp(c, x, n, p)
+		VANDPS(mask, x, x)
+		VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
+		VADDPS(x, sum, sum)
+	}
+	set.storeSum(sum, n, sums)
+	ADDQ(U32(256), s)
+	for _, p := range []GPPhysical{m, change, sums} {
+		ADDQ(Imm(4), p)
+	}
+	ADDQ(Imm(8), seen)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	Label("done")
+	set.end()
+}
+
+func softmaxRowsBackAVX2() {
+	set := avx2
+	set.begin("softmaxRowsBack", "func(rows int, s, ds *float32, seen *uint64, lse, delta, table *float32)", "NAME is softmaxRowsBackRef.")
+	rows, s, ds, seen := length("rows", RCX), pointer("s", RSI), pointer("ds", RDX), pointer("seen", RDI)
+	lse, delta := pointer("lse", R8), pointer("delta", R9)
+	c := set.constants(pointer("table", R11))
+	x, n, p, sum, mean, mask, bit := Y0, Y1, Y2, Y3, Y4, Y5, Y6
+	loadBit(bit)
+	TESTQ(rows, rows)
+	JZ(LabelRef("done"))
+	Label("row")
+	MOVQ(Mem{Base: seen}, RAX)
+	VBROADCASTSS(Mem{Base: lse}, sum)
+	VBROADCASTSS(Mem{Base: delta}, mean)
+	for j := range 8 {
+		loadBits(mask, bit)
+		VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
+		VSUBPS(sum, x, x)
+		set.exp(c, x, n, p)
+		VANDPS(mask, x, x)
+		VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
+		VMOVUPS(Mem{Base: ds, Disp: 32 * j}, n)
+		VSUBPS(mean, n, n)
+		VMULPS(n, x, x)
+		VANDPS(mask, x, x) // what is not seen may be NaN
+		VMOVUPS(x, Mem{Base: ds, Disp: 32 * j})
+	}
+	ADDQ(U32(256), s)
+	ADDQ(U32(256), ds)
+	for _, p := range []GPPhysical{lse, delta} {
+		ADDQ(Imm(4), p)
+	}
+	ADDQ(Imm(8), seen)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	Label("done")
+	set.end()
 }
 
 // eachOfRows opens a loop over rows of n numbers, at x and y with ldx and ldy bytes from one to the next: start begins a row, body
-// handles 16 numbers, end ends a row. It uses RAX, RBX, RCX, R8 to R13.
-func eachOfRows(start func(), body func(y, x GPPhysical), end func()) {
+// handles a register of numbers, end ends a row. It uses RBX, RCX, R8 to R13.
+func (set *isa) eachOfRows(start func(), body func(y, x GPPhysical), end func()) {
+	lanes := uint64(set.lanes())
 	rows, n := length("rows", RBX), length("n", R8)
 	y, ldy := pointer("y", RDI), length("ldy", R9)
 	x, ldx := pointer("x", RSI), length("ldx", R11)
 	MOVQ(n, RCX)
-	ANDQ(Imm(15), RCX)
-	MOVQ(U32(1), RAX)
-	SHLQ(CL, RAX)
-	DECQ(RAX)
-	KMOVW(RAX.As32(), K1)
+	ANDQ(Imm(lanes-1), RCX)
+	set.firstOnes()
 	TESTQ(rows, rows)
 	JZ(LabelRef("done"))
 	Label("row")
@@ -127,19 +235,19 @@ func eachOfRows(start func(), body func(y, x GPPhysical), end func()) {
 	MOVQ(y, R12)
 	MOVQ(x, R13)
 	MOVQ(n, RCX)
-	SUBQ(Imm(16), RCX)
+	SUBQ(Imm(lanes), RCX)
 	JL(LabelRef("rest"))
 	Label("vector")
-	masking = false
+	set.masking = false
 	body(R12, R13)
-	ADDQ(Imm(64), R12)
-	ADDQ(Imm(64), R13)
-	SUBQ(Imm(16), RCX)
+	ADDQ(Imm(uint64(set.size)), R12)
+	ADDQ(Imm(uint64(set.size)), R13)
+	SUBQ(Imm(lanes), RCX)
 	JGE(LabelRef("vector"))
 	Label("rest")
-	CMPQ(RCX, I8(-16))
+	CMPQ(RCX, I8(-int8(lanes)))
 	JE(LabelRef("next"))
-	masking = true
+	set.masking = true
 	body(R12, R13)
 	Label("next")
 	end()
@@ -148,37 +256,37 @@ func eachOfRows(start func(), body func(y, x GPPhysical), end func()) {
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	Label("done")
-	VZEROUPPER()
-	RET()
+	set.end()
 }
 
-func rowsAVX512() {
-	begin("scaleRowsAVX512", "func(rows, n int, y *float32, ldy int, x *float32, ldx int, a *float32)", "scaleRowsAVX512 is scaleRowsRef; ldy and ldx are in bytes.")
+func (set *isa) rows() {
+	r := set.r
+	set.begin("scaleRows", "func(rows, n int, y *float32, ldy int, x *float32, ldx int, a *float32)", "NAME is scaleRowsRef; ldy and ldx are in bytes.")
 	a := pointer("a", RDX)
-	eachOfRows(func() {
-		VBROADCASTSS(Mem{Base: a}, Z0)
+	set.eachOfRows(func() {
+		VBROADCASTSS(Mem{Base: a}, r[0])
 		ADDQ(Imm(4), a)
 	}, func(y, x GPPhysical) {
-		load(x, Z1)
-		VMULPS(Z0, Z1, Z1)
-		store(Z1, y)
+		set.load(x, r[1])
+		VMULPS(r[0], r[1], r[1])
+		set.store(r[1], y)
 	}, func() {})
-	begin("addRowsAVX512", "func(rows, n int, y *float32, ldy int, x *float32, ldx int)", "addRowsAVX512 is addRowsRef; ldy and ldx are in bytes.")
-	eachOfRows(func() {}, func(y, x GPPhysical) {
-		load(x, Z1)
-		load(y, Z2)
-		VADDPS(Z1, Z2, Z2)
-		store(Z2, y)
+	set.begin("addRows", "func(rows, n int, y *float32, ldy int, x *float32, ldx int)", "NAME is addRowsRef; ldy and ldx are in bytes.")
+	set.eachOfRows(func() {}, func(y, x GPPhysical) {
+		set.load(x, r[1])
+		set.load(y, r[2])
+		VADDPS(r[1], r[2], r[2])
+		set.store(r[2], y)
 	}, func() {})
 
-	begin("dotRowsAVX512", "func(rows, n int, y *float32, ldy int, x *float32, ldx int, out *float32)", "dotRowsAVX512 is dotRowsRef, each sum as sumLanes says; ldy and ldx are in bytes.")
+	set.begin("dotRows", "func(rows, n int, y *float32, ldy int, x *float32, ldx int, out *float32)", "NAME is dotRowsRef, each sum as sumLanes says; ldy and ldx are in bytes.")
 	out := pointer("out", RDX)
-	eachOfRows(func() { zero512(Z0) }, func(y, x GPPhysical) {
-		load(y, Z1)
-		load(x, Z2)
-		VFMADD231PS(Z1, Z2, Z0)
+	set.eachOfRows(func() { set.zero(r[0]) }, func(y, x GPPhysical) {
+		set.load(y, r[1])
+		set.load(x, r[2])
+		VFMADD231PS(r[1], r[2], r[0])
 	}, func() {
-		storeSum(Z0, Z1, out)
+		set.storeSum(r[0], r[1], out)
 		ADDQ(Imm(4), out)
 	})
 }

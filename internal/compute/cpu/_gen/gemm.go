@@ -294,7 +294,7 @@ func packColumns(name, doc string, start func(), step func(vectors int, src, lds
 	CMPQ(RBX, Imm(32))
 	JLT(LabelRef("partTwo"))
 	for i, name := range []string{"two", "partOne", "one", "partTwo"} {
-		masking = i%2 == 1
+		avx512.masking = i%2 == 1
 		vectors := []int{2, 1, 1, 2}[i]
 		Label(name)
 		SUBQ(Imm(uint64(rowsApiece)), k)
@@ -320,7 +320,7 @@ func packColumns(name, doc string, start func(), step func(vectors int, src, lds
 // loadColumns loads the columns of a row to registers from first on, and asks for those after them, which come next.
 func loadColumns(vectors, first int, src GPPhysical) {
 	for j := range vectors {
-		if masking {
+		if avx512.masking {
 			VMOVUPS_Z(Mem{Base: src, Disp: 64 * j}, []Op{K1, K2}[j], zmm[first+j])
 		} else {
 			VMOVUPS(Mem{Base: src, Disp: 64 * j}, zmm[first+j])

@@ -1,28 +1,44 @@
-// Command gen writes the assembly of package cpu: kernels_amd64.s and its declarations. Run it by scripts/generate-kernels.
+// Command gen writes the assembly of package cpu: kernels_amd64.s and its declarations, and choices_amd64.go, into the working folder. Run it
+// by scripts/generate-kernels.
 package main
 
-import . "github.com/mmcloughlin/avo/build"
+import (
+	"log"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+)
 
 func main() {
 	ConstraintExpr("!noasm")
 	micros()
 	packing512()
 	transpose8()
-	maxAVX512()
-	scaleAVX512()
-	expScaleAVX512()
-	expSumAVX512()
-	dotAVX512()
-	axpyAVX512()
-	siluMulAVX512()
-	siluMulBackAVX512()
-	geluTanh()
+	dataOfAVX2()
+	for _, set := range []*isa{avx512, avx2} {
+		set.max()
+		set.scale()
+		set.expScale()
+		set.expSum()
+		set.dot()
+		set.axpy()
+		set.siluMul()
+		set.siluMulBack()
+		set.gelu()
+		set.geluTanh()
+		set.rows()
+		set.norms()
+		set.adamW()
+	}
 	softmaxRowsAVX512()
 	softmaxRowsBackAVX512()
-	rowsAVX512()
-	norms()
-	adamWAVX512()
+	softmaxRowsAVX2()
+	softmaxRowsBackAVX2()
 	adamWMomentsAVX512()
+	adamWMomentsAVX2()
 	peaks()
+	if err := os.WriteFile("choices_amd64.go", []byte("\n"+choices()), 0o666); err != nil {
+		log.Fatal(err)
+	}
 	Generate()
 }
