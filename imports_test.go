@@ -24,7 +24,7 @@ var rooms = map[string]string{
 	"score":        "compute data model plan refcache; report",
 	"generate":     "compute model plan",
 	"model":        "compute safetensors",
-	"data":         "chat compute tokenizer",
+	"data":         "chat compute rows tokenizer",
 	"checkpoint":   "safetensors",
 
 	"plan":        "",
@@ -33,6 +33,7 @@ var rooms = map[string]string{
 	"report":      "",
 	"tokenizer":   "",
 	"chat":        "",
+	"rows":        "",
 	"safetensors": "",
 
 	"compute":             "",
@@ -74,6 +75,9 @@ var doors = map[string]string{
 
 	"github.com/edsrzf/mmap-go": "safetensors",
 	"github.com/x448/float16":   "safetensors",
+
+	"github.com/parquet-go/parquet-go": "rows",
+	"github.com/klauspost/compress":    "rows",
 
 	"github.com/zeebo/xxh3":  "refcache",
 	"github.com/gofrs/flock": "checkpoint refcache",

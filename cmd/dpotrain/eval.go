@@ -60,7 +60,7 @@ an error says how many rows are missing.`,
 	}
 	s.addFlags(cmd, keys...)
 	cmd.Flags().Lookup("model").Usage = "`folder` of the model to evaluate: one that train wrote, a checkpoint, or any other model"
-	cmd.Flags().Lookup("data").Usage = "held-out pairs, a JSONL `file`"
+	cmd.Flags().Lookup("data").Usage = "held-out pairs: JSONL, JSON, CSV or parquet; a `file`, a folder of them or a pattern"
 	cmd.Flags().StringVar(&e.Ref, "ref", "", "folder of the reference model; default: that of the run which made the model")
 	cmd.Flags().BoolVar(&e.JSON, "json", false, "print one JSON object instead of a table")
 	cmd.Flags().StringVar(&e.PerPair, "per-pair", "", "`file` for a line of JSON for each pair")

@@ -1,6 +1,6 @@
-// Package data turns lines of a JSONL file into packed batches of token ids.
+// Package data turns rows of files into packed batches of token ids. Package rows knows the formats of files.
 //
-// A line becomes a pair of completions of one prompt, a single completion, or one with a label (unpaired.go, where a pair becomes two of
+// A row becomes a pair of completions of one prompt, a single completion, or one with a label (unpaired.go, where a pair becomes two of
 // these), text or chat; the chat template renders
 // the whole conversation and the tokenizer encodes it once; the result is an Example: the ids of each sequence and where
 // its scored part begins. Truncation happens here and nowhere else. A Packer lays examples out in a compute.Batch.
@@ -8,7 +8,7 @@
 // Order is a function of seed and epoch, examples are one of the file and the options: nothing depends on time or on the
 // number of threads.
 //
-// Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line, or counted in the
+// Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line (of a parquet file, row), or counted in the
 // Report; what becomes of which row is in docs/formats.md.
 //
 // To add a column or a form of rows: parsing in row.go, numbers.go for a number, or unpaired.go for labels, its way to ids in example.go, rows in the tables of
@@ -18,10 +18,12 @@ package data
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"dpotrain/internal/chat"
+	"dpotrain/internal/rows"
 	"dpotrain/internal/tokenizer"
 )
 
@@ -51,6 +53,7 @@ type Sequence struct {
 type Example struct {
 	File      string // that the row stands in
 	Line      int    // of the file, from 1
+	ByRow     bool   // Line is the number of the row, for the file has no lines
 	Sequences []Sequence
 	Numbers   *Numbers // nil: none were wanted, and the weight is 1
 	Label     Label
@@ -65,12 +68,12 @@ func (e *Example) Weight() float64 {
 }
 
 // Place is the row's file and line, for messages.
-func (e *Example) Place() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
+func (e *Example) Place() string { return rows.Place(e.File, e.Line, e.ByRow) }
 
 // PromptsKept is the number of examples whose prompt a Set keeps as text.
 const PromptsKept = 100
 
-// Set is the examples of a file.
+// Set is the examples of a file, or of several.
 type Set struct {
 	Examples []Example
 	Prompts  []string // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
@@ -120,11 +123,17 @@ func Open(dir string) (*Reader, error) {
 // VocabSize is one more than the largest id.
 func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
-// Load reads a JSONL file of rows. progress, if any, is called with bytes. A file of which no example is left, and one that another
-// process changes meanwhile, is an error.
+// Load reads the rows of path: a file, a folder, or a pattern of files (see package rows). progress, if any, is called with bytes. No
+// example left, and a file that another process changes meanwhile, is an error.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
 	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
-	return m.loadFile(path, progress)
+	return m.loadPath(path, progress)
+}
+
+// LoadFrom reads the rows of a stream, such as standard input, under the name that messages have for it.
+func (r *Reader) LoadFrom(name string, in io.Reader, form Form, o Options) (*Set, error) {
+	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
+	return m.loadFrom(name, in, func(int64) {})
 }
 
 // Decode is the text of ids, without special tokens.

@@ -33,9 +33,9 @@ type made struct {
 	longest   int        // tokens, before truncation
 }
 
-// make turns a line into an example.
-func (m *maker) make(line []byte) (out made, err error) {
-	r, err := parseRow(line)
+// make turns the text of a row into an example.
+func (m *maker) make(text []byte, read rowReader) (out made, err error) {
+	r, err := read.parse(text)
 	if err != nil {
 		return out, err
 	}

@@ -64,7 +64,7 @@ func TestMake(t *testing.T) {
 			"u:hi;a:|yo; u:hi;a:|;"},
 	} {
 		m := maker{encoder: c.enc, template: template(t, plainTemplate), form: c.form}
-		got, err := m.make([]byte(c.row))
+		got, err := m.make([]byte(c.row), lineReader)
 		if err != nil || got.drop != kept {
 			t.Errorf("%s: %s: error %v, dropped %v", c.name, c.row, err, dropTexts[got.drop].what)
 			continue
@@ -86,7 +86,7 @@ func TestBorder(t *testing.T) {
 		`{"prompt":"ab\n\n","chosen":"x","rejected":"c"}`: {false, true},
 	} {
 		m := maker{encoder: enc, form: Pairs}
-		if got, err := m.make([]byte(row)); err != nil || [2]bool{got.across, got.other} != want {
+		if got, err := m.make([]byte(row), lineReader); err != nil || [2]bool{got.across, got.other} != want {
 			t.Errorf("%s: across %v, other %v, error %v; want %v", row, got.across, got.other, err, want)
 		}
 	}
@@ -120,7 +120,7 @@ func TestTruncate(t *testing.T) {
 		{1, "keep_end", "nothing of a completion is left after truncation", [2]int{1, 0}}, // $, and nothing before it
 	} {
 		m := maker{encoder: whole, form: Pairs, options: Options{MaxLength: c.length, TruncationMode: c.mode}}
-		got, err := m.make([]byte(row))
+		got, err := m.make([]byte(row), lineReader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestTruncate(t *testing.T) {
 			t.Errorf("max_length %d, %s: %s, truncated %v, longest %d; want %s, %v, 8", c.length, c.mode, show, got.truncated, got.longest, c.want, c.truncated)
 		}
 		// The same from the whole example.
-		all, err := (&maker{encoder: whole, form: Pairs}).make([]byte(row))
+		all, err := (&maker{encoder: whole, form: Pairs}).make([]byte(row), lineReader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,11 +145,11 @@ func TestTruncate(t *testing.T) {
 // TestSameTextAfterTruncation cuts both sides to "wxyz$", of which they score different parts: there is nothing to prefer.
 func TestSameTextAfterTruncation(t *testing.T) {
 	m := maker{encoder: whole, form: Pairs, options: Options{MaxLength: 5, TruncationMode: "keep_end"}}
-	got, err := m.make([]byte(`{"prompt":"abwx","chosen":"yz","rejected":"wxyz"}`))
+	got, err := m.make([]byte(`{"prompt":"abwx","chosen":"yz","rejected":"wxyz"}`), lineReader)
 	if show := whole.showAll(got.example); err != nil || show != "wx|yz$ w|xyz$" || got.drop != dropIdenticalTruncated {
 		t.Errorf("%s, error %v, dropped %q", show, err, dropTexts[got.drop].what)
 	}
-	got, err = m.make([]byte(`{"prompt":"abwx","chosen":"wxyz","rejected":"yz"}`))
+	got, err = m.make([]byte(`{"prompt":"abwx","chosen":"wxyz","rejected":"yz"}`), lineReader)
 	if show := whole.showAll(got.example); err != nil || show != "w|xyz$ wx|yz$" || got.drop != dropIdenticalTruncated || got.longest != 10 {
 		t.Errorf("%s, error %v, dropped %q, longest %d, want 10", show, err, dropTexts[got.drop].what, got.longest)
 	}
@@ -180,12 +180,12 @@ func TestDropped(t *testing.T) {
 		{`{"prompt":` + user + `,"chosen":` + yes + `,"rejected":[{"role":"assistant","content":null}]}`, Pairs, dropEmptyRejected},
 	} {
 		m := maker{encoder: whole, template: template(t, plainTemplate), form: c.form}
-		if got, err := m.make([]byte(c.row)); err != nil || got.drop != c.want {
+		if got, err := m.make([]byte(c.row), lineReader); err != nil || got.drop != c.want {
 			t.Errorf("%s: dropped %q, error %v; want %q", c.row, dropTexts[got.drop].what, err, dropTexts[c.want].what)
 		}
 	}
 	m := maker{encoder: letters{}, form: Completions} // no BOS, no EOS
-	if got, err := m.make([]byte(`{"text":"a"}`)); err != nil || got.drop != dropEmptyChosen {
+	if got, err := m.make([]byte(`{"text":"a"}`), lineReader); err != nil || got.drop != dropEmptyChosen {
 		t.Errorf("a text of one id, which nothing predicts: dropped %q, error %v", dropTexts[got.drop].what, err)
 	}
 }
@@ -209,7 +209,7 @@ func TestTemplateProblems(t *testing.T) {
 		if c.source != "" {
 			m.template = template(t, c.source)
 		}
-		_, err := m.make([]byte(c.row))
+		_, err := m.make([]byte(c.row), lineReader)
 		if got := text(err); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
 		}

@@ -56,7 +56,7 @@ func FuzzLoad(f *testing.F) {
 			o.TruncationMode = "keep_end"
 		}
 		m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form}
-		set, err := load(bytes.NewReader(content), "pairs.jsonl", m, func(int64) {})
+		set, err := m.loadFrom("pairs.jsonl", bytes.NewReader(content), func(int64) {})
 		if err != nil {
 			if set != nil || !strings.HasPrefix(err.Error(), "pairs.jsonl:") {
 				t.Errorf("error without a place, or with a set: %v", err)
@@ -96,7 +96,7 @@ func FuzzRow(f *testing.F) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			return // no row
 		}
-		r, err := parseRow(line)
+		r, err := lineReader.parse(line)
 		var whole map[string]any
 		plain := json.Unmarshal(line, &whole)
 		if err != nil {

@@ -119,7 +119,7 @@ func TestGoldenChat(t *testing.T) {
 					t.Errorf("%s, line %d, side %d:\ngot  %v\nwant %v from %d", folder, e.Line, side, got, ids, len(g.PromptIDs))
 				}
 			}
-			row, err := parseRow(rows[i])
+			row, err := lineReader.parse(rows[i])
 			if err != nil {
 				t.Fatal(err)
 			}

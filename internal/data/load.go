@@ -1,115 +1,120 @@
 package data
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"dpotrain/internal/rows"
 )
 
 const (
-	maxLine     = 64 << 20 // bytes; a longer line is not a row
-	batchLines  = 512      // lines read before they are encoded together
+	batchRows   = 512      // rows read before they are encoded together
 	batchBytes  = 16 << 20 // likewise
 	errorsShown = 10
 )
 
-func (m *maker) loadFile(path string, progress func(done, total int64)) (*Set, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w; give a JSONL file, one JSON object a line", path, fs.ErrNotExist)
-	}
+// loadPath reads the files that a path names.
+func (m *maker) loadPath(path string, progress func(done, total int64)) (*Set, error) {
+	files, err := rows.Find(path, "")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if before.IsDir() {
-		return nil, fmt.Errorf("%s: a folder; %s", path, insteadOfFolder(path))
-	}
-	report := func(done int64) {
-		if progress != nil {
-			progress(done, before.Size())
+	var before, total int64
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			total += info.Size()
 		}
 	}
-	var in io.Reader = f
-	if before.Mode().IsRegular() && before.Size() > 0 {
-		in = io.LimitReader(f, before.Size()) // or there would be no end to a file that grows faster than it is read
-	}
-	set, err := load(in, path, m, report)
-	// A line that is cut off by a change looks like a bad row: the change is the error to tell.
-	if before.Mode().IsRegular() { // a pipe's size and time say nothing
-		after, err := f.Stat()
+	set := &Set{Report: Report{maxLength: m.options.MaxLength, files: len(files)}}
+	for _, f := range files {
+		in, err := rows.Open(f)
 		if err != nil {
 			return nil, err
 		}
-		if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-			return nil, fmt.Errorf("%s: changed while it was read (%d bytes before, %d after); start again when it is written", path, before.Size(), after.Size())
-		}
-	}
-	return set, err
-}
-
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
-// line is a row's text and what became of it.
-type line struct {
-	number int
-	text   []byte
-	made   made
-	err    error
-}
-
-func load(r io.Reader, path string, m *maker, progress func(done int64)) (*Set, error) {
-	set := &Set{Report: Report{maxLength: m.options.MaxLength}}
-	in := bufio.NewReaderSize(r, 1<<20)
-	if _, err := in.Peek(4); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("%s:1: %w", path, err)
-	}
-	head, _ := in.Peek(min(in.Buffered(), headSize)) // reads no more
-	if what := foreign(head, path); what != "" {
-		return nil, fmt.Errorf("%s: %s", path, what)
-	}
-	var done int64
-	for number, end := 1, false; !end; {
-		var lines []line
-		for size := 0; len(lines) < batchLines && size < batchBytes && !end; {
-			text, err := readLine(in, maxLine)
-			if err != nil && err != io.EOF {
-				return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+		err = m.load(set, in, f, func() {
+			if done, _ := in.Progress(); progress != nil {
+				progress(before+done, total)
 			}
-			end = err == io.EOF
-			done += int64(len(text))
-			size += len(text)
-			// The mark also stands inside of files that were put together from several.
-			if text = bytes.TrimSpace(bytes.TrimPrefix(text, byteOrderMark)); len(text) > 0 {
-				lines = append(lines, line{number: number, text: text})
-			}
-			number++
+		})
+		if changed := in.Changed(); changed != nil {
+			err = changed
 		}
-		m.makeAll(lines)
-		if err := set.add(lines, path, m.form == Labelled, m.options.OnBadRow == "skip"); err != nil {
+		_, size := in.Progress()
+		in.Close()
+		if err != nil {
 			return nil, err
 		}
-		progress(done)
+		before += size
 	}
+	return m.finish(set, path)
+}
+
+// loadFrom reads the rows of a stream.
+func (m *maker) loadFrom(name string, stream io.Reader, progress func(done int64)) (*Set, error) {
+	in, err := rows.NewReader(name, stream)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	set := &Set{Report: Report{maxLength: m.options.MaxLength, files: 1}}
+	if err := m.load(set, in, name, func() {
+		done, _ := in.Progress()
+		progress(done)
+	}); err != nil {
+		return nil, err
+	}
+	return m.finish(set, name)
+}
+
+// item is a row of a file and what became of it.
+type item struct {
+	rows.Row
+	made made
+}
+
+// load adds the rows of a file to a set.
+func (m *maker) load(set *Set, in *rows.Reader, path string, progress func()) error {
+	read := m.rowsOf(in)
+	set.Report.table = read.allText
+	for end := false; !end; {
+		var items []item
+		for size := 0; len(items) < batchRows && size < batchBytes; {
+			row, err := in.Next()
+			if end = err == io.EOF; end {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			size += len(row.Text)
+			items = append(items, item{Row: row})
+		}
+		m.makeAll(items, read)
+		if err := set.add(items, file{path, in.ByRow()}, m.form == Labelled, m.options.OnBadRow == "skip"); err != nil {
+			return err
+		}
+		progress()
+	}
+	return nil
+}
+
+// finish sees to what can be said only when all rows are read.
+func (m *maker) finish(set *Set, path string) (*Set, error) {
 	if m.wanted.Mismatched && len(set.Examples) > 0 {
 		if err := set.mismatch(m.options); err != nil {
 			return nil, fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", path, err, m.wanted.by())
 		}
 	}
 	switch {
+	case set.Report.Rows == 0 && set.Report.table:
+		return nil, fmt.Errorf("%s: no rows; want a header, and rows below it", path)
 	case set.Report.Rows == 0:
 		return nil, fmt.Errorf("%s: no rows; want one JSON object a line", path)
 	case set.Report.Kept == 0:
@@ -118,100 +123,90 @@ func load(r io.Reader, path string, m *maker, progress func(done int64)) (*Set, 
 	return set, nil
 }
 
-// firstLine is the first line of a file that is not blank; it is read as the file is, so that what cannot be read twice is left alone.
-func firstLine(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, err
-	}
-	f, err := os.Open(path)
+// firstRow is the first row of a path's files; what cannot be read twice is left alone.
+func firstRow(path string) (row, bool) {
+	files, err := rows.Find(path, "")
 	if err != nil {
-		return nil, err
+		return row{}, false
 	}
-	defer f.Close()
-	in := bufio.NewReader(f)
-	for {
-		text, err := readLine(in, maxLine)
-		if text = bytes.TrimSpace(bytes.TrimPrefix(text, byteOrderMark)); len(text) > 0 || err != nil {
-			return text, nil
-		}
+	if info, err := os.Stat(files[0]); err != nil || !info.Mode().IsRegular() {
+		return row{}, false
 	}
+	in, err := rows.Open(files[0])
+	if err != nil {
+		return row{}, false
+	}
+	defer in.Close()
+	first, err := in.Next()
+	if err != nil || first.Err != nil {
+		return row{}, false
+	}
+	r, err := (&maker{}).rowsOf(in).parse(first.Text)
+	return r, err == nil
 }
 
-// readLine reads a line with its end, of at most limit bytes. The last one comes with io.EOF.
-func readLine(r *bufio.Reader, limit int) ([]byte, error) {
-	var text []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		text = append(text, part...)
-		if len(text) > limit {
-			return nil, fmt.Errorf("the line has more than %d bytes; want one row a line", limit)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return text, err
-		}
-	}
-}
-
-// makeAll makes the examples of lines on all cores.
-func (m *maker) makeAll(lines []line) {
+// makeAll makes the examples of items on all cores.
+func (m *maker) makeAll(items []item, read rowReader) {
 	var (
 		next atomic.Int64
 		wait sync.WaitGroup
 	)
-	for range min(runtime.GOMAXPROCS(0), len(lines)) {
+	for range min(runtime.GOMAXPROCS(0), len(items)) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			for i := int(next.Add(1)) - 1; i < len(lines); i = int(next.Add(1)) - 1 {
-				lines[i].made, lines[i].err = m.make(lines[i].text)
-				lines[i].text = nil
+			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+				if items[i].Err == nil {
+					items[i].made, items[i].Err = m.make(items[i].Text, read)
+				}
+				items[i].Text = nil
 			}
 		}()
 	}
 	wait.Wait()
 }
 
-// add takes lines into the set in order. With skip a bad row is counted, else it is an error, with those after it.
-func (s *Set) add(lines []line, path string, labelled, skip bool) error {
+// add takes items into the set in order. With skip a bad row is counted, else it is an error, with those after it.
+func (s *Set) add(items []item, of file, labelled, skip bool) error {
 	r := &s.Report
 	var bad badRows
-	for _, l := range lines {
+	for _, l := range items {
+		at := place{of, l.Number}
 		r.Rows++
-		if l.err != nil {
+		if l.Err != nil {
 			if r.skipped.n == 0 {
-				r.firstBad = l.err
+				r.firstBad = l.Err
 			}
-			r.skipped.add(l.number)
-			if _, another := errors.AsType[*formError](l.err); another && r.Rows == 1 && !skip {
-				return fmt.Errorf("%s:%d: %w", path, l.number, l.err) // all rows would say so
+			r.skipped.add(at)
+			if _, another := errors.AsType[*formError](l.Err); another && r.Rows == 1 && !skip {
+				return fmt.Errorf("%s: %w", at, l.Err) // all rows would say so
 			}
-			bad.add(l)
+			bad.add(at, l.Err)
 			continue
 		}
 		if l.made.across {
-			r.across.add(l.number)
+			r.across.add(at)
 		} else if l.made.other {
-			r.other.add(l.number)
+			r.other.add(at)
 		}
 		if l.made.twoBOS {
-			r.twoBOS.add(l.number)
+			r.twoBOS.add(at)
 		}
 		if l.made.unwanted {
-			r.unwanted.add(l.number)
+			r.unwanted.add(at)
 		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)
 		if l.made.drop != kept {
-			r.dropped[l.made.drop].add(l.number)
+			r.dropped[l.made.drop].add(at)
 			continue
 		}
 		for i, n := range l.made.truncated {
 			r.Truncated[i] += n
 		}
-		l.made.example.File, l.made.example.Line = path, l.number
+		l.made.example.File, l.made.example.Line, l.made.example.ByRow = of.path, l.Number, of.byRow
 		if l.made.example.Weight() != 1 {
-			r.weighted.add(l.number)
+			r.weighted.add(at)
 		}
 		if pair := labelled && l.made.example.Label == Unlabelled; pair {
 			r.Apart++
@@ -225,7 +220,7 @@ func (s *Set) add(lines []line, path string, labelled, skip bool) error {
 	if len(bad) == 0 || skip {
 		return nil
 	}
-	text := bad.text(path)
+	text := bad.text(r)
 	if r.Rows > r.skipped.n { // else nothing would be left
 		text += "; on_bad_row: skip leaves such rows out"
 	}
@@ -252,24 +247,23 @@ type badRow struct {
 	rows tally
 }
 
-func (b *badRows) add(l line) {
-	text := l.err.Error()
+func (b *badRows) add(at place, err error) {
+	text := err.Error()
 	i := slices.IndexFunc(*b, func(r badRow) bool { return r.text == text })
 	if i < 0 {
 		i = len(*b)
 		*b = append(*b, badRow{text: text})
 	}
-	(*b)[i].rows.add(l.number)
+	(*b)[i].rows.add(at)
 }
 
 // text has a line for each error.
-func (b badRows) text(path string) string {
+func (b badRows) text(r *Report) string {
 	var text []string
-	for _, r := range b[:min(len(b), errorsShown)] {
-		line := fmt.Sprintf("%s:%d: %s", path, r.rows.lines[0], r.text)
-		if r.rows.n > 1 {
-			rest := tally{r.rows.n - 1, r.rows.lines[1:]}
-			line += fmt.Sprintf(" (%s too)", rest.where())
+	for _, bad := range b[:min(len(b), errorsShown)] {
+		line := fmt.Sprintf("%s: %s", bad.rows.first[0], bad.text)
+		if bad.rows.n > 1 {
+			line += fmt.Sprintf(" (%s too)", r.where(&tally{bad.rows.n - 1, bad.rows.first[1:]}))
 		}
 		text = append(text, line)
 	}

@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -16,6 +15,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"dpotrain/internal/rows"
 )
 
 // write makes a file of the test's own and returns its path.
@@ -37,7 +38,7 @@ func numbered(n int) string {
 // Load is Reader.Load with these in the place of a model folder's tokenizer and template.
 func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
 	m := &maker{encoder: enc, template: tpl, options: o, form: form}
-	return m.loadFile(path, progress)
+	return m.loadPath(path, progress)
 }
 
 func loadPairs(path string, o Options) (*Set, error) { return Load(path, Pairs, whole, nil, o, nil) }
@@ -87,9 +88,9 @@ func TestLoadLines(t *testing.T) {
 
 // TestLoadManyLines reads several batches of lines, and lines longer than the reader's buffer, in order.
 func TestLoadManyLines(t *testing.T) {
-	const n = 3*batchLines + 7
+	const n = 3*batchRows + 7
 	var content strings.Builder
-	long := map[int]bool{1: true, batchLines: true, n: true}
+	long := map[int]bool{1: true, batchRows: true, n: true}
 	for i := 1; i <= n; i++ {
 		pad := ""
 		if long[i] {
@@ -159,16 +160,6 @@ func TestPrompts(t *testing.T) {
 	}
 }
 
-func TestReadLine(t *testing.T) {
-	in := bufio.NewReaderSize(strings.NewReader("12345678901234567890\n1234567890123456789012\n"), 16)
-	if line, err := readLine(in, 21); err != nil || string(line) != "12345678901234567890\n" {
-		t.Errorf("21 bytes with the line's end: %q, error %v", line, err)
-	}
-	if _, err := readLine(in, 21); text(err) != "the line has more than 21 bytes; want one row a line" {
-		t.Errorf("23 bytes: error %v", err)
-	}
-}
-
 // TestLoadErrors are the errors of whole files, word for word; PATH stands for the file.
 func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ name, content, want string }{
@@ -176,7 +167,7 @@ func TestLoadErrors(t *testing.T) {
 		{"blank lines", " \n\n\t\r\n", "PATH: no rows; want one JSON object a line"},
 		{"a mark alone", "\ufeff", "PATH: no rows; want one JSON object a line"},
 		{"not JSON", "hello\n", "PATH:1: not a JSON object; want one object a line"},
-		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:1: a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"},
+		{"a list over several lines", "[\n " + numbered(1) + ",\n", "PATH:3: the list does not end; the file is cut off, get it again"},
 		{"an object over several lines", "{\n\"chosen\":\"c\"\n}\n", "PATH:1: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"},
 		{"the last line is cut off", numbered(1) + "\n" + numbered(2)[:20],
 			"PATH:2: not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them; on_bad_row: skip leaves such rows out"},
@@ -198,18 +189,13 @@ func TestLoadErrors(t *testing.T) {
 			}
 			return rows
 		}() + "and 2 more"},
-		{"gzip", "\x1f\x8b\x08\x00", "PATH: compressed with gzip; unpack it first (gunzip)"},
-		{"zstd", "\x28\xb5\x2f\xfd", "PATH: compressed with zstd; unpack it first (unzstd)"},
 		{"zip", "PK\x03\x04", "PATH: a zip archive; unpack it first (unzip)"},
-		{"parquet", "PAR1\x15", `PATH: a parquet file; export it to JSONL, in Python: from datasets import load_dataset; load_dataset("parquet", data_files="PATH", split="train").to_json("pairs.jsonl")`},
 		{"an Arrow file", "ARROW1\x00", `PATH: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; Dataset.from_file("PATH").to_json("pairs.jsonl")`},
 		{"an Arrow stream", "\xff\xff\xff\xff\x10", `PATH: an Arrow file; export it to JSONL, in Python: from datasets import Dataset; Dataset.from_file("PATH").to_json("pairs.jsonl")`},
 		{"bzip2", "BZh91AY", "PATH: compressed with bzip2; unpack it first (bunzip2)"},
 		{"xz", "\xfd7zXZ\x00", "PATH: compressed with xz; unpack it first (unxz)"},
 		{"a pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "PATH: a git-lfs pointer and not the file itself; get that with git lfs pull"},
 		{"a web page", "<!DOCTYPE html>", "PATH: begins with <, as web pages do, and is no JSONL; get the file itself"},
-		{"CSV", "prompt,chosen,rejected\na,b,c\n", `PATH: a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("PATH").to_json("pairs.jsonl", orient="records", lines=True)`},
-		{"tabs between", "\ufeffprompt\tchosen\trejected\n", `PATH: a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("PATH", sep="\t").to_json("pairs.jsonl", orient="records", lines=True)`},
 		{"zero bytes", "\x00\x00\x00\x00", "PATH: a binary file; want JSONL, which is text"},
 		{"binary", "ab\x00\x01\x02", "PATH: a binary file; want JSONL, which is text"},
 		{"UTF-16", "\xff\xfe{\x00", "PATH: UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
@@ -231,23 +217,8 @@ func TestLoadNoFile(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "pairs.jsonl")
 	_, err := loadPairs(missing, Options{})
-	if want := missing + ": file does not exist; give a JSONL file, one JSON object a line"; text(err) != want || !errors.Is(err, fs.ErrNotExist) {
+	if want := missing + ": file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"; text(err) != want || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v, want %s", err, want)
-	}
-	for _, c := range []struct{ holds, want string }{
-		{"", "give a JSONL file"},
-		{"dataset_info.json", `export it to JSONL, in Python: from datasets import load_from_disk; load_from_disk("PATH").to_json("pairs.jsonl")`},
-		{"dataset_dict.json", `export it to JSONL, in Python: from datasets import load_from_disk; load_from_disk("PATH")["train"].to_json("pairs.jsonl")`},
-	} {
-		dir := t.TempDir()
-		if c.holds != "" {
-			if err := os.WriteFile(filepath.Join(dir, c.holds), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := loadPairs(dir, Options{}); strings.ReplaceAll(text(err), dir, "PATH") != "PATH: a folder; "+c.want {
-			t.Errorf("a folder with %q: %v", c.holds, err)
-		}
 	}
 }
 
@@ -261,7 +232,7 @@ func TestLoadBrokenReader(t *testing.T) {
 		{iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(numbered(1)))), "pairs.jsonl:1: timeout"}, // once, at the second byte
 		{io.MultiReader(strings.NewReader(numbered(1)+"\n"+numbered(2)+"\n"), iotest.ErrReader(io.ErrClosedPipe)), "pairs.jsonl:3: io: read/write on closed pipe"},
 	} {
-		if _, err := load(c.in, "pairs.jsonl", &maker{encoder: whole}, func(int64) {}); text(err) != c.want {
+		if _, err := (&maker{encoder: whole}).loadFrom("pairs.jsonl", c.in, func(int64) {}); text(err) != c.want {
 			t.Errorf("error %v, want %s", err, c.want)
 		}
 	}
@@ -269,7 +240,7 @@ func TestLoadBrokenReader(t *testing.T) {
 
 // TestLoadChangingFile changes the file while it is read, after the first lines were.
 func TestLoadChangingFile(t *testing.T) {
-	content := strings.Repeat(numbered(1)+"\n", batchLines+1)
+	content := strings.Repeat(numbered(1)+"\n", batchRows+1)
 	for _, c := range []struct {
 		name   string
 		change func(path string) error
@@ -311,7 +282,7 @@ func TestLoadChangingFile(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
 		}
-		if c.want == "" && (set == nil || len(set.Examples) != batchLines+1) {
+		if c.want == "" && (set == nil || len(set.Examples) != batchRows+1) {
 			t.Errorf("%s: got %v", c.name, set)
 		}
 	}
@@ -319,7 +290,7 @@ func TestLoadChangingFile(t *testing.T) {
 
 // TestLoadGrowingFile: a file that grows faster than it is read has an end all the same.
 func TestLoadGrowingFile(t *testing.T) {
-	content := strings.Repeat(numbered(1)+"\n", batchLines+1)
+	content := strings.Repeat(numbered(1)+"\n", batchRows+1)
 	path := write(t, content)
 	calls := 0
 	_, err := Load(path, Pairs, whole, nil, Options{}, func(int64, int64) {
@@ -412,14 +383,14 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestLongTexts are longer than a tokenizer takes at once, or than a line may be.
+// TestLongTexts are longer than a tokenizer takes at once, or than a row may be.
 func TestLongTexts(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads a line of 64 MiB")
+		t.Skip("reads lines of 16 MiB")
 	}
-	path := write(t, numbered(1)+"\n"+`{"prompt":"`+strings.Repeat("x", maxLine)+`","chosen":"c","rejected":"r"}`)
+	path := write(t, numbered(1)+"\n"+`{"prompt":"`+strings.Repeat("x", rows.MaxRow)+`","chosen":"c","rejected":"r"}`)
 	_, err := loadPairs(path, Options{OnBadRow: "skip"})
-	if want := path + ":2: the line has more than 67108864 bytes; want one row a line"; text(err) != want {
+	if want := path + ":2: the line has more than 16777216 bytes; want one row a line"; text(err) != want {
 		t.Errorf("error %.200v, want %s", err, want)
 	}
 	if bytes.Contains([]byte(text(err)), []byte("xxx")) {

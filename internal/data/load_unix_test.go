@@ -16,7 +16,7 @@ func TestLoadPipe(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Skip(err)
 	}
-	const n = 10 * batchLines // more than a pipe holds
+	const n = 10 * batchRows // more than a pipe holds
 	written := make(chan error)
 	go func() {
 		w, err := os.OpenFile(path, os.O_WRONLY, 0)

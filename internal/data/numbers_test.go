@@ -74,7 +74,7 @@ func TestNumbers(t *testing.T) {
 		{wins, `,"p_win":0.5,"p_win_rejected":"0.1"`, Numbers{}, `p_win_rejected: "0.1"; want a number`},
 	} {
 		m := maker{encoder: whole, form: Pairs, wanted: c.wanted}
-		out, err := m.make([]byte(`{"prompt":"p","chosen":"c","rejected":"r"` + c.columns + `}`))
+		out, err := m.make([]byte(`{"prompt":"p","chosen":"c","rejected":"r"`+c.columns+`}`), lineReader)
 		got := Numbers{}
 		if out.example.Numbers != nil {
 			got = *out.example.Numbers
@@ -86,11 +86,11 @@ func TestNumbers(t *testing.T) {
 
 	// A row that is left out is not asked for its numbers.
 	m := maker{encoder: whole, form: Pairs, wanted: scores}
-	if out, err := m.make([]byte(`{"prompt":"p","chosen":"c","rejected":"c","weight":"x"}`)); err != nil || out.drop != dropIdentical {
+	if out, err := m.make([]byte(`{"prompt":"p","chosen":"c","rejected":"c","weight":"x"}`), lineReader); err != nil || out.drop != dropIdentical {
 		t.Errorf("the same on both sides, without scores: dropped for %v, error %v", out.drop, err)
 	}
 	m = maker{encoder: whole, form: Completions}
-	if out, err := m.make([]byte(`{"prompt":"p","completion":"c","weight":3}`)); err != nil || out.example.Weight() != 3 {
+	if out, err := m.make([]byte(`{"prompt":"p","completion":"c","weight":3}`), lineReader); err != nil || out.example.Weight() != 3 {
 		t.Errorf("a completion: weight %v, error %v, want 3", out.example.Weight(), err)
 	}
 }
@@ -130,7 +130,7 @@ func TestNumbersOfFile(t *testing.T) {
 	path = write(t, row(`,"margin":1`)+row("")+row(`,"margin":"x"`)+row(""))
 	read := func(o Options) (*Set, error) {
 		m := &maker{encoder: whole, options: o, form: Pairs, wanted: Wanted{Scores: true, By: "loss rebel"}}
-		return m.loadFile(path, nil)
+		return m.loadPath(path, nil)
 	}
 	_, err = read(Options{OnBadRow: "error"})
 	if want := "PATH:2: chosen_score: missing (there are prompt, chosen, rejected); loss rebel needs chosen_score and rejected_score, or margin (line 4 too)\n" +

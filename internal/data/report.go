@@ -3,6 +3,8 @@ package data
 import (
 	"fmt"
 	"strings"
+
+	"dpotrain/internal/rows"
 )
 
 // dropReason is why a row is not kept.
@@ -27,42 +29,67 @@ var dropTexts = [dropReasons]struct{ what, lookAt string }{
 	dropTruncatedAway:      {"nothing of a completion is left after truncation", "max_length and truncation_mode"},
 }
 
-// linesShown is how many line numbers a report names for each thing it counts.
-const linesShown = 5
+// placesShown is how many rows a report names for each thing it counts.
+const placesShown = 5
+
+// file is where rows stand.
+type file struct {
+	path  string
+	byRow bool // rows are counted, for the file has no lines
+}
+
+// place is a row of a file.
+type place struct {
+	file
+	number int
+}
+
+func (p place) String() string { return rows.Place(p.path, p.number, p.byRow) }
 
 // tally counts rows and remembers the first.
 type tally struct {
 	n     int
-	lines []int
+	first []place
 }
 
-func (t *tally) add(line int) {
+func (t *tally) add(at place) {
 	t.n++
-	if len(t.lines) < linesShown {
-		t.lines = append(t.lines, line)
+	if len(t.first) < placesShown {
+		t.first = append(t.first, at)
 	}
 }
 
-func (t *tally) String() string { return fmt.Sprintf("%d (%s)", t.n, t.where()) }
+// count is the number of rows, with the first.
+func (r *Report) count(t *tally) string { return fmt.Sprintf("%d (%s)", t.n, r.where(t)) }
 
-// where names the first lines.
-func (t *tally) where() string {
+// where names the first rows: by number, or where there are several files by those too.
+func (r *Report) where(t *tally) string {
 	var s []string
-	for _, l := range t.lines {
-		s = append(s, fmt.Sprint(l))
+	for _, p := range t.first {
+		if r.files > 1 {
+			s = append(s, p.String())
+		} else {
+			s = append(s, fmt.Sprint(p.number))
+		}
 	}
-	more := ""
-	if t.n > len(t.lines) {
-		more = " ..."
+	text := strings.Join(s, ", ")
+	if t.n > len(t.first) {
+		text += " ..."
+	}
+	if r.files > 1 {
+		return text
 	}
 	word := "line"
-	if t.n > 1 {
-		word = "lines"
+	if t.first[0].byRow {
+		word = "row"
 	}
-	return word + " " + strings.Join(s, ", ") + more
+	if t.n > 1 {
+		word += "s"
+	}
+	return word + " " + text
 }
 
-// Report says what became of a file's rows.
+// Report says what became of the rows of a file, or of several.
 type Report struct {
 	Rows      int    // that are not blank
 	Kept      int    // examples
@@ -82,6 +109,8 @@ type Report struct {
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
+	files     int
+	table     bool // the last of them is a table of texts
 }
 
 // Dropped is the number of rows that were left out though they could be read.
@@ -101,11 +130,11 @@ func (r *Report) leftOut() []string {
 	var s []string
 	for why, t := range r.dropped {
 		if t.n > 0 {
-			s = append(s, fmt.Sprintf("dropped because %s: %s", dropTexts[why].what, &t))
+			s = append(s, fmt.Sprintf("dropped because %s: %s", dropTexts[why].what, r.count(&t)))
 		}
 	}
 	if r.skipped.n > 0 {
-		s = append(s, fmt.Sprintf("bad rows skipped: %s, the first because of: %v", &r.skipped, r.firstBad))
+		s = append(s, fmt.Sprintf("bad rows skipped: %s, the first because of: %v", r.count(&r.skipped), r.firstBad))
 	}
 	return s
 }
@@ -131,10 +160,10 @@ func (r *Report) Lines() []string {
 		s = append(s, fmt.Sprintf("truncated to max_length %d: %d chosen, %d rejected; the longest sequence has %d tokens", r.maxLength, r.Truncated[0], r.Truncated[1], r.Longest))
 	}
 	if r.across.n > 0 {
-		s = append(s, fmt.Sprintf("prompt and completion share a token, which is scored: %s", &r.across))
+		s = append(s, fmt.Sprintf("prompt and completion share a token, which is scored: %s", r.count(&r.across)))
 	}
 	if r.other.n > 0 {
-		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", &r.other))
+		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", r.count(&r.other)))
 	}
 	if r.Apart > 0 {
 		s = append(s, fmt.Sprintf("%d pairs taken apart: a desirable and an undesirable row of each", r.Apart))
@@ -143,7 +172,7 @@ func (r *Report) Lines() []string {
 		s = append(s, fmt.Sprintf("unpaired rows: %d desirable, %d undesirable", good, bad))
 	}
 	if r.weighted.n > 0 {
-		s = append(s, fmt.Sprintf("weight is not 1: %s; the mean of all is %.4g", &r.weighted, r.weights/float64(r.Kept)))
+		s = append(s, fmt.Sprintf("weight is not 1: %s; the mean of all is %.4g", r.count(&r.weighted), r.weights/float64(r.Kept)))
 	}
 	return s
 }
@@ -165,10 +194,10 @@ func (r *Report) Warnings() []string {
 		s = append(s, fmt.Sprintf("no row is %s, and there is nothing to tell apart; look at the column label", word))
 	}
 	if r.unwanted.n > 0 {
-		s = append(s, fmt.Sprintf("label is false, and the completion is learnt all the same: %s; take such rows out, or take a loss for unpaired rows", &r.unwanted))
+		s = append(s, fmt.Sprintf("label is false, and the completion is learnt all the same: %s; take such rows out, or take a loss for unpaired rows", r.count(&r.unwanted)))
 	}
 	if r.twoBOS.n > 0 {
-		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", &r.twoBOS))
+		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", r.count(&r.twoBOS)))
 	}
 	if r.NoEOS {
 		s = append(s, "the tokenizer has no end-of-text token: completions end without one, and the model does not learn to stop")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"dpotrain/internal/chat"
+	"dpotrain/internal/rows"
 )
 
 // columns are the texts that rows are made of. With those of numbers (numberColumns) they are all that is read; a row may have others, which
@@ -48,40 +50,120 @@ type row struct {
 	names   []string                   // of all columns, in order
 }
 
-// parseRow reads a line.
-func parseRow(line []byte) (row, error) {
+// rowReader reads the rows of a file.
+type rowReader struct {
+	allText bool // every value is a text, for the format has no other
+	inLine  bool // a row is a line
+}
+
+// rowsOf reads the rows of a file.
+func (m *maker) rowsOf(in *rows.Reader) rowReader {
+	return rowReader{allText: in.AllText(), inLine: in.ByLine()}
+}
+
+// parse reads a row.
+func (rr rowReader) parse(line []byte) (row, error) {
 	r := row{cells: map[string]cell{}}
 	if !utf8.Valid(line) {
 		return r, errors.New("invalid UTF-8; save the file as UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		if line[0] == '[' {
-			return r, &formError{"a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"}
-		}
-		return r, &formError{"not a JSON object; want one object a line"}
+	if !json.Valid(line) || line[0] != '{' {
+		return r, rr.notObject(line)
 	}
-	for d.More() {
-		t, err := d.Token()
+	return r, eachField(line, func(name string, raw json.RawMessage) (err error) {
+		if rr.allText {
+			raw, err = fromText(name, raw)
+		}
+		if err == nil {
+			err = r.add(name, raw)
+		}
 		if err != nil {
-			return r, syntaxError(line)
+			err = fmt.Errorf("%s: %w", short(name), err)
 		}
-		name := t.(string) // an object's keys are strings
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return r, syntaxError(line)
+		return err
+	})
+}
+
+// notObject says what a line is that is not a JSON object.
+func (rr rowReader) notObject(line []byte) error {
+	switch {
+	case line[0] != '{' && !rr.inLine:
+		return &formError{"not a JSON object; want a list of objects, or one object a line"}
+	case line[0] == '[':
+		return &formError{"a JSON list; want one object a line, which jq -c '.[]' makes of a list of them"}
+	case line[0] != '{':
+		return &formError{"not a JSON object; want one object a line"}
+	}
+	var object json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(line))
+	if err := d.Decode(&object); err != nil {
+		return rr.syntaxError(line)
+	}
+	return fmt.Errorf("more after the object: %q; want one object a line", short(string(bytes.TrimSpace(line[d.InputOffset():]))))
+}
+
+// eachField calls f with the fields of a valid JSON object in order, up to an error.
+func eachField(object []byte, f func(name string, value json.RawMessage) error) error {
+	for at := 1; ; {
+		for at < len(object) && object[at] != '"' && object[at] != '}' {
+			at++
 		}
-		if err := r.add(name, raw); err != nil {
-			return r, fmt.Errorf("%s: %w", short(name), err)
+		if object[at] == '}' {
+			return nil
+		}
+		end := at + valueLength(object[at:])
+		name, err := unquote(object[at:end])
+		if err != nil {
+			return err
+		}
+		at = end + bytes.IndexByte(object[end:], ':') + 1
+		at += len(object[at:]) - len(bytes.TrimLeft(object[at:], " \t\r\n"))
+		end = at + valueLength(object[at:])
+		if err := f(name, json.RawMessage(object[at:end])); err != nil {
+			return err
+		}
+		at = end
+	}
+}
+
+// valueLength is the length of the valid JSON value that text begins with, which goes on behind it.
+func valueLength(text []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch text[i] {
+		case '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 { // behind a number or a word
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
 		}
 	}
-	if _, err := d.Token(); err != nil {
-		return r, syntaxError(line)
+}
+
+// unquote is the text of a valid JSON string.
+func unquote(raw []byte) (text string, err error) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil
 	}
-	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
-		return r, fmt.Errorf("more after the object: %q; want one object a line", short(string(rest)))
-	}
-	return r, nil
+	err = json.Unmarshal(raw, &text)
+	return text, err
 }
 
 // add takes in a column.
@@ -111,19 +193,57 @@ type formError struct{ text string }
 func (e *formError) Error() string { return e.text }
 
 // syntaxError says where a line that begins as an object is not JSON.
-func syntaxError(line []byte) error {
+func (rr rowReader) syntaxError(line []byte) error {
 	var any json.RawMessage
 	wrong, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(line, &any))
 	if !ok || int(wrong.Offset) >= len(line) && strings.Contains(wrong.Error(), "unexpected end") {
 		return &formError{"not JSON: the object does not end on this line; want one whole object a line, as jq -c . writes them"}
 	}
 	text := strings.NewReplacer("looking for beginning of object key string", "where a key in double quotes belongs", "looking for beginning of value", "where a value belongs").Replace(wrong.Error())
-	advice := "mend the line"
+	what := "row"
+	if rr.inLine {
+		what = "line"
+	}
+	advice := "mend the " + what
 	if at := wrong.Offset - 1; at >= 0 && at < int64(len(line)) && line[at] == '\'' {
 		advice = "JSON has double quotes"
 	}
-	return fmt.Errorf("not JSON at byte %d of the line: %s; %s", wrong.Offset, text, advice)
+	return fmt.Errorf("not JSON at byte %d of the %s: %s; %s", wrong.Offset, what, text, advice)
 }
+
+// fromText is the value that a cell of a table of texts stands for. A list of messages is taken as such where a text might stand; in other
+// columns what is JSON is taken as that, and an empty cell is one that is not there.
+func fromText(name string, raw json.RawMessage) (json.RawMessage, error) {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return nil, err
+	}
+	trimmed := strings.TrimSpace(text)
+	if slices.Contains(columns, name) {
+		if !strings.HasPrefix(trimmed, "[") {
+			return raw, nil
+		}
+		if _, err := chat.ParseMessages(json.RawMessage(trimmed)); err == nil {
+			return json.RawMessage(trimmed), nil
+		}
+		if pythonList.MatchString(trimmed) {
+			return nil, errors.New("a list of messages as Python prints it; write it with json.dumps, or the rows as JSONL")
+		}
+		return raw, nil
+	}
+	switch {
+	case trimmed == "":
+		return json.RawMessage("null"), nil
+	case trimmed == "True" || trimmed == "False": // as pandas writes them
+		return json.RawMessage(strings.ToLower(trimmed)), nil
+	case json.Valid([]byte(trimmed)):
+		return json.RawMessage(trimmed), nil
+	}
+	return raw, nil
+}
+
+// pythonList is the beginning of a list of messages that was not written as JSON.
+var pythonList = regexp.MustCompile(`^\[\s*\{\s*'(role|content)'\s*:`)
 
 // short cuts what is quoted from a file down to what a message has room for.
 func short(s string) string {
@@ -145,7 +265,8 @@ func parseCell(raw json.RawMessage) (c cell, err error) {
 	}
 	switch raw[0] {
 	case '"':
-		return c, json.Unmarshal(raw, &c.text)
+		c.text, err = unquote(raw)
+		return c, err
 	case '[':
 		c.messages, err = chat.ParseMessages(raw)
 		return c, err

@@ -6,6 +6,9 @@ import (
 	"testing"
 )
 
+// lineReader reads the rows of a JSONL file.
+var lineReader = rowReader{inLine: true}
+
 // TestSplitPrompt holds the prompt of texts that have none to TRL's rule. The rows are what extract_prompt of TRL 1.16.0
 // gives, but for the last two: it looks at the character before the first, which in Python is the last one, and finds a
 // space there; it fails where a side is empty.
@@ -60,7 +63,7 @@ func TestSplitMessages(t *testing.T) {
 		{b, c, 0},
 		{`{"role":"user","content":"a","name":"x"},` + b, a + "," + c, 0},
 	} {
-		r, err := parseRow([]byte(`{"chosen":[` + k.chosen + `],"rejected":[` + k.rejected + `]}`))
+		r, err := lineReader.parse([]byte(`{"chosen":[` + k.chosen + `],"rejected":[` + k.rejected + `]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +135,7 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `{"prompt":[{"role":"user","content":3}],` + pair + `}`, "prompt: message 1: content: want a string, a list or null"},
 	} {
 		m := maker{encoder: whole, template: template(t, plainTemplate), form: c.form}
-		if _, err := m.make([]byte(c.row)); text(err) != c.want {
+		if _, err := m.make([]byte(c.row), lineReader); text(err) != c.want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.row, text(err), c.want)
 		}
 	}
@@ -146,12 +149,12 @@ func TestBadRows(t *testing.T) {
 		{`{"x":` + strings.Repeat("[", 20000) + `}`, `not JSON at byte 10005 of the line: invalid character '[' exceeded max depth; mend the line`},
 	} {
 		m := maker{encoder: whole, form: Pairs}
-		if _, err := m.make([]byte(c.row)); text(err) != c.want {
+		if _, err := m.make([]byte(c.row), lineReader); text(err) != c.want {
 			t.Errorf("%.40s\ngot  %s\nwant %s", c.row, text(err), c.want)
 		}
 	}
 	m := maker{encoder: whole, form: Pairs}
-	if _, err := m.make([]byte(`{"tools":null,"images":[],"prompt":"p",` + pair + `}`)); err != nil {
+	if _, err := m.make([]byte(`{"tools":null,"images":[],"prompt":"p",`+pair+`}`), lineReader); err != nil {
 		t.Errorf("columns that are refused, but hold nothing: %v", err)
 	}
 }

@@ -106,12 +106,8 @@ func (s *Set) mismatch(o Options) error {
 	return nil
 }
 
-// Unpaired says that the first row of a file is an unpaired one: it has a completion with a label. A file that cannot be read is none; Load says why.
+// Unpaired says that the first row of a path is an unpaired one: it has a completion with a label. A path that cannot be read is none; Load says why.
 func Unpaired(path string) bool {
-	line, err := firstLine(path)
-	if err != nil || len(line) == 0 {
-		return false
-	}
-	r, err := parseRow(line)
-	return err == nil && r.isUnpaired()
+	r, ok := firstRow(path)
+	return ok && r.isUnpaired()
 }

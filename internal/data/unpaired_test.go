@@ -10,7 +10,7 @@ import (
 func labelled(t *testing.T, path string, mismatched bool, o Options) (*Set, error) {
 	t.Helper()
 	m := &maker{encoder: whole, options: o, form: Labelled, wanted: Wanted{Mismatched: mismatched, By: "loss kto", Unpaired: "bco, kto"}}
-	return m.loadFile(path, nil)
+	return m.loadPath(path, nil)
 }
 
 func TestLabelled(t *testing.T) {
@@ -70,7 +70,7 @@ func TestLabelErrors(t *testing.T) {
 		{Completions, `{"prompt": "p", "completion": "c", "label": 7}`, ""},
 	} {
 		m := &maker{encoder: whole, form: tt.form, wanted: Wanted{By: "loss kto", Unpaired: "bco, kto"}}
-		if _, err := m.make([]byte(tt.row)); text(err) != tt.want {
+		if _, err := m.make([]byte(tt.row), lineReader); text(err) != tt.want {
 			t.Errorf("%s: %q, want %q", tt.row, text(err), tt.want)
 		}
 	}
@@ -139,11 +139,11 @@ func TestUnwanted(t *testing.T) {
 
 func TestUnpaired(t *testing.T) {
 	for content, want := range map[string]bool{
-		`{"prompt": "p", "completion": "c", "label": true}`:                         true,
-		"\n \n" + `{"prompt": "p", "completion": "c", "label": 3}` + "\n" + `x`:     true,
-		string(byteOrderMark) + `{"prompt": "p", "completion": "c", "label": true}`: true,
-		`{"prompt": "p", "completion": "c"}`:                                        false,
-		`{"prompt": "p", "chosen": "c", "rejected": "r", "label": true}`:            false,
+		`{"prompt": "p", "completion": "c", "label": true}`:                     true,
+		"\n \n" + `{"prompt": "p", "completion": "c", "label": 3}` + "\n" + `x`: true,
+		"\ufeff" + `{"prompt": "p", "completion": "c", "label": true}`:          true,
+		`{"prompt": "p", "completion": "c"}`:                                    false,
+		`{"prompt": "p", "chosen": "c", "rejected": "r", "label": true}`:        false,
 		"": false, "x": false, "[]": false,
 	} {
 		if got := Unpaired(write(t, content)); got != want {

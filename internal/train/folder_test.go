@@ -37,8 +37,8 @@ func TestModelFolder(t *testing.T) {
 		"trl-lib/ultrafeedback_binarized": "data: trl-lib/ultrafeedback_binarized: no such file, and nothing is downloaded here; if it is a name on the Hugging Face Hub, in Python: " +
 			`from datasets import load_dataset; load_dataset("trl-lib/ultrafeedback_binarized", split="train").to_json("pairs.jsonl"), and give that file`,
 		"https://example.com/pairs.jsonl": "data: https://example.com/pairs.jsonl: nothing is downloaded here; get the file first, and give its path",
-		"data/pairs.jsonl":                "data: data/pairs.jsonl: file does not exist; give a JSONL file, one JSON object a line",
-		"testdata":                        "data: testdata: file does not exist; give a JSONL file, one JSON object a line",
+		"data/pairs.jsonl":                "data: data/pairs.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet",
+		"testdata":                        "data: testdata: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet",
 	} {
 		o := tiny(t)
 		o.Data = name

@@ -12,8 +12,8 @@ import (
 type Options struct {
 	Model       string `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
 	RefModel    string `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
-	Data        string `mapstructure:"data" help:"training pairs, a JSONL file" path:"file"`
-	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, a JSONL file; none: no evaluation and no best checkpoint" path:"file"`
+	Data        string `mapstructure:"data" help:"training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern" path:"file"`
+	EvalData    string `mapstructure:"eval_data" help:"held-out pairs, as data; none: no evaluation and no best checkpoint" path:"file"`
 	OutputDir   string `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
 	Overwrite   bool   `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`

@@ -11,6 +11,7 @@ import warnings
 import cosine
 import curve
 import models
+import rows
 import schedules
 import text
 
@@ -33,6 +34,7 @@ def main(out):
     curve.write(os.path.join(out, "trl_curve.json"), os.path.join(out, "models", "llama"), tokenizer, pairs)
     cosine.write(out)
     schedules.write(os.path.join(out, "schedules.json"))
+    rows.write(os.path.join(out, "rows"))
 
 
 main(sys.argv[1])

@@ -1,4 +1,4 @@
-package data
+package rows
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 // headSize is how many bytes of a file tell what it is.
 const headSize = 1 << 10
 
-// magics are the first bytes of files that are no JSONL. PATH in an advice is the file.
+// magics are the first bytes of files that hold no rows as they are. PATH in an advice is the file.
 var magics = []struct{ magic, advice string }{
-	{"\x1f\x8b", "compressed with gzip; unpack it first (gunzip)"},
-	{"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first (unzstd)"},
+	{"\x1f\x8b", "compressed twice; unpack it first (gunzip)"},
+	{"\x28\xb5\x2f\xfd", "compressed twice; unpack it first (unzstd)"},
 	{"BZh", "compressed with bzip2; unpack it first (bunzip2)"},
 	{"\xfd7zXZ\x00", "compressed with xz; unpack it first (unxz)"},
 	{"PK\x03\x04", "a zip archive; unpack it first (unzip)"},
-	{"PAR1", `a parquet file; export it to JSONL, in Python: from datasets import load_dataset; load_dataset("parquet", data_files="PATH", split="train").to_json("pairs.jsonl")`},
+	{"PARE", "an encrypted parquet file; write it without encryption"},
 	{"ARROW1", arrow},
 	{"\xff\xff\xff\xff", arrow}, // a stream, as the datasets library keeps them
 	{"\xff\xfe", wide},
@@ -32,7 +32,7 @@ const (
 	wide  = "UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
 )
 
-// foreign says what a file is that begins with head and is no JSONL, and what to do with it; empty if it may be JSONL.
+// foreign says what a file is that begins with head and is no JSON, and what to do with it; empty if it may be JSON.
 func foreign(head []byte, path string) string {
 	for _, m := range magics {
 		if bytes.HasPrefix(head, []byte(m.magic)) {
@@ -44,12 +44,6 @@ func foreign(head []byte, path string) string {
 			return wide
 		}
 		return "a binary file; want JSONL, which is text"
-	}
-	line, _, _ := bytes.Cut(bytes.TrimPrefix(head, byteOrderMark), []byte("\n"))
-	for _, k := range []struct{ sep, option string }{{",", ""}, {"\t", `, sep="\t"`}} {
-		if !bytes.ContainsAny(line, "{[") && bytes.Contains(line, []byte(k.sep)) && (bytes.Contains(line, []byte("chosen")) || bytes.Contains(line, []byte("prompt"))) {
-			return fmt.Sprintf(`a table of columns; make JSONL of it, in Python: import pandas; pandas.read_csv("%s"%s).to_json("pairs.jsonl", orient="records", lines=True)`, filepath.ToSlash(path), k.option)
-		}
 	}
 	return ""
 }
@@ -65,5 +59,5 @@ func insteadOfFolder(dir string) string {
 			return fmt.Sprintf(`export it to JSONL, in Python: from datasets import load_from_disk; load_from_disk("%s")%s.to_json("pairs.jsonl")`, filepath.ToSlash(dir), split)
 		}
 	}
-	return "give a JSONL file"
+	return "give a file of rows"
 }
