@@ -3,9 +3,12 @@ package eval
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/loss"
+	"dpotrain/internal/score"
 )
 
 // TestWilson: the ends are where a share p is 1.96 standard deviations sqrt(p(1-p)/n) away from what was seen, which is how
@@ -37,26 +40,33 @@ func TestWilson(t *testing.T) {
 	}
 }
 
-// TestMetrics: the table of metrics is what a tally of any loss gives, in that order.
+// TestMetrics: the table of metrics is what a tally of any loss gives, in that order, with a reference and, where the loss needs none, without.
 func TestMetrics(t *testing.T) {
+	said := slices.Clone(outcomes[:2])
+	for i := range said {
+		said[i].Numbers = &data.Numbers{ChosenScore: 2, RejectedScore: 1, ChosenWins: 0.7, RejectedWins: 0.3, Weight: 1}
+		said[i].Label = []data.Label{data.Desirable, data.Undesirable}[i]
+	}
 	for _, name := range append(loss.Names(), "sft=1,dpo=0.5", "sft=2") {
-		l, err := loss.New(name, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got, want []string
-		tally := NewTally(l)
-		if tally.examples = 2; l.Needs().Labels { // or there are no means of either kind
-			tally.desirable = 1
-		}
-		for _, m := range tally.Metrics(nil, "") {
-			got = append(got, m.Name)
-		}
-		for _, m := range MetricsOf(l.Needs())[1:] { // loss is not among a tally's
-			want = append(want, m.Name)
-		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%s: a tally has %v, the table %v", name, got, want)
+		l := newLoss(t, name)
+		for _, refs := range [][]score.Logps{references[:2], nil} {
+			needs := l.Needs()
+			if refs == nil && needs.Reference {
+				continue
+			}
+			needs.Reference = refs != nil
+			var got, want []string
+			tally := NewTally(l)
+			add(tally, l, said, refs)
+			for _, m := range tally.Metrics(nil, "") {
+				got = append(got, m.Name)
+			}
+			for _, m := range MetricsOf(needs)[1:] { // loss is not among a tally's
+				want = append(want, m.Name)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s, reference %v: a tally has %v, the table %v", name, refs != nil, got, want)
+			}
 		}
 		for _, in := range NewTally(l).Intervals() {
 			if m, ok := Find(in.Metric); !ok || m.Unit != share || !m.Of(l.Needs()) {

@@ -12,14 +12,15 @@ type Metric struct {
 	Unit   string
 	Better int // +1: higher is better, -1: lower is, 0: neither is by itself
 
-	pairs, reference bool // only of losses on pairs, only of those that have a reference too
-	unpaired         bool // of losses on unpaired rows too
-	mismatched       bool // only of losses with mismatched rows
+	pairs      bool // only of losses on pairs
+	unpaired   bool // of losses on unpaired rows too
+	reference  bool // only where there is a reference
+	mismatched bool // only of losses with mismatched rows
 }
 
-// Of says that the evaluation of a loss gives the metric.
+// Of says that the evaluation of a loss gives the metric. Of one that needs no reference and is monitored against one, n says so.
 func (m Metric) Of(n loss.Needs) bool {
-	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Rejected && n.Reference) && (!m.mismatched || n.Mismatched)
+	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Reference) && (!m.mismatched || n.Mismatched)
 }
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
@@ -37,20 +38,20 @@ var metrics = []Metric{
 	{Name: "entropy", Unit: token},
 	{Name: "mean_token_accuracy", Unit: share, Better: 1},
 	{Name: "shift/chosen", Unit: completion, Better: 1, reference: true},
-	{Name: "shift/rejected", Unit: completion, Better: -1, reference: true},
+	{Name: "shift/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true, reference: true},
 	{Name: "shift/chosen_per_token", Unit: token, Better: 1, reference: true},
-	{Name: "shift/rejected_per_token", Unit: token, Better: -1, reference: true},
+	{Name: "shift/rejected_per_token", Unit: token, Better: -1, pairs: true, unpaired: true, reference: true},
 	{Name: "displacement/chosen_fell", Unit: share, Better: -1, reference: true},
-	{Name: "displacement/rejected_fell", Unit: share, Better: 1, reference: true},
-	{Name: "displacement/rate", Unit: share, Better: -1, reference: true},
-	{Name: "displacement/chosen_up_rejected_down", Unit: share, Better: 1, reference: true},
-	{Name: "displacement/both_down", Unit: share, reference: true},
-	{Name: "displacement/both_up", Unit: share, reference: true},
-	{Name: "displacement/chosen_down_rejected_up", Unit: share, Better: -1, reference: true},
-	{Name: "displacement/unmoved", Unit: share, reference: true},
-	{Name: "grad/coef_chosen", Unit: "loss a nat", reference: true},
-	{Name: "grad/coef_rejected", Unit: "loss a nat", reference: true},
-	{Name: "length/margin_correlation", Unit: "from -1 to 1", reference: true},
+	{Name: "displacement/rejected_fell", Unit: share, Better: 1, pairs: true, unpaired: true, reference: true},
+	{Name: "displacement/rate", Unit: share, Better: -1, pairs: true, reference: true},
+	{Name: "displacement/chosen_up_rejected_down", Unit: share, Better: 1, pairs: true, reference: true},
+	{Name: "displacement/both_down", Unit: share, pairs: true, reference: true},
+	{Name: "displacement/both_up", Unit: share, pairs: true, reference: true},
+	{Name: "displacement/chosen_down_rejected_up", Unit: share, Better: -1, pairs: true, reference: true},
+	{Name: "displacement/unmoved", Unit: share, pairs: true, reference: true},
+	{Name: "grad/coef_chosen", Unit: "loss a nat", pairs: true, unpaired: true},
+	{Name: "grad/coef_rejected", Unit: "loss a nat", pairs: true, unpaired: true},
+	{Name: "length/margin_correlation", Unit: "from -1 to 1", pairs: true, unpaired: true, reference: true},
 }
 
 const (

@@ -71,7 +71,7 @@ func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
 	}
 }
 
-// LossBatch fills b with what a loss is given of outcomes, but for mismatched rows, which are those of a whole step. refs is nil for a loss that needs no reference.
+// LossBatch fills b with what a loss is given of outcomes, but for mismatched rows, which are those of a whole step. refs is nil where there is no reference.
 func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logps) {
 	needs := l.Needs()
 	b.ChosenLogps, b.ChosenTokens = b.ChosenLogps[:0], b.ChosenTokens[:0]
@@ -87,7 +87,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 		if needs.Rejected {
 			b.RejectedLogps, b.RejectedTokens = append(b.RejectedLogps, o.Logps[1]), append(b.RejectedTokens, o.Tokens[1])
 		}
-		if needs.Reference {
+		if refs != nil {
 			b.RefChosenLogps = append(b.RefChosenLogps, refs[i][0])
 			if needs.Rejected {
 				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][1])
@@ -127,7 +127,7 @@ type Tally struct {
 	kl                           float64 // of the mismatched rows of its step, for each example
 	desirable                    int     // unpaired rows
 	tokens                       int64
-	shifts                       shifts
+	shifts                       Shifts
 }
 
 // NewTally starts a tally of the metrics that l has.
@@ -144,6 +144,7 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		t.correct += o.Correct
 		t.entropy += o.Entropy
 		t.tokens += int64(o.Length)
+		t.shifts.add(b, r, i)
 		if t.unpaired() {
 			t.addUnpaired(b, i)
 		}
@@ -163,9 +164,6 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 			t.wins++
 		case chosen == rejected:
 			t.ties++
-		}
-		if t.hasShifts() {
-			t.shifts.add(b, r, i)
 		}
 	}
 }
@@ -201,7 +199,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.kl += o.kl
 	t.desirable += o.desirable
 	t.tokens += o.tokens
-	t.shifts.merge(&o.shifts)
+	t.shifts.Merge(&o.shifts)
 }
 
 func (t *Tally) pairs() bool    { return t.loss.Needs().Rejected }
@@ -239,7 +237,7 @@ func (t *Tally) AllTied() bool { return t.pairs() && t.ties == t.examples }
 // scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
 // logps/accuracies: the share of pairs whose chosen completion the policy finds likelier than the rejected one. Unlike
 // rewards/accuracies, which starts with ties alone, it says something of a model before training, too. So are shift, displacement,
-// grad and length: what became of the pairs since the reference. Of unpaired rows the means are over those of a kind, and left out where there is
+// grad and length: what became of the examples since the reference. Of unpaired rows the means are over those of a kind, and left out where there is
 // none, as in TRL's KTOTrainer; mean_token_accuracy is over all rows.
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
@@ -261,9 +259,7 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	}
 	add("entropy", t.entropy/float64(t.scoredTokens))
 	add("mean_token_accuracy", float64(t.correct)/float64(t.chosenTokens))
-	if t.hasShifts() {
-		t.shifts.metrics(n, add)
-	}
+	t.shifts.metrics(t.loss.Needs(), add)
 	return row
 }
 

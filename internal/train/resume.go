@@ -17,8 +17,9 @@ type settings struct {
 	Data    string            `json:"data"`      // digest of the training examples
 	Eval    string            `json:"eval_data"` // digest of the held-out examples
 
-	Before findings `json:"before"`
-	Best   *best    `json:"best,omitempty"`
+	Before findings   `json:"before"`
+	Best   *best      `json:"best,omitempty"`
+	Watch  watchState `json:"watch"`
 }
 
 func settingsOf(c *checkpoint.Checkpoint) (settings, error) {
@@ -105,7 +106,7 @@ func (r *runner) save() (path string, err error) {
 	if r.o.SaveDtype != "float32" {
 		c.Master = r.in.Policy.Tensors("F32")
 	}
-	text, err := json.Marshal(settings{Options: r.Values(*r.o), Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best})
+	text, err := json.Marshal(settings{Options: r.Values(*r.o), Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best, Watch: r.watch.watchState})
 	if err != nil {
 		return "", err
 	}
@@ -163,6 +164,7 @@ func (r *runner) restore(from *checkpoint.Checkpoint) error {
 		return fmt.Errorf("resume: %s has no state of loss %s in its %s; resume from another checkpoint", from.Path(), r.loss.Name(), RunFile)
 	}
 	r.step, r.skipped, r.tokens, r.lossSum, r.before = s.Step, s.Skipped, s.NumTokens, s.LossSum, was.Before
+	r.watch.watchState = was.Watch
 	r.restoreBest(was.Best)
 	if r.metrics, err = report.OpenMetrics(filepath.Join(r.o.OutputDir, MetricsFile), s.MetricsBytes); err != nil {
 		return fmt.Errorf("resume: %w", err)

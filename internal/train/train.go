@@ -86,6 +86,7 @@ type runner struct {
 	before    findings // of the policy before the first step
 	after     findings // of the policy as it is; the metrics are those of the last evaluation
 	best      *best    // nil before the first evaluation, or if none is looked for
+	watch     *watch
 
 	step    int   // optimizer steps that are behind
 	skipped int   // of them without an update, for on_nonfinite: skip
@@ -107,7 +108,7 @@ func Run(ctx context.Context, req Request) error {
 	if err != nil {
 		return err
 	}
-	r.loss = l
+	r.loss, r.watch = l, newWatch(l)
 	if err := checkFolders(r.o); err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (r *runner) loop(ctx context.Context) error {
 	evalEvery, saveEvery := r.schedule.every(r.o.EvalStrategy, r.o.EvalSteps), r.schedule.every(r.o.SaveStrategy, r.o.SaveSteps)
 	progress := report.NewProgress(r.Stderr, "training", int64(total), "steps")
 	progress.Start(int64(r.step))
-	since, watch := newInterval(r.loss), newWatch(r.loss)
+	since := newInterval(r.loss)
 	start, firstStep := time.Now(), r.step
 	for r.step < total {
 		number := r.step + 1
@@ -347,7 +348,7 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 		since.add(taken)
 		if !taken.skipped {
-			for _, warning := range watch.add(taken.tally, r.step, total) {
+			for _, warning := range r.watch.add(taken.tally, r.step, total) {
 				r.Log.Warn(warning)
 			}
 		}

@@ -66,10 +66,13 @@ func TestUnpairedLearning(t *testing.T) {
 			if margin := last["rewards/chosen"] - last["rewards/rejected"]; last["rewards/margins"] != margin {
 				t.Errorf("margin %v, want %v", last["rewards/margins"], margin)
 			}
-			for _, none := range []string{"rewards/accuracies", "rewards/ties", "logps/accuracies", "shift/chosen"} {
+			for _, none := range []string{"rewards/accuracies", "rewards/ties", "logps/accuracies", "displacement/rate"} {
 				if _, ok := last[none]; ok {
 					t.Errorf("there is a metric %s", none)
 				}
+			}
+			if first["shift/chosen"] != 0 || !(last["shift/chosen"] > 0 && last["shift/rejected"] < 0) {
+				t.Errorf("shifts %v and %v", last["shift/chosen"], last["shift/rejected"])
 			}
 			if kl, ok := last["kl"]; ok != (name == "kto") || first["kl"] != 0 || ok && !(kl >= 0) {
 				t.Errorf("kl %v in the first step, %v in the last, %v", first["kl"], kl, ok)
