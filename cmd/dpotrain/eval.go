@@ -11,7 +11,7 @@ func newEvalCommand() *cobra.Command {
 	var (
 		s    settings
 		e    train.EvalOptions
-		keys = []string{"model", "data", "ref_cache_dir", "loss", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
+		keys = []string{"model", "data", "ref_cache_dir", "monitor_reference", "loss", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
 	)
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",
@@ -26,7 +26,8 @@ both models, in nats, and their lengths in tokens. The mean of a column is the m
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
 --loss is required. Without --data the pairs are those of the settings' eval_data. The reference is --ref, else the
 run's ref_model if it is still the same. What the reference cache lacks is computed; without a usable reference folder
-an error says how many rows are missing.`,
+an error says how many rows are missing. A loss that needs no reference is monitored against it with --ref or
+monitor_reference: true, or if the cache has all of its log-probs: how far have the completions moved since?`,
 		Example: `  dpotrain eval --model runs/dpo --data test.jsonl
   dpotrain eval --model runs/dpo --data test.jsonl --json
   dpotrain eval --model runs/dpo/checkpoint-100 --data test.jsonl --per-pair pairs.jsonl

@@ -372,6 +372,7 @@ func (l *loader) rules(o *train.Options) {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
 	l.evalRules(o)
+	l.monitorRules(o, info.Needs)
 	l.bestRules(o, info.Needs)
 	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
@@ -424,6 +425,13 @@ func (l *loader) evalRules(o *train.Options) {
 	}
 }
 
+// monitorRules are those of the reference of a loss that needs none.
+func (l *loader) monitorRules(o *train.Options, n loss.Needs) {
+	if n.Reference && o.MonitorReference == "false" {
+		l.warn(l.place("monitor_reference"), "not used, because loss %s needs the reference and has these metrics anyway; leave it out", o.Loss)
+	}
+}
+
 // bestRules are those of the best checkpoint. The loss needs what is given.
 func (l *loader) bestRules(o *train.Options, n loss.Needs) {
 	const key = "metric_for_best_model"
@@ -437,12 +445,19 @@ func (l *loader) bestRules(o *train.Options, n loss.Needs) {
 	if o.EvalStrategy == "no" {
 		l.problem(l.place("eval_strategy"), "no, and without evaluations no checkpoint is the best; give steps or epoch, or leave out metric_for_best_model, load_best_model_at_end and save_strategy best")
 	}
+	monitored := n
+	monitored.Reference = true
+	if o.MonitorReference == "true" {
+		n = monitored
+	}
 	var names []string
 	for _, m := range eval.MetricsOf(n) {
 		names = append(names, m.Name)
 	}
 	m, ok := eval.Find(o.BestMetric())
 	switch {
+	case ok && m.Of(monitored) && !m.Of(n):
+		l.problem(l.place(key), "%s; loss %s has no reference, and evaluations have this metric only with monitor_reference: true", show(o.MetricForBestModel), o.Loss)
 	case !ok || !m.Of(n):
 		l.problem(l.place(key), "%s; no metric of the evaluations of loss %s; docs/metrics.md has them%s", show(o.MetricForBestModel), o.Loss, DidYouMean(o.BestMetric(), names))
 	case m.Better == 0 && given == nil:

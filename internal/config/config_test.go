@@ -73,7 +73,7 @@ func lines(err error) []string {
 
 func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
-	want := train.Options{RefCacheDir: "ref_cache", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
+	want := train.Options{RefCacheDir: "ref_cache", MonitorReference: "auto", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
 		LearningRate: 1e-6, LRSchedulerType: "linear", Optim: "adamw", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		OnNonfinite: "stop", NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
@@ -302,6 +302,11 @@ func TestValues(t *testing.T) {
 		{"model: 7", "7 is not text in YAML; put it in quotes"},
 		{`model: "7"`, ""},
 		{"model: 2024-01-01", "2024-01-01 is not text in YAML; put it in quotes"},
+		{"monitor_reference: true", ""},
+		{"monitor_reference: False", ""},
+		{`monitor_reference: "true"`, ""},
+		{"monitor_reference: yes", "yes; want auto, true or false"},
+		{"monitor_reference: 1", "1 is not text in YAML; put it in quotes"},
 		{"model: true", "true is not text in YAML; put it in quotes"},
 		{"eval_data: null", ""},
 		{"cpu: avx", "avx; want auto, avx512, avx2, neon or generic (did you mean avx2?)"},
@@ -662,6 +667,11 @@ func TestBest(t *testing.T) {
 		{file: "metric_for_best_model: eval_runtime", bad: true, want: "eval_runtime; no metric of the evaluations of loss dpo"},
 		{file: "metric_for_best_model: rewards/margins\nloss: sft", bad: true, want: "rewards/margins; no metric of the evaluations of loss sft"},
 		{file: "eval_strategy: no\nload_best_model_at_end: true", metric: "loss", bad: true, want: "c.yaml:1: eval_strategy: no, and without evaluations no checkpoint is the best"},
+		{file: "metric_for_best_model: shift/chosen\nloss: simpo\nmonitor_reference: true", metric: "shift/chosen"},
+		{file: "metric_for_best_model: eval_shift/chosen\nloss: sft\nmonitor_reference: true", metric: "shift/chosen"},
+		{file: "metric_for_best_model: eval_shift/chosen\nloss: simpo", bad: true, want: "c.yaml:1: metric_for_best_model: eval_shift/chosen; loss simpo has no reference, and evaluations have this metric only with monitor_reference: true"},
+		{file: "metric_for_best_model: shift/rejected\nloss: sft\nmonitor_reference: true", bad: true, want: "shift/rejected; no metric of the evaluations of loss sft"},
+		{file: "metric_for_best_model: shift/chosen\nmonitor_reference: false", metric: "shift/chosen", want: "c.yaml:2: monitor_reference: not used, because loss dpo needs the reference and has these metrics anyway; leave it out"},
 		{file: "greater_is_better: true", want: "c.yaml:1: greater_is_better: not used, because there is no metric_for_best_model"},
 	} {
 		r, err := input{file: c.file}.load(t)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -165,6 +166,8 @@ func scalar(k Key, n *yaml.Node) (any, error) {
 	}
 	tag := n.ShortTag()
 	switch {
+	case k.Kind == reflect.String && tag == "!!bool" && k.allows("true"): // among other values
+		return k.parse(strings.ToLower(n.Value))
 	case tag == "!!null" && k.Default != "":
 		return nil, fmt.Errorf("no value; want %s, or drop the line for the default, %s", k.wanted(), k.Default)
 	case tag == "!!null":

@@ -77,6 +77,11 @@ func (k Key) Values() []Value {
 	return values
 }
 
+// allows says that a text is one of a fixed set of values.
+func (k Key) allows(text string) bool {
+	return slices.ContainsFunc(k.Values(), func(v Value) bool { return v.Value == text })
+}
+
 // Variable is the key's environment variable.
 func (k Key) Variable() string { return variable(k.Name) }
 

@@ -55,7 +55,7 @@ func (e *Evaluation) Row(i int) report.Row {
 			break
 		}
 		row = append(row, report.Float("logps/"+name, o.Logps[side]))
-		if needs.Reference {
+		if len(b.RefChosenLogps) > 0 {
 			row = append(row, report.Float("ref_logps/"+name, [][]float64{b.RefChosenLogps, b.RefRejectedLogps}[side][i]))
 		}
 		row = append(row, report.Int("tokens/"+name, int64(o.Tokens[side])))
@@ -63,7 +63,8 @@ func (e *Evaluation) Row(i int) report.Row {
 	return row
 }
 
-// Run evaluates examples on a forward-only graph. refs are the reference's log-probs, nil for a loss that needs none.
+// Run evaluates examples on a forward-only graph. refs are the reference's log-probs, nil where there is none; a loss that needs none is
+// not given them, but the metrics are.
 // progress is called after every micro-batch with the number of examples it had.
 func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Evaluation, error) {
 	rows := make([]int, len(examples))

@@ -35,6 +35,12 @@ func Inspect(dir string) ([]Info, error) {
 	return infos, nil
 }
 
+// Any says that there is a cache file in dir.
+func Any(dir string) bool {
+	paths, err := cacheFiles(dir)
+	return err == nil && len(paths) > 0
+}
+
 func cacheFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -247,12 +247,35 @@ type Reference struct {
 	Load      func() (*model.Model, error)
 }
 
+// open opens the reference's cache in dir for sets of examples.
+func (ref Reference) open(dir string, sets ...[]data.Example) (*refcache.Cache, error) {
+	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
+	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...))
+}
+
+// AnyCache says that there are cache files in dir, of whatever reference.
+func AnyCache(dir string) bool { return refcache.Any(dir) }
+
+// Find reads the log-probs of sets of examples if the reference's cache in dir has all of them, without computing any; else missing is the
+// number of sequences that it lacks. path is the cache file.
+func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, path string, missing int, err error) {
+	c, err := ref.open(dir, sets...)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	defer c.Close()
+	if missing = len(c.Missing()); missing > 0 {
+		return nil, c.Path(), missing, nil
+	}
+	logps, err = sumsOf(c, sets)
+	return logps, c.Path(), 0, err
+}
+
 // Bring is pass one: it opens the reference's cache in dir, computes what is missing of the sets of examples and returns
 // the log-probs of each set. path is the cache file. When ctx ends it stops; what was computed stays in the cache. While
 // another process computes for the same cache it waits.
 func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
-	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
-	c, err := refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...))
+	c, err := ref.open(dir, sets...)
 	if err != nil {
 		return nil, "", st, err
 	}
@@ -261,12 +284,18 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
+	logps, err = sumsOf(c, sets)
+	return logps, c.Path(), st, err
+}
+
+// sumsOf reads the log-probs of sets of examples out of the cache.
+func sumsOf(c *refcache.Cache, sets [][]data.Example) (logps [][]Logps, err error) {
 	for _, set := range sets {
 		sums, err := Sums(c, set)
 		if err != nil {
-			return nil, c.Path(), st, err
+			return nil, err
 		}
 		logps = append(logps, sums)
 	}
-	return logps, c.Path(), st, nil
+	return logps, nil
 }

@@ -46,7 +46,7 @@ func DryRun(req Request) error {
 func (r *runner) printPlan(w io.Writer) {
 	o := r.o
 	rows := [][]string{{"model", o.Model}, {"ref_model", o.RefModel}, {"data", o.Data}, {"eval_data", cmp.Or(o.EvalData, "-")}, {"output_dir", o.OutputDir}, {"loss", o.lossText()}}
-	if !r.loss.Needs().Reference {
+	if r.demand == nothing {
 		rows[1][1] = "-"
 	}
 	rows = append(rows, [][]string{

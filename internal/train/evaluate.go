@@ -89,8 +89,12 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if p.policy, err = model.LoadConfig(o.Model); err != nil {
 		return err
 	}
-	if l.Needs().Reference {
-		p.separate = true
+	want := o.demands(l)
+	if want == whatIsKept && e.Ref != "" {
+		want = everything
+	}
+	if want != nothing {
+		p.separate, p.kept = true, want == whatIsKept
 		if p.reference, err = model.LoadConfig(cmp.Or(e.Ref, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
 			p.reference = p.policy
 		}
@@ -105,18 +109,24 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	var refs []score.Logps
-	if l.Needs().Reference {
-		ref, err := in.referenceOf(req, e.Ref)
-		if err != nil {
-			return err
+	if want != nothing {
+		ref, err := in.referenceOf(req, e.Ref, l.Needs().Reference)
+		var sums [][]score.Logps
+		var done string
+		switch {
+		case err == nil:
+			sums, done, err = referenceLogps(ctx, req, want, ref, x.passGraph(), in.Train.Examples)
+		case want == whatIsKept:
+			done, err = unmonitored(err.Error()), nil
 		}
-		sums, done, err := PassOne(ctx, req, ref, x.passGraph(), in.Train.Examples)
 		if err != nil {
 			return err
 		}
 		req.Log.Info(done)
 		debug.FreeOSMemory() // the reference
-		refs = sums[0]
+		if sums != nil {
+			refs = sums[0]
+		}
 	}
 	g, err := in.Policy.NewGraph(x.evalGraph())
 	if err != nil {
@@ -189,11 +199,11 @@ func writePerPair(path string, examples []data.Example, e *eval.Evaluation) erro
 
 // referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights
 // are needed only for what the cache lacks and must still be the same. A model that no run made has the ref_model of the
-// settings.
-func (in *Inputs) referenceOf(req Request, given string) (score.Reference, error) {
+// settings, and so has one whose run had no reference, if a loss that needs none is to be monitored.
+func (in *Inputs) referenceOf(req Request, given string, needed bool) (score.Reference, error) {
 	o := &req.Options
 	info, err := readRunInfo(o.Model)
-	if given == "" && errors.Is(err, errNoRunFile) {
+	if given == "" && (errors.Is(err, errNoRunFile) || err == nil && info.Reference == "" && !needed) {
 		given = o.RefModel
 	}
 	if given != "" {

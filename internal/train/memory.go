@@ -34,7 +34,8 @@ type planner struct {
 	o         Options
 	dev       compute.Device
 	policy    *model.Config // nil for pass one alone
-	reference *model.Config // nil where no pass one is made
+	reference *model.Config // nil where the reference's log-probs are not wanted
+	kept      bool          // they are only read from the cache
 	separate  bool          // the reference has weights of its own beside the policy's
 	training  *schedule     // nil for an evaluation alone
 	train     []data.Example
@@ -220,7 +221,9 @@ func (p *planner) complete(x *planned) {
 			parts[0].Bytes += weights(p.policy).Bytes
 			parts[0].How += ", beside the policy's"
 		}
-		parts = append(parts, graph(p.reference, x.passGraph(), x.pass)...)
+		if !p.kept {
+			parts = append(parts, graph(p.reference, x.passGraph(), x.pass)...)
+		}
 		index := plan.Part{Name: "reference log-probs", Bytes: 2 * perSequence * int64(examples), How: "index of the cache"}
 		x.phases = append(x.phases, plan.Phase{Name: "reference pass", Parts: append(parts, data, index, program)})
 	}
@@ -300,10 +303,14 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 	if p.policy, err = model.LoadConfig(r.weights(from)); err != nil {
 		return err
 	}
-	if r.loss.Needs().Reference {
+	if r.demand, err = r.demands(from); err != nil {
+		return err
+	}
+	if r.demand != nothing {
 		if p.reference, err = model.LoadConfig(r.o.RefModel); err != nil {
 			return err
 		}
+		p.kept = r.demand == whatIsKept
 		p.separate = from != nil || !r.o.ownReference()
 	}
 	for _, s := range r.samples() {

@@ -18,6 +18,8 @@ type Options struct {
 	Overwrite   bool   `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
 	RefCacheDir string `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
 
+	MonitorReference string `mapstructure:"monitor_reference" default:"auto" validate:"oneof=auto true false" help:"whether a loss without a reference is monitored against ref_model, in the metrics shift/*, displacement/* and length/*; the loss stays as it is: auto (if ref_cache_dir has the log-probs of all rows; nothing is computed), true (what is missing is computed) or false"`
+
 	Loss         string        `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss"`
 	LossSettings loss.Settings `mapstructure:",remain"` // a key for each hyperparameter of package loss; those of Loss are here, all of them; of a sum by keys as dpo.beta
 

@@ -82,8 +82,8 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if err != nil {
 		return err
 	}
-	if !l.Needs().Reference {
-		return usage("loss %s needs no reference log-probs; there is nothing to precompute", l.Name())
+	if o.demands(l) != everything {
+		return usage("loss %s needs no reference log-probs; give monitor_reference: true to compute them for its metrics alone", l.Name())
 	}
 	in, err := Open(req, l)
 	if err != nil {

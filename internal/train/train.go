@@ -80,8 +80,9 @@ type runner struct {
 	metrics   *report.MetricsFile
 	trainSet  string        // digest of the training examples
 	evalSet   string        // digest of the held-out examples
-	reference string        // digest of the reference model
-	refs      []score.Logps // of the training examples
+	demand    demand        // for the reference's log-probs
+	reference string        // digest of the reference model; empty without one
+	refs      []score.Logps // of the training examples; nil without a reference
 	evalRefs  []score.Logps
 	before    findings // of the policy before the first step
 	after     findings // of the policy as it is; the metrics are those of the last evaluation
@@ -229,11 +230,17 @@ func (o *Options) lossText() string {
 // passOne brings the reference's log-probs and decides whether the step-0 proof applies.
 func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error {
 	const without = "no proof that policy and reference agree at the first step: "
-	if !r.loss.Needs().Reference {
-		r.Log.Info(without + "loss " + r.loss.Name() + " has no reference")
+	noReference := without + "loss " + r.loss.Name() + " has no reference"
+	if r.demand == nothing {
+		r.Log.Info(noReference)
 		return nil
 	}
 	ref, same, err := r.in.reference(r.Request, from == nil)
+	if err != nil && r.demand == whatIsKept {
+		r.Log.Info(unmonitored(err.Error()))
+		r.Log.Info(noReference)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -246,12 +253,16 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 			return fmt.Errorf("resume: ref_model %s is not the model that the run began with; put that back, or start a new run in another output_dir", r.o.RefModel)
 		}
 	}
-	sums, done, err := PassOne(ctx, r.Request, ref, r.planned.passGraph(), r.in.sets()...)
+	sums, done, err := referenceLogps(ctx, r.Request, r.demand, ref, r.planned.passGraph(), r.in.sets()...)
 	if err != nil {
 		return err
 	}
 	r.Log.Info(done)
 	debug.FreeOSMemory() // the reference's graph, and its weights if they are not the policy's
+	if sums == nil {
+		r.Log.Info(noReference)
+		return nil
+	}
 	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
 	switch {
 	case from != nil:
