@@ -1212,6 +1212,22 @@ var badSettings = []mistake{
 	wrongSettings("a number in quotes", "beta: \"0.1\"\n", `c.yaml:1: beta: "0.1"; want a number, without quotes or tags`),
 	wrongSettings("out of range", "per_device_train_batch_size: 0\n", "c.yaml:1: per_device_train_batch_size: 0 is out of range; want >= 1"),
 	wrongSettings("yes for true", "shuffle: yes\n", "c.yaml:1: shuffle: yes; want true or false"),
+	wrongSettings("a reference that is renewed all the time", "reference_update_steps: 0\n", "c.yaml:1: reference_update_steps: 0 is out of range; want >= 1"),
+	wrongSettings("nothing to renew", "loss: orpo\nreference_update_steps: 100\n",
+		"c.yaml:2: reference_update_steps: loss orpo has no reference that could be renewed; leave it out, or take a loss with a reference"),
+	wrongSettings("nothing of the policy for the reference", "reference_update_steps: 100\nreference_mixup: 0\n",
+		"c.yaml:2: reference_mixup: 0 is out of range; want > 0 and <= 1"),
+	wrongSettings("more than the policy for the reference", "sync_ref_model: true\nref_model_mixup_alpha: 1.6\n",
+		"c.yaml:2: ref_model_mixup_alpha: 1.6 is out of range; want > 0 and <= 1"),
+	{"ref_model: of another architecture, to be mixed", func(k *kitchen) {
+		k.copy("model", "other")
+		k.replace("other/config.json", `"rope_theta": 10000.0`, `"rope_theta": 20000.0`)
+	}, trains + "--ref-model other --reference-update-steps 1 --reference-mixup 0.5", exitUsage,
+		"reference_mixup: 0.5: ref_model other has another architecture than model model, and weights of the two cannot be mixed; give reference_mixup: 1, which puts the policy in its place"},
+	{"resume: renewals of another number", func(k *kitchen) {
+		dpotrain(k.t, strings.Fields(resumes[:len(resumes)-len("--resume ")]+"--reference-update-steps 1")...)
+	}, resumes + "--reference-update-steps 2", exitUsage,
+		"resume: settings that change results are not those of run/checkpoint-2 (reference_update_steps: was 1, now 2); put them back, or start a new run in another output_dir"},
 	wrongSettings("yes for monitor_reference", "loss: simpo\nmonitor_reference: yes\n", "c.yaml:2: monitor_reference: yes; want auto, true or false"),
 	wrongSettings("the best shift without a reference", "loss: simpo\nmetric_for_best_model: shift/chosen\n",
 		"c.yaml:2: metric_for_best_model: shift/chosen; loss simpo has no reference, and evaluations have this metric only with monitor_reference: true"),

@@ -53,6 +53,7 @@ func TestMemoryPlan(t *testing.T) {
 		{"small", 256, 6, 704, 4, 4, 4096, "5,868,800", []string{"--per-device-train-batch-size=8"}},
 		{"small, recomputed", 256, 6, 704, 4, 4, 4096, "5,868,800", []string{"--per-device-train-batch-size=16", "--gradient-checkpointing"}},
 		{"large", 512, 8, 1408, 8, 2, 8192, "26,747,392", []string{"--per-device-train-batch-size=16"}},
+		{"large, with a reference that is renewed", 512, 8, 1408, 8, 2, 8192, "26,747,392", []string{"--per-device-train-batch-size=16", "--reference-update-steps=1"}},
 		{"large, bf16 moments and small micro-batches", 512, 8, 1408, 8, 2, 8192, "26,747,392", []string{"--optim=adamw_bf16", "--micro-batch-tokens=300"}},
 	} {
 		t.Run(m.name, func(t *testing.T) {

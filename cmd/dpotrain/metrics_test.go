@@ -46,7 +46,11 @@ func TestMetricsDocs(t *testing.T) {
 		`{"prompt"`, `{"chosen_score": 2, "rejected_score": 0.5, "p_win": 0.75, "p_win_rejected": 0.3, "prompt"`)) // what some losses read besides
 	per := filepath.Join(p.dir, "per.jsonl")
 	for _, name := range loss.Names() {
-		dpotrain(t, p.train(t, "--loss", name, "--data", few, "--eval-data", few, "--max-steps", "1", "--on-nonfinite", "skip", "--load-best-model-at-end", "--overwrite")...)
+		more := []string{"--loss", name, "--data", few, "--eval-data", few, "--max-steps", "1", "--on-nonfinite", "skip", "--load-best-model-at-end", "--overwrite"}
+		if name == "dpo" {
+			more = append(more, "--reference-update-steps", "1")
+		}
+		dpotrain(t, p.train(t, more...)...)
 		out, _ := dpotrain(t, "eval", "--model", p.run, "--data", few, "--json", "--per-pair", per)
 		for line := range strings.Lines(read(t, p.run, "metrics.jsonl") + out + read(t, per)) {
 			m := numbers(t, line)

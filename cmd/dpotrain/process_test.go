@@ -215,6 +215,20 @@ func TestKill(t *testing.T) {
 		}
 		finish(t, dir)
 	})
+	t.Run("with a reference that is renewed", func(t *testing.T) {
+		renews := []string{"--reference-update-steps", "3", "--reference-mixup", "0.6"}
+		alone := filepath.Join(p.dir, "renewed alone")
+		dpotrain(t, p.slowRun(t, alone, renews...)...)
+		dir := filepath.Join(p.dir, "renewed")
+		for _, step := range []int{5, 9, 18} { // after checkpoints of steps 4, 8 and 16, of which the first has a reference already
+			run := start(t, p.slowRun(t, dir, append(renews, goOn(t, dir))...)...)
+			run.says(fmt.Sprintf("\nstep %d/24 ", step))
+			time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
+			run.kill()
+		}
+		dpotrain(t, p.slowRun(t, dir, append(renews, goOn(t, dir))...)...)
+		sameRun(t, dir, alone)
+	})
 	t.Run("inside pass one", func(t *testing.T) {
 		pass := []string{"precompute-ref", "--model", p.model, "--data", p.manyPairs(t, 1500), "--ref-cache-dir", filepath.Join(p.dir, "refs"), "--threads", "1"}
 		run := start(t, pass...)

@@ -21,6 +21,7 @@ const (
 	stateName     = "dpotrain/state.json"
 	optimizerName = "dpotrain/optimizer.safetensors"
 	masterName    = "dpotrain/master.safetensors"
+	referenceName = "dpotrain/reference.safetensors"
 	manifestName  = "dpotrain/manifest.json"
 )
 
@@ -46,6 +47,8 @@ type Contents struct {
 	Moments []safetensors.Tensor // of the optimizer
 	Files   map[string][]byte    // config.json, tokenizer.json ...: plain names
 	State   State
+
+	Reference []safetensors.Tensor // weights of a reference that the run has renewed, in float32; empty if it has not
 }
 
 // manifest lists the files of a checkpoint, all but itself, by name.

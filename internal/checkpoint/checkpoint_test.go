@@ -76,6 +76,7 @@ func TestRoundTrip(t *testing.T) {
 			if bf16 {
 				in.Weights = []safetensors.Tensor{tensor("w", "BF16", 5, 1, 2)}
 				in.Master = []safetensors.Tensor{tensor("w", "F32", 5.001, 1, 2)}
+				in.Reference = []safetensors.Tensor{tensor("w", "F32", 4, 3, 2)}
 			}
 			saved, err := Save(dir, in)
 			if err != nil {
@@ -111,7 +112,14 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil || (master != nil) != bf16 {
 				t.Fatalf("master: %v, %v", master, err)
 			}
+			reference, err := c.Reference()
+			if err != nil || (reference != nil) != bf16 {
+				t.Fatalf("reference: %v, %v", reference, err)
+			}
 			if bf16 {
+				if got := values(t, reference, "w"); !slices.Equal(got, []float32{4, 3, 2}) {
+					t.Errorf("reference w = %v", got)
+				}
 				if got := values(t, master, "w"); !slices.Equal(got, []float32{5.001, 1, 2}) {
 					t.Errorf("master w = %v", got)
 				}
@@ -367,18 +375,19 @@ func TestHostileManifest(t *testing.T) {
 			}
 		})
 	}
-	dir := t.TempDir()
-	c := contents(1, 1)
-	c.Master = []safetensors.Tensor{tensor("w", "F32", 1)}
-	path, err := Save(dir, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	editManifest(t, path, func(m *manifest) {
-		m.Files = slices.DeleteFunc(m.Files, func(f manifestEntry) bool { return f.Name == masterName })
-	})
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), masterName) {
-		t.Errorf("unlisted master weights: %v", err)
+	for _, name := range []string{masterName, referenceName} {
+		c := contents(1, 1)
+		c.Master, c.Reference = []safetensors.Tensor{tensor("w", "F32", 1)}, []safetensors.Tensor{tensor("w", "F32", 2)}
+		path, err := Save(t.TempDir(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		editManifest(t, path, func(m *manifest) {
+			m.Files = slices.DeleteFunc(m.Files, func(f manifestEntry) bool { return f.Name == name })
+		})
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("unlisted %s: %v", name, err)
+		}
 	}
 }
 
@@ -386,7 +395,7 @@ func TestHostileManifest(t *testing.T) {
 func TestCorruption(t *testing.T) {
 	dir := t.TempDir()
 	c := contents(1, 1)
-	c.Master = []safetensors.Tensor{tensor("w", "F32", 1)}
+	c.Master, c.Reference = []safetensors.Tensor{tensor("w", "F32", 1)}, []safetensors.Tensor{tensor("w", "F32", 2)}
 	c.Files["notes.bin"] = bytes.Repeat([]byte("text "), 500)
 	for step := range 2 {
 		c.State.Step = step
@@ -395,7 +404,7 @@ func TestCorruption(t *testing.T) {
 		}
 	}
 	newest := filepath.Join(dir, "checkpoint-1")
-	files := []string{modelName, "config.json", "notes.bin", "tokenizer.json", stateName, optimizerName, masterName, manifestName}
+	files := []string{modelName, "config.json", "notes.bin", "tokenizer.json", stateName, optimizerName, masterName, referenceName, manifestName}
 	rng := rand.New(rand.NewPCG(3, 4))
 	cases := 0
 	for cases < 1000 {

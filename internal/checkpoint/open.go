@@ -87,11 +87,17 @@ func (c *Checkpoint) Moments() (*safetensors.File, error) { return c.open(optimi
 
 // Master returns the weights in float32, under their own names, or nil if the model file itself has them so. The file is closed with
 // the Checkpoint.
-func (c *Checkpoint) Master() (*safetensors.File, error) {
-	if _, err := os.Stat(filepath.Join(c.path, filepath.FromSlash(masterName))); errors.Is(err, fs.ErrNotExist) {
+func (c *Checkpoint) Master() (*safetensors.File, error) { return c.openIfThere(masterName) }
+
+// Reference returns the weights of the reference in float32, under the policy's names, or nil if the run has not renewed it. The file
+// is closed with the Checkpoint.
+func (c *Checkpoint) Reference() (*safetensors.File, error) { return c.openIfThere(referenceName) }
+
+func (c *Checkpoint) openIfThere(name string) (*safetensors.File, error) {
+	if _, err := os.Stat(filepath.Join(c.path, filepath.FromSlash(name))); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return c.open(masterName)
+	return c.open(name)
 }
 
 // Weights returns the weights in float32, under their own names, from whichever file has them. The file is closed with the
@@ -171,8 +177,10 @@ func verify(path string) (State, error) {
 			return state, damaged(manifestName, "%s is not in it", name)
 		}
 	}
-	if _, err := root.Stat(masterName); err == nil && !listed[masterName] {
-		return state, damaged(manifestName, "%s is not in it", masterName)
+	for _, name := range []string{masterName, referenceName} {
+		if _, err := root.Stat(name); err == nil && !listed[name] {
+			return state, damaged(manifestName, "%s is not in it", name)
+		}
 	}
 	if text, err = readSmall(root, stateName); err != nil {
 		return state, damaged(stateName, "%v", err)

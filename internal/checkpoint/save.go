@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dpotrain/internal/safetensors"
 )
 
 // Save writes the checkpoint of c.State.Step into outputDir, which is made if need be, and returns its path. When it has returned
@@ -101,8 +103,14 @@ func writeFolder(fsys fileSystem, dir string, c Contents) error {
 	if err := write(optimizerName, tensorsWriter(c.Moments, nil)); err != nil {
 		return err
 	}
-	if len(c.Master) > 0 {
-		if err := write(masterName, tensorsWriter(c.Master, nil)); err != nil {
+	for _, more := range []struct {
+		name    string
+		tensors []safetensors.Tensor
+	}{{masterName, c.Master}, {referenceName, c.Reference}} {
+		if len(more.tensors) == 0 {
+			continue
+		}
+		if err := write(more.name, tensorsWriter(more.tensors, nil)); err != nil {
 			return err
 		}
 	}

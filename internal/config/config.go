@@ -372,7 +372,7 @@ func (l *loader) rules(o *train.Options) {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
 	l.evalRules(o)
-	l.monitorRules(o, info.Needs)
+	l.referenceRules(o, info.Needs)
 	l.bestRules(o, info.Needs)
 	l.scheduleRules(o)
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
@@ -425,8 +425,14 @@ func (l *loader) evalRules(o *train.Options) {
 	}
 }
 
-// monitorRules are those of the reference of a loss that needs none.
-func (l *loader) monitorRules(o *train.Options, n loss.Needs) {
+// referenceRules are those of the reference: one that is renewed, and that of a loss which needs none.
+func (l *loader) referenceRules(o *train.Options, n loss.Needs) {
+	if o.ReferenceUpdateSteps != nil && !n.Reference {
+		l.problem(l.place("reference_update_steps"), "loss %s has no reference that could be renewed; leave it out, or take a loss with a reference", o.Loss)
+	}
+	if o.ReferenceUpdateSteps == nil && o.ReferenceMixup != 1 {
+		l.warn(l.place("reference_mixup"), "not used, because the reference is not renewed; give reference_update_steps, or leave it out")
+	}
 	if n.Reference && o.MonitorReference == "false" {
 		l.warn(l.place("monitor_reference"), "not used, because loss %s needs the reference and has these metrics anyway; leave it out", o.Loss)
 	}

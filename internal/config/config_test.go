@@ -73,7 +73,7 @@ func lines(err error) []string {
 
 func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
-	want := train.Options{RefCacheDir: "ref_cache", MonitorReference: "auto", Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
+	want := train.Options{RefCacheDir: "ref_cache", MonitorReference: "auto", ReferenceMixup: 1, Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
 		LearningRate: 1e-6, LRSchedulerType: "linear", Optim: "adamw", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		OnNonfinite: "stop", NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
@@ -302,6 +302,11 @@ func TestValues(t *testing.T) {
 		{"model: 7", "7 is not text in YAML; put it in quotes"},
 		{`model: "7"`, ""},
 		{"model: 2024-01-01", "2024-01-01 is not text in YAML; put it in quotes"},
+		{"reference_update_steps: 0", "0 is out of range; want >= 1"},
+		{"reference_update_steps: 2.5", "2.5; want a whole number"},
+		{"reference_update_steps: null", ""},
+		{"{reference_update_steps: 5, reference_mixup: 0}", "0 is out of range; want > 0 and <= 1"},
+		{"{reference_update_steps: 5, loss: sft}", "loss sft has no reference that could be renewed; leave it out, or take a loss with a reference"},
 		{"monitor_reference: true", ""},
 		{"monitor_reference: False", ""},
 		{`monitor_reference: "true"`, ""},

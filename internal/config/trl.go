@@ -72,10 +72,11 @@ type trlFile struct {
 	bf16      string       // the place of the first that asks for bf16
 	processes foreignKey   // num_processes
 	dataSeed  foreignKey
-	weights   foreignKey        // loss_weights
-	weighted  bool              // an entry of the list of losses has a weight
-	datasets  []foreignKey      // dataset_name, datasets
-	dataset   map[string]string // what else is said of the data, as plainText writes it
+	sync      map[string]foreignKey // sync_ref_model and the keys that go with it
+	weights   foreignKey            // loss_weights
+	weighted  bool                  // an entry of the list of losses has a weight
+	datasets  []foreignKey          // dataset_name, datasets
+	dataset   map[string]string     // what else is said of the data, as plainText writes it
 }
 
 // foreign reads a key that is not simply one of ours.
@@ -283,8 +284,34 @@ func readDropLast(l *loader, g foreignKey) {
 	}
 }
 
-func readStrategy(l *loader, g foreignKey)  { l.become(g, "eval_strategy", g.node.Value) }
-func readDataSeed(l *loader, g foreignKey)  { l.trl.dataSeed = g }
+func readStrategy(l *loader, g foreignKey) { l.become(g, "eval_strategy", g.node.Value) }
+func readDataSeed(l *loader, g foreignKey) { l.trl.dataSeed = g }
+
+// readSync keeps a key of the renewal of the reference; syncReference puts them together.
+func readSync(l *loader, g foreignKey) {
+	if l.trl.sync == nil {
+		l.trl.sync = map[string]foreignKey{}
+	}
+	l.trl.sync[g.key] = g
+}
+
+// syncReference renews the reference as TRL does, or says that the keys of it have no effect.
+func (l *loader) syncReference() {
+	g, given := l.trl.sync["sync_ref_model"]
+	renews := given && l.yes(g)
+	for _, k := range []struct{ theirs, ours, normal string }{{"ref_model_sync_steps", "reference_update_steps", "512"}, {"ref_model_mixup_alpha", "reference_mixup", "0.6"}} {
+		value, own := l.trl.sync[k.theirs]
+		switch {
+		case renews && own:
+			l.become(value, k.ours, value.node.Value)
+		case renews:
+			l.become(g, k.ours, k.normal)
+		case own:
+			l.trl.unused = append(l.trl.unused, value.name)
+		}
+	}
+}
+
 func readWeights(l *loader, g foreignKey)   { l.trl.weights = g }
 func readProcesses(l *loader, g foreignKey) { l.trl.processes = g }
 
@@ -304,6 +331,7 @@ func readDatasetDetail(l *loader, g foreignKey) {
 // fileRead decides, at the end of the file, what depends on more than one of its keys.
 func (l *loader) fileRead() {
 	l.lossWeights()
+	l.syncReference()
 	if g := l.trl.dataSeed; g.node != nil && plainText(g.node) != "null" {
 		// The order of rows is all that is random here, and TRL orders them by data_seed.
 		k, _ := find(l.keys, "seed")

@@ -79,6 +79,9 @@ var trlRows = []trlRow{
 	{key: "model_init_kwargs", fate: translated, text: "dtype as above; attn_implementation and the like have no effect; others are refused", read: readModelKwargs},
 	{key: "lr_scheduler_kwargs", fate: translated, text: "`min_lr`, `min_lr_rate`, `timescale` are keys of their own; num_cycles: 0.5 says nothing; others are refused",
 		read: readScheduleKwargs},
+	{key: "sync_ref_model", fate: translated, text: "`reference_update_steps` and `reference_mixup`; what is evaluated after the last step before a renewal is measured against the reference before it, in TRL against the new one", read: readSync},
+	{key: "ref_model_sync_steps", fate: translated, text: "`reference_update_steps`, with sync_ref_model", read: readSync},
+	{key: "ref_model_mixup_alpha", fate: translated, text: "`reference_mixup`, with sync_ref_model", read: readSync},
 	{key: "data_seed", fate: translated, text: "`seed`", read: readDataSeed},
 	{key: "train_sampling_strategy", fate: translated, text: "sequential is `shuffle: false`; by length is random here", read: readSampling},
 	{key: "group_by_length", fate: translated, from: fromTransformers5, text: "random order, with a warning", read: readSampling},
@@ -110,8 +113,6 @@ var trlRows = []trlRow{
 	// The reference.
 	{key: "precompute_ref_log_probs", fate: unused, text: "always, and kept on disk (`ref_cache_dir`)"},
 	{key: "precompute_ref_batch_size", fate: unused, text: "`memory_limit` bounds memory"},
-	{key: "ref_model_mixup_alpha", fate: unused, text: "of sync_ref_model, which is refused"},
-	{key: "ref_model_sync_steps", fate: unused, text: "of sync_ref_model, which is refused"},
 
 	// Losses that are not here.
 	{key: "f_alpha_divergence_coef", fate: unused, text: "of f_divergence_type: alpha_divergence, which is refused; fdpo_alpha is 1 minus it"},
@@ -260,7 +261,6 @@ var trlRows = []trlRow{
 	{key: "ld_alpha", fate: refused, idle: []string{"null", "1"}, text: "log-probs of long completions are not reweighted here; drop the line"},
 	{key: "f_divergence_type", fate: refused, idle: []string{"reverse_kl", "null"}, text: "the divergence is reverse_kl; for another one give loss: fdpo and fdpo_divergence, and drop the line"},
 	{key: "use_weighting", fate: refused, idle: []string{"false", "null"}, text: "pairs are not weighted by the policy here; drop the line"},
-	{key: "sync_ref_model", fate: refused, idle: []string{"false", "null"}, text: "the reference stays as it is; to move it, train in stages, each with model the output_dir of the one before, and drop the line"},
 	{key: "reference_free", fate: refused, from: fromTRL0, idle: []string{"false", "null"}, text: "a loss that needs a reference gets it; drop the line"},
 	{key: "simpo_gamma", fate: refused, from: fromCPO, idle: []string{"null"}, text: "here it is a ratio to beta: give simpo_gamma_beta_ratio with loss simpo, or that of cpo_simpo or alphapo, and simpo_gamma/beta as its value; or drop the line"},
 	{key: "alpha", fate: refused, from: fromCPO, idle: []string{"null", "0"}, text: "in TRL it shapes the reward of every loss, here that of loss alphapo alone: give alphapo_alpha with that, or drop the line"},

@@ -489,7 +489,7 @@ func TestTRLFixtures(t *testing.T) {
 		"dpo-vlm.yaml":      {problems: []string{"dpo-vlm.yaml:11: use_peft: LoRA is not here yet"}, without: []string{"dpo-vlm.yaml:2: dataset_name: " + needsData, "", ""}},
 		"paper-dpo.yaml":    {set: map[string]string{"loss": "dpo", "per_device_train_batch_size": "64", "learning_rate": "1e-06", "beta": "0.1"}},
 		"paper-slic.yaml":   {set: map[string]string{"loss": "hinge", "per_device_train_batch_size": "512", "learning_rate": "0.0001", "beta": "0.1"}},
-		"paper-tr-dpo.yaml": {problems: []string{"paper-tr-dpo.yaml:2: sync_ref_model: the reference stays as it is"}},
+		"paper-tr-dpo.yaml": {set: map[string]string{"reference_update_steps": "512", "reference_mixup": "0.6", "beta": "0.05", "max_grad_norm": "2"}},
 		"paper-mpo.yaml":    {problems: []string{`paper-mpo.yaml:2: loss_type: "bco_pair": since TRL 0.29 this is BCO without the shift`}},
 		"paper-robust.yaml": {set: map[string]string{"loss": "robust", "label_smoothing": "0.1", "max_length": "512", "per_device_train_batch_size": "16", "learning_rate": "0.001", "beta": "0.1"}},
 		"guide.yaml":        {set: map[string]string{"max_length": "0", "eval_steps": "100", "gradient_accumulation_steps": "8"}, unused: "use_liger_kernel, padding_free"},
@@ -684,4 +684,42 @@ func docTables(t *testing.T) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// TestTRLSync: the reference is renewed as TRL renews it, by keys that do nothing without sync_ref_model.
+func TestTRLSync(t *testing.T) {
+	for _, c := range []struct {
+		file, steps, mixup string // steps empty: never
+		problem, note      string
+	}{
+		{file: "sync_ref_model: true", steps: "512", mixup: "0.6"},
+		{file: "ref_model_sync_steps: 64\nsync_ref_model: true\nref_model_mixup_alpha: 1.0", steps: "64", mixup: "1"},
+		{file: "sync_ref_model: false\nref_model_sync_steps: 64", mixup: "1", note: "without effect here: ref_model_sync_steps"},
+		{file: "ref_model_mixup_alpha: 0.6\nref_model_sync_steps: 64", mixup: "1", note: "without effect here: ref_model_sync_steps, ref_model_mixup_alpha"},
+		{file: "sync_ref_model: null", mixup: "1"},
+		{file: "sync_ref_model: 7", problem: "c.yaml:1: sync_ref_model: 7; want true or false"},
+		{file: "sync_ref_model: true\nref_model_sync_steps: 0", problem: "c.yaml:2: ref_model_sync_steps: 0 is out of range; want >= 1"},
+		{file: "sync_ref_model: true\nref_model_mixup_alpha: 1.5", problem: "c.yaml:2: ref_model_mixup_alpha: 1.5 is out of range; want > 0 and <= 1"},
+		{file: "sync_ref_model: true\nreference_update_steps: 5", problem: "c.yaml:1: sync_ref_model: the same setting as reference_update_steps, which is given too; leave one out"},
+		{file: "sync_ref_model: true\nloss_type: simpo", problem: "c.yaml:1: sync_ref_model: loss simpo has no reference that could be renewed; leave it out, or take a loss with a reference"},
+	} {
+		r, err := input{file: c.file}.load(t)
+		if c.problem != "" {
+			if got := lines(err); len(got) != 1 || got[0] != c.problem {
+				t.Errorf("%q: %q, want %q", c.file, got, c.problem)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", c.file, err)
+			continue
+		}
+		values := Values(r.Options)
+		if values["reference_update_steps"] != c.steps || values["reference_mixup"] != c.mixup {
+			t.Errorf("%q: renewed every %q steps, mixup %q; want %q, %q", c.file, values["reference_update_steps"], values["reference_mixup"], c.steps, c.mixup)
+		}
+		if got := strings.Join(r.Notes, "\n"); !strings.Contains(got, c.note) || c.note == "" && strings.Contains(got, "without effect") {
+			t.Errorf("%q: notes %q, want %q", c.file, got, c.note)
+		}
+	}
 }

@@ -308,6 +308,38 @@ func NewRandom(c *Config, dev compute.Device, seed uint64) *Model {
 	return m
 }
 
+// Empty is a model of the same architecture on the same device, with weights of 0.
+func (m *Model) Empty() *Model {
+	c := newModel(m.Config, m.dev)
+	c.W = m.dev.Alloc(m.size)
+	return c
+}
+
+// Copy is a model with the same weights, in memory of its own.
+func (m *Model) Copy() *Model {
+	c := m.Empty()
+	c.Move(m, 1)
+	return c
+}
+
+// Move takes the weights a share of the way to those of a model of the same architecture: W becomes share * to + (1-share) * W, each
+// number rounded once. A share of 1 makes them the same bits.
+func (m *Model) Move(to *Model, share float64) {
+	const piece = 1 << 18
+	target, own := make([]float32, piece), make([]float32, piece)
+	for from := 0; from < m.size; from += piece {
+		n := min(piece, m.size-from)
+		m.dev.Download(target[:n], to.W, from)
+		if share < 1 {
+			m.dev.Download(own[:n], m.W, from)
+			for i, v := range own[:n] {
+				target[i] = float32(share*float64(target[i]) + (1-share)*float64(v))
+			}
+		}
+		m.dev.Upload(m.W, from, target[:n])
+	}
+}
+
 // Values copies a tensor out of a buffer laid out like W: weights, gradients or moments.
 func (m *Model) Values(b compute.Buffer, p Param) []float32 {
 	host := make([]float32, p.Len())

@@ -238,6 +238,40 @@ func Sums(c *refcache.Cache, examples []data.Example) ([]Logps, error) {
 	return sums, nil
 }
 
+// Compute is what the model of a forward-only graph says of examples, without a cache. progress, if any, is called after every micro-batch
+// with the number of examples that it had.
+func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, microBatchTokens int, progress func(examples int)) ([]Logps, error) {
+	rows := make([]int, len(examples))
+	for i, e := range examples {
+		rows[i] = data.Rows(*e)
+	}
+	var (
+		packer data.Packer
+		batch  compute.Batch
+		all    = make([]Logps, 0, len(examples))
+	)
+	for _, r := range plan.Cut(rows, microBatchTokens) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		packer.Pack(&batch, examples[r.From:r.To])
+		out, err := g.Forward(&batch)
+		if err != nil {
+			return nil, err
+		}
+		logps := out.Logps
+		for _, e := range examples[r.From:r.To] {
+			n := len(e.Sequences)
+			all = append(all, slices.Clone(logps[:n]))
+			logps = logps[n:]
+		}
+		if progress != nil {
+			progress(r.To - r.From)
+		}
+	}
+	return all, nil
+}
+
 // Reference is a frozen model as the cache knows it. Its weights are asked for only when something is missing.
 type Reference struct {
 	Name      string // of its folder, for people

@@ -494,3 +494,56 @@ func TestSumsOrder(t *testing.T) {
 		t.Errorf("%v, error %v; want %v", got, err, want)
 	}
 }
+
+// TestCompute: without the cache a model says the same bits of examples, in any order and however they are cut.
+func TestCompute(t *testing.T) {
+	f := newFixture(t)
+	g, err := f.model.NewGraph(model.GraphOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	want := f.fresh(t, f.train)
+	var list []*data.Example
+	for i := range f.train {
+		list = append(list, &f.train[len(f.train)-1-i])
+	}
+	slices.Reverse(want)
+	for _, tokens := range []int{1, 200, 1 << 20} {
+		seen := 0
+		got, err := Compute(context.Background(), g, list, tokens, func(n int) { seen += n })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !same(got, want) || seen != len(list) {
+			t.Errorf("%d rows at a time: other log-probs, or %d of %d examples", tokens, seen, len(list))
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Compute(ctx, g, list, 1, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of the context: %v", err)
+	}
+}
+
+// TestFind: the log-probs of the cache, if it has all of them; it is not written to, and the model is not asked for.
+func TestFind(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	if AnyCache(dir) || AnyCache(filepath.Join(dir, "none")) {
+		t.Error("there is a cache in an empty folder")
+	}
+	logps, path, missing, err := Find(f.noModel(), dir, f.train, f.eval)
+	if err != nil || logps != nil || missing == 0 || AnyCache(dir) {
+		t.Errorf("in an empty folder: %v, %d missing, %v", logps, missing, err)
+	}
+	bring(t, f.reference, dir, options, f.train)
+	if _, p, missing, err := Find(f.noModel(), dir, f.train, f.eval); err != nil || missing == 0 || p != path || !AnyCache(dir) {
+		t.Errorf("with a part: %d missing in %s, %v", missing, p, err)
+	}
+	want, _ := bring(t, f.reference, dir, options, f.train, f.eval)
+	logps, _, missing, err = Find(f.noModel(), dir, f.train, f.eval)
+	if err != nil || missing != 0 || len(logps) != 2 || !same(logps[0], want[0]) || !same(logps[1], want[1]) {
+		t.Errorf("with all: %d missing, %v, or other log-probs", missing, err)
+	}
+}

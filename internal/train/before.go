@@ -138,6 +138,9 @@ func (r *runner) showChange(w io.Writer) {
 			fmt.Fprintf(w, "\nGained: compared with the reference. The policy began as the reference, so before\ntraining %s of %s pairs are tied.\n", n, n)
 		}
 	}
+	if r.renewal != nil && r.renewal.step > 0 && r.after.metrics != nil {
+		fmt.Fprintf(w, "\nThe reference was renewed on the way, last after step %d: what was gained after\ntraining counts from the last renewal before the evaluation.\n", r.renewal.step)
+	}
 	samples := r.samples()
 	if len(samples) == 0 {
 		return

@@ -51,7 +51,7 @@ type planned struct {
 	phases []plan.Phase
 	limit  plan.Limit
 
-	train, eval, pass plan.Size // of the largest micro-batches
+	train, eval, pass, renewal plan.Size // of the largest micro-batches
 
 	policy, reference *model.Config
 	recompute         bool
@@ -60,6 +60,8 @@ type planned struct {
 func (x *planned) trainingGraph() model.GraphOptions { return x.graph(x.policy, x.train, true) }
 func (x *planned) evalGraph() model.GraphOptions     { return x.graph(x.policy, x.eval, false) }
 func (x *planned) passGraph() model.GraphOptions     { return x.graph(x.reference, x.pass, false) }
+
+func (x *planned) renewalGraph() model.GraphOptions { return x.graph(x.policy, x.renewal, false) }
 
 // graph are options of a graph for micro-batches of a size.
 func (x *planned) graph(c *model.Config, s plan.Size, training bool) model.GraphOptions {
@@ -180,6 +182,9 @@ func (p *planner) sized() []planned {
 		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
 		if p.training != nil {
 			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
+			if p.o.renewals() > 0 {
+				x.renewal = largestInTraining(train, p.training, &p.o.Rows, budget).Max(x.eval)
+			}
 		} else if p.policy != nil {
 			x.eval = plan.Largest(train, budget)
 		}
@@ -241,13 +246,19 @@ func (p *planner) complete(x *planned) {
 			parts[0].How += ", blocks computed again"
 		}
 		phase.Parts = append(phase.Parts, parts...)
-		if x.eval.Rows > 0 {
-			// Kernels use one workspace, whichever graph they run for.
-			n := -p.dev.Workspace(p.policy.Workload(x.evalGraph()))
-			for _, part := range evaluation {
+		beside := func(parts []plan.Part, o model.GraphOptions) int64 {
+			n := -p.dev.Workspace(p.policy.Workload(o)) // which kernels use, whichever graph they run for
+			for _, part := range parts {
 				n += part.Bytes
 			}
-			phase.Parts = append(phase.Parts, plan.Part{Name: "evaluation", Bytes: n, How: rows(x.eval)})
+			return n
+		}
+		if x.eval.Rows > 0 {
+			phase.Parts = append(phase.Parts, plan.Part{Name: "evaluation", Bytes: beside(evaluation, x.evalGraph()), How: rows(x.eval)})
+		}
+		if p.o.renewals() > 0 {
+			n := weights(p.policy).Bytes + beside(graph(p.policy, x.renewalGraph(), x.renewal), x.renewalGraph())
+			phase.Parts = append(phase.Parts, plan.Part{Name: "reference", Bytes: n, How: "weights of its own, for reference_update_steps, and " + rows(x.renewal)})
 		}
 	} else {
 		phase.Parts = append(phase.Parts, evaluation...)
@@ -311,6 +322,9 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 			return err
 		}
 		p.kept = r.demand == whatIsKept
+		if err := r.o.checkRenewals(p.policy, p.reference); err != nil {
+			return err
+		}
 		p.separate = from != nil || !r.o.ownReference()
 	}
 	for _, s := range r.samples() {

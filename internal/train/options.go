@@ -20,6 +20,9 @@ type Options struct {
 
 	MonitorReference string `mapstructure:"monitor_reference" default:"auto" validate:"oneof=auto true false" help:"whether a loss without a reference is monitored against ref_model, in the metrics shift/*, displacement/* and length/*; the loss stays as it is: auto (if ref_cache_dir has the log-probs of all rows; nothing is computed), true (what is missing is computed) or false"`
 
+	ReferenceUpdateSteps *int    `mapstructure:"reference_update_steps" validate:"omitempty,gte=1" help:"optimizer steps after which the policy becomes the new reference, again and again (TR-DPO); its weights are kept beside the policy's; default: the reference stays as it is"`
+	ReferenceMixup       float64 `mapstructure:"reference_mixup" default:"1" validate:"gt=0,lte=1" help:"how much of the policy goes into the reference at a renewal: reference = mixup * policy + (1 - mixup) * reference"`
+
 	Loss         string        `mapstructure:"loss" alias:"loss_type" default:"dpo" help:"the loss"`
 	LossSettings loss.Settings `mapstructure:",remain"` // a key for each hyperparameter of package loss; those of Loss are here, all of them; of a sum by keys as dpo.beta
 

@@ -106,6 +106,9 @@ func (r *runner) save() (path string, err error) {
 	if r.o.SaveDtype != "float32" {
 		c.Master = r.in.Policy.Tensors("F32")
 	}
+	if r.renewal != nil && r.renewal.step > 0 {
+		c.Reference = r.renewal.model.Tensors("F32")
+	}
 	text, err := json.Marshal(settings{Options: r.Values(*r.o), Data: r.trainSet, Eval: r.evalSet, Before: r.before, Best: r.best, Watch: r.watch.watchState})
 	if err != nil {
 		return "", err

@@ -88,6 +88,7 @@ type runner struct {
 	after     findings // of the policy as it is; the metrics are those of the last evaluation
 	best      *best    // nil before the first evaluation, or if none is looked for
 	watch     *watch
+	renewal   *renewal // nil if the reference stays as it is
 
 	step    int   // optimizer steps that are behind
 	skipped int   // of them without an update, for on_nonfinite: skip
@@ -153,6 +154,9 @@ func Run(ctx context.Context, req Request) error {
 		return err
 	}
 	defer r.stepper.graph.Close()
+	if r.renewal != nil {
+		defer r.renewal.graph.Close()
+	}
 	if from != nil {
 		err = r.restore(from)
 	} else {
@@ -190,6 +194,12 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, threads: %d, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
 	r.in.logData(r.Log, o)
 	r.Log.Info(fmt.Sprintf("loss %s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", o.lossText(), r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
+	if n := o.renewals(); n > 0 {
+		r.Log.Info(fmt.Sprintf("reference renewed every %d steps: %.4g of the policy, %.4g of the reference before; its weights are kept beside the policy's", n, o.ReferenceMixup, 1-o.ReferenceMixup))
+		if n >= r.schedule.total {
+			r.Log.Warn(fmt.Sprintf("reference_update_steps: %d is not below the %d steps of the run: the reference stays as it is", n, r.schedule.total))
+		}
+	}
 	r.Log.Info(r.planned.summary())
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
@@ -264,6 +274,11 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 		return nil
 	}
 	r.reference, r.refs, r.evalRefs = ref.Digest.String(), sums[0], sums[1]
+	if r.o.renewals() > 0 {
+		if err := r.startRenewals(ref, from); err != nil {
+			return err
+		}
+	}
 	switch {
 	case from != nil:
 		r.Log.Info(without + "the run goes on from a checkpoint")
@@ -320,20 +335,24 @@ func (r *runner) howToGoOn(err error) error {
 	return fmt.Errorf("%w; when that is mended, give the same command with --resume, which goes on from %s", err, r.checkpointPath(steps[len(steps)-1]))
 }
 
-// examples are those of a step, the first being 0, with the reference's log-probs.
-func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
-	all := r.in.Train.Examples
+// rows are the places of a step's examples among all, the first step being 0.
+func (r *runner) rows(step int) []int {
 	epoch := step / r.schedule.stepsPerEpoch
 	if epoch != r.epoch {
-		r.epoch, r.order = epoch, data.Order(len(all), r.o.Rows.Seed, epoch, r.o.Rows.Shuffle)
+		r.epoch, r.order = epoch, data.Order(len(r.in.Train.Examples), r.o.Rows.Seed, epoch, r.o.Rows.Shuffle)
 	}
 	size := r.o.stepSize()
 	at := step % r.schedule.stepsPerEpoch * size
-	part := r.order[at:min(at+size, len(r.order))]
+	return r.order[at:min(at+size, len(r.order))]
+}
+
+// examples are those of a step, with the reference's log-probs.
+func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
+	part := r.rows(step)
 	list := make([]*data.Example, len(part))
 	var refs []score.Logps
 	for i, k := range part {
-		list[i] = &all[k]
+		list[i] = &r.in.Train.Examples[k]
 		if r.refs != nil {
 			refs = append(refs, r.refs[k])
 		}
@@ -352,7 +371,7 @@ func (r *runner) loop(ctx context.Context) error {
 	start, firstStep := time.Now(), r.step
 	for r.step < total {
 		number := r.step + 1
-		taken, err := r.takeStep()
+		taken, err := r.takeStep(ctx)
 		if err != nil {
 			progress.Done()
 			return fmt.Errorf("step %d: %w", number, err)
@@ -424,8 +443,11 @@ type step struct {
 // takeStep makes one optimizer step and writes its metrics line. A step whose loss or gradient is not finite changes
 // nothing: it ends the run or, with on_nonfinite: skip, is counted and passed over. The schedule goes on then, for the
 // step's examples have had their turn; the optimizer's count of updates, which corrects the bias of its moments, does not.
-func (r *runner) takeStep() (step, error) {
+func (r *runner) takeStep(ctx context.Context) (step, error) {
 	began := time.Now()
+	if err := r.renewReference(context.WithoutCancel(ctx)); err != nil { // a step is finished, whatever happens
+		return step{}, err
+	}
 	examples, refs := r.examples(r.step)
 	s := step{tally: eval.NewTally(r.loss), rate: r.schedule.learningRate(r.step)}
 	var err error
@@ -459,6 +481,7 @@ func (r *runner) takeStep() (step, error) {
 		}
 	}
 	row = append(row, report.Int("num_tokens", r.tokens))
+	row = r.renewal.metrics(row)
 	if r.o.OnNonfinite == "skip" {
 		row = append(row, report.Int("skipped_steps", int64(r.skipped)))
 	}
@@ -469,6 +492,9 @@ func (r *runner) takeStep() (step, error) {
 // evaluate runs the held-out examples, writes their metrics line, and says in short what came out.
 func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)) error {
 	start := time.Now()
+	if err := r.renewEvaluation(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("evaluation after step %d: %w", r.step, err)
+	}
 	bar := report.NewProgress(r.Stderr, "evaluating", int64(len(r.in.Eval.Examples)), "examples")
 	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
 	bar.Done()
@@ -479,6 +505,7 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 	row := report.Row{report.Int("step", int64(r.step)), report.Float("epoch", r.schedule.epoch(r.step)), report.Float("eval_loss", t.Loss())}
 	row = t.Metrics(row, "eval_")
 	row = append(row, report.Float("eval_runtime", seconds), report.Float("eval_samples_per_second", float64(t.Examples())/seconds))
+	row = r.renewal.metrics(row)
 	r.after.metrics = t.Metrics(report.Row{report.Float("loss", t.Loss())}, "")
 	when := "before the first step"
 	if r.step > 0 {
