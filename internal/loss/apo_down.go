@@ -1,5 +1,7 @@
 package loss
 
+import "math"
+
 // APODown is Anchored Preference Optimization for a model that is better than the chosen completions (D'Oosterlinck et al. 2024,
 // arXiv:2408.06266). With a the log-ratio of chosen and u = b h,
 //
@@ -37,6 +39,15 @@ func (l APODown) Compute(b Batch, r *Result) { ofLogRatios(l.at).compute(&b, r) 
 
 func (l APODown) at(chosen, rejected float64) (loss, dChosen, dRejected float64) {
 	a, u := l.beta*chosen, l.beta*(chosen-rejected)
-	g := l.beta * sigmoid(u) * sigmoid(-u)
-	return sigmoid(a) + sigmoid(-u), l.beta*sigmoid(a)*sigmoid(-a) - g, g
+	// s(a) s(-a) - s(u) s(-u) is (s(u) - s(a)) (s(u) - s(-a)), in which nothing cancels.
+	dChosen = l.beta * sigmoidDifference(u, a, -l.beta*rejected) * sigmoidDifference(u, -a, l.beta*(2*chosen-rejected))
+	return sigmoid(a) + sigmoid(-u), dChosen, l.beta * sigmoid(u) * sigmoid(-u)
+}
+
+// sigmoidDifference is s(x) - s(y), with all its digits where they are close, for d = x - y.
+func sigmoidDifference(x, y, d float64) float64 {
+	if d < 0 {
+		return -sigmoidDifference(y, x, -d)
+	}
+	return -sigmoid(x) * sigmoid(-y) * math.Expm1(-d)
 }
