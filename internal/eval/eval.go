@@ -104,7 +104,7 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 		}
 	}
 	l.Compute(e.batch, &e.result)
-	e.batch.Weigh(&e.result)
+	loss.Weigh(l, &e.batch, &e.result)
 	e.Add(outcomes, &e.batch, &e.result)
 	return e, nil
 }

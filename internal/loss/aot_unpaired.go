@@ -14,6 +14,7 @@ import "math"
 // L(k) counts as the loss of the pair with lw(k). Equal log-ratios keep the order of their pairs. Alone in its step a pair has the loss of dpo,
 // with smoothing that of cdpo. It takes as many chosen completions as rejected ones: pairs, here as in TRL, though any chosen one may stand
 // beside any rejected one.
+// Its weight is that pair's, for the rejected completion too.
 //
 // As aot it sorts over the whole optimizer step. TRL calls it aot_unpaired since 0.28, and aot_pair before.
 type AOTUnpaired struct{ beta, smoothing float64 }
@@ -42,15 +43,35 @@ func (AOTUnpaired) StepZero() (float64, bool) { return math.Ln2, true }
 // Compute implements Loss.
 func (l AOTUnpaired) Compute(b Batch, r *Result) {
 	r.resize(b.Len())
+	byChosen, byRejected := ranks(&b)
+	for k, i := range byChosen {
+		j := byRejected[k]
+		chosen, _ := b.logRatios(i)
+		_, rejected := b.logRatios(j)
+		loss, slope := smoothed(l.beta*(chosen-rejected), l.smoothing)
+		r.Losses[i] = loss
+		r.DChosenLogps[i], r.DRejectedLogps[j] = l.beta*slope, -l.beta*slope
+	}
+}
+
+// weigh implements weigher.
+func (AOTUnpaired) weigh(b *Batch, r *Result) {
+	if len(b.Weights) == 0 {
+		return
+	}
+	byChosen, byRejected := ranks(b)
+	for k, i := range byChosen {
+		r.Losses[i] *= b.Weights[i]
+		r.DChosenLogps[i] *= b.Weights[i]
+		r.DRejectedLogps[byRejected[k]] *= b.Weights[i]
+	}
+}
+
+// ranks are the examples by the log-ratio of their chosen, and by that of their rejected completion, from the smallest on.
+func ranks(b *Batch) (byChosen, byRejected []int) {
 	chosen, rejected := make([]float64, b.Len()), make([]float64, b.Len())
 	for i := range chosen {
 		chosen[i], rejected[i] = b.logRatios(i)
 	}
-	byRejected := ascending(rejected)
-	for k, i := range ascending(chosen) {
-		j := byRejected[k]
-		loss, slope := smoothed(l.beta*(chosen[i]-rejected[j]), l.smoothing)
-		r.Losses[i] = loss
-		r.DChosenLogps[i], r.DRejectedLogps[j] = l.beta*slope, -l.beta*slope
-	}
+	return ascending(chosen), ascending(rejected)
 }

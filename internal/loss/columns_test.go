@@ -51,30 +51,6 @@ func randomColumns(rng *rand.Rand) Batch {
 	return said(randomPair(rng), low+5*rng.Float64()+1e-3, low, rng.Float64(), rng.Float64())
 }
 
-// TestColumnDifferences checks the closed forms with scores and win rates that differ from pair to pair.
-func TestColumnDifferences(t *testing.T) {
-	const step, seed = 1e-4, 11
-	rng := rand.New(rand.NewPCG(seed, 12))
-	for range 200 {
-		b := randomColumns(rng)
-		for _, name := range columnLosses {
-			for side, x := range []*float64{&b.ChosenLogps[0], &b.RejectedLogps[0]} {
-				r := compute(t, name, nil, b)
-				got := [2]float64{r.DChosenLogps[0], r.DRejectedLogps[0]}[side]
-				at := *x
-				*x = at + step
-				above := compute(t, name, nil, b).Losses[0]
-				*x = at - step
-				below := compute(t, name, nil, b).Losses[0]
-				*x = at
-				if want := (above - below) / (2 * step); math.Abs(got-want) > 1e-7*max(1, math.Abs(want)) {
-					t.Fatalf("%s: derivative of side %d %.12g, central difference %.12g, at %+v (seed %d)", name, side, got, want, b, seed)
-				}
-			}
-		}
-	}
-}
-
 // TestColumnSpecialCases: where these losses are others of the catalogue, to the bit.
 func TestColumnSpecialCases(t *testing.T) {
 	const seed = 13
@@ -251,16 +227,37 @@ func TestCheckScores(t *testing.T) {
 	}
 }
 
+// TestWeigh: every example's loss is multiplied by its own weight, whatever its derivatives are of; TestStepDifferences is theirs.
 func TestWeigh(t *testing.T) {
 	b := join(pair(-6, -9, -8, -7, 2, 4), pair(-9, -6, -7, -8, 4, 2), pair(-1, -1, -2, -3, 1, 1))
-	for _, tt := range []struct{ weights, want []float64 }{{nil, []float64{1, 1, 1}}, {[]float64{0, 2, 1}, []float64{0, 2, 1}}} {
-		plain, weighed := compute(t, "sppo", nil, b), compute(t, "sppo", nil, b)
-		b.Weights = tt.weights
-		b.Weigh(&weighed)
-		for i, w := range tt.want {
-			if weighed.Losses[i] != w*plain.Losses[i] || weighed.DChosenLogps[i] != w*plain.DChosenLogps[i] || weighed.DRejectedLogps[i] != w*plain.DRejectedLogps[i] {
-				t.Errorf("weights %v: %+v of %+v", tt.weights, weighed, plain)
+	for _, name := range append(Names(), "aot_unpaired=0.5,dpo=1") {
+		l := must(t, name, nil)
+		plain := compute(t, name, nil, b)
+		for _, weights := range [][]float64{nil, {1, 1, 1}, {0, 2, 1}} { // exact in a sum too
+			weighed, by := b, weights
+			weighed.Weights = weights
+			if by == nil {
+				by = []float64{1, 1, 1}
 			}
+			var r Result
+			l.Compute(weighed, &r)
+			Weigh(l, &weighed, &r)
+			for i, w := range by {
+				if r.Losses[i] != w*plain.Losses[i] {
+					t.Errorf("%s, weights %v: losses %v of %v", name, weights, r.Losses, plain.Losses)
+				}
+			}
+		}
+	}
+	// The completions of aot_unpaired find each other across pairs: the chosen ones are of pairs 1, 2, 0 by rank, the rejected ones of pairs 1, 0, 2.
+	b = join(pair(3, 1, 0, 0, 1, 1), pair(1, 0, 0, 0, 1, 1), pair(2, 2, 0, 0, 1, 1))
+	plain := compute(t, "aot_unpaired", nil, b)
+	b.Weights = []float64{5, 7, 11}
+	r := compute(t, "aot_unpaired", nil, b)
+	Weigh(must(t, "aot_unpaired", nil), &b, &r)
+	for i, w := range []float64{11, 7, 5} {
+		if r.DRejectedLogps[i] != w*plain.DRejectedLogps[i] {
+			t.Errorf("aot_unpaired: derivative of rejected completion %d %v, without weights %v, want %v times that", i, r.DRejectedLogps[i], plain.DRejectedLogps[i], w)
 		}
 	}
 }

@@ -149,47 +149,6 @@ func TestPermutation(t *testing.T) {
 	}
 }
 
-// TestCoupledCentralDifferences: the derivatives are those of the sum of the losses over the batch. What is remembered counts as a constant.
-// beta_dpo's beta does so too, and TestBetaDPO compares it with dpo's.
-func TestCoupledCentralDifferences(t *testing.T) {
-	const step, seed = 1e-4, 12
-	rng := rand.New(rand.NewPCG(seed, 0))
-	for _, name := range []string{"bco", "aot", "aot_unpaired"} {
-		l := must(t, name, Settings{})
-		stepOf(l, some(rng, 5), 1)
-		for range 50 {
-			b := some(rng, 6)
-			var r Result
-			l.Compute(b, &r)
-			total := func() (sum float64) {
-				var r Result
-				l.Compute(b, &r)
-				for _, v := range r.Losses {
-					sum += v
-				}
-				return sum
-			}
-			for i := range b.Len() {
-				for _, side := range []struct {
-					name string
-					x    *float64
-					got  float64
-				}{{"chosen", &b.ChosenLogps[i], r.DChosenLogps[i]}, {"rejected", &b.RejectedLogps[i], r.DRejectedLogps[i]}} {
-					old := *side.x
-					*side.x = old + step
-					high := total()
-					*side.x = old - step
-					low := total()
-					*side.x = old
-					if want := (high - low) / (2 * step); math.Abs(side.got-want) > 1e-7 {
-						t.Fatalf("%s: dL/d%s of example %d = %.12g, central difference %.12g, at %+v (seed %d)", name, side.name, i, side.got, want, b, seed)
-					}
-				}
-			}
-		}
-	}
-}
-
 // TestCoupledStepZero: where policy and reference agree, every pair of a step and of an evaluation has the loss's closed form, also after steps
 // like that.
 func TestCoupledStepZero(t *testing.T) {

@@ -39,7 +39,7 @@ type Batch struct {
 	// Log-probs of mismatched rows, prompts with completions of other rows: of all rows of the optimizer step, also where the batch is a part of it.
 	MismatchedLogps, RefMismatchedLogps []float64
 
-	Weights []float64 // of the examples; empty: all 1. Compute does not read them, see Weigh
+	Weights []float64 // of the examples; empty: all 1. They are for Weigh
 }
 
 // Len is the number of examples.
@@ -54,14 +54,21 @@ func (b *Batch) margin(i int) float64 {
 // scoreMargin is by how much the chosen completion of example i has the higher score.
 func (b *Batch) scoreMargin(i int) float64 { return b.ChosenScores[i] - b.RejectedScores[i] }
 
-// Weigh multiplies losses and derivatives by the examples' weights.
-func (b *Batch) Weigh(r *Result) {
+// Weigh multiplies the losses that l gave for a batch by the examples' weights, and the derivatives with them.
+func Weigh(l Loss, b *Batch, r *Result) {
+	if own, ok := l.(weigher); ok {
+		own.weigh(b, r)
+		return
+	}
 	for i, w := range b.Weights {
 		r.Losses[i] *= w
 		r.DChosenLogps[i] *= w
 		r.DRejectedLogps[i] *= w
 	}
 }
+
+// weigher is a loss whose derivatives of an example are not all of that example's own loss.
+type weigher interface{ weigh(b *Batch, r *Result) }
 
 // Result has one element for each example.
 type Result struct {

@@ -84,12 +84,16 @@ func (l *Mix) Compute(b Batch, r *Result) {
 	l.sum(b, r, func(p Loss, r *Result) { p.Compute(b, r) })
 }
 
-// sum fills r with the weighted sum of what the parts give.
+// weigh implements weigher: sum has done it.
+func (*Mix) weigh(*Batch, *Result) {}
+
+// sum fills r with the weighted sum of what the parts give. Each weighs the examples in its own way.
 func (l *Mix) sum(b Batch, r *Result, compute func(Loss, *Result)) {
 	r.resize(b.Len())
 	var one Result
 	for _, p := range l.parts {
 		compute(p.Loss, &one)
+		Weigh(p.Loss, &b, &one)
 		for i := range r.Losses {
 			r.Losses[i] += p.weight * one.Losses[i]
 			r.DChosenLogps[i] += p.weight * one.DChosenLogps[i]

@@ -68,53 +68,6 @@ func TestMixSums(t *testing.T) {
 	}
 }
 
-// TestMixCentralDifferences checks derivatives through the sum, for parts of pairs and of single completions, with and without a reference.
-func TestMixCentralDifferences(t *testing.T) {
-	const step, seed = 1e-4, 32
-	rng := rand.New(rand.NewPCG(seed, 0))
-	for _, text := range []string{"dpo=0.8,sft=1", "dpo=0.8,bco=0.2,sft=1", "simpo=2,aot=0.5", "sft=0.1,orpo=3,rebel=0.7"} {
-		l := must(t, text, nil)
-		stepOf(l, some(rng, 5), 1)
-		for range 50 {
-			b := some(rng, 4)
-			var r Result
-			l.Compute(b, &r)
-			total := func() (sum, size float64) {
-				var r Result
-				l.Compute(b, &r)
-				for _, v := range r.Losses {
-					sum, size = sum+v, size+math.Abs(v)
-				}
-				return sum, size
-			}
-			for i := range b.Len() {
-				for _, side := range []struct {
-					x   *float64
-					got float64
-				}{{&b.ChosenLogps[i], r.DChosenLogps[i]}, {&b.RejectedLogps[i], r.DRejectedLogps[i]}} {
-					at := func(h float64) (sum, size float64) {
-						old := *side.x
-						defer func() { *side.x = old }()
-						*side.x = old + h
-						return total()
-					}
-					difference := func(h float64) float64 {
-						high, _ := at(h)
-						low, _ := at(-h)
-						return (high - low) / (2 * h)
-					}
-					wanted := (4*difference(step) - difference(2*step)) / 3
-					_, size := total()
-					rounding := 8 * 0x1p-53 * size / step // of the losses
-					if math.Abs(side.got-wanted) > 1e-7*max(1, math.Abs(wanted))+rounding {
-						t.Fatalf("%s: derivative %.12g, central difference %.12g, at %+v (seed %d)", text, side.got, wanted, b, seed)
-					}
-				}
-			}
-		}
-	}
-}
-
 // TestMixVectors: MPO without the shift of bco, as TRL's since 0.29 is.
 func TestMixVectors(t *testing.T) {
 	text, err := os.ReadFile(vectorsFile(t))

@@ -155,7 +155,7 @@ func (s *stepper) wholeStep(examples []*data.Example, outcomes []eval.Outcome, r
 	} else {
 		s.loss.Compute(w.in, &w.res)
 	}
-	w.in.Weigh(&w.res)
+	loss.Weigh(s.loss, &w.in, &w.res)
 	w.known = true
 	return nil
 }
@@ -170,7 +170,7 @@ func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Ra
 	s.in.MismatchedLogps, s.in.RefMismatchedLogps = append(s.in.MismatchedLogps, s.mismatched.policy...), append(s.in.RefMismatchedLogps, s.mismatched.reference...)
 	if !s.loss.Needs().Coupled {
 		s.loss.Compute(s.in, &s.res)
-		s.in.Weigh(&s.res)
+		loss.Weigh(s.loss, &s.in, &s.res)
 		return nil
 	}
 	if !s.whole.known { // the range is the whole step
