@@ -658,11 +658,26 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestMoreVectors runs the cases of every file in the folder that DPOTRAIN_LOSS_VECTORS names, which have the form of loss_vectors.json.
+// TestOwnVectors: of every loss there are cases in testdata/vectors, of usual and of extreme pairs, and it gives their numbers. scripts/make-loss-vectors writes them from
+// the losses' formulas.
+func TestOwnVectors(t *testing.T) {
+	for _, name := range Names() {
+		seen := testVectors(t, filepath.Join("testdata", "vectors", name+".json"))
+		if seen[name] < 2 || len(seen) != 1 {
+			t.Errorf("testdata/vectors/%s.json has cases of %v, want some of %s alone", name, seen, name)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join("testdata", "vectors"))
+	if err != nil || len(files) != len(Names()) {
+		t.Errorf("testdata/vectors has %d files, want one for each of %d losses: %v", len(files), len(Names()), err)
+	}
+}
+
+// TestMoreVectors runs the cases of every file in the folder that DPOTRAIN_LOSS_VECTORS names, which have the form of those in testdata/vectors.
 func TestMoreVectors(t *testing.T) {
 	dir := os.Getenv("DPOTRAIN_LOSS_VECTORS")
 	if dir == "" {
-		t.Skip("DPOTRAIN_LOSS_VECTORS is not set; it names a folder of files like loss_vectors.json")
+		t.Skip("DPOTRAIN_LOSS_VECTORS is not set; it names a folder of files like those in testdata/vectors")
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil || len(files) == 0 {
