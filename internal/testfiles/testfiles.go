@@ -72,6 +72,8 @@ type Expected struct {
 	DPO   *Loss   // beta 0.1
 	IPO   *Loss   // beta 0.1, per-token means; nil if the file lacks it
 	SFT   *Loss   // mean over the pairs of minus the per-token mean of the chosen log-probs; nil if the file lacks it
+
+	Losses map[string]*Loss // of the shared expected/ every loss by its name there, those above too; else nil
 }
 
 // Pair is one preference pair and what the model gives it. Every id of a completion is scored.
@@ -133,6 +135,7 @@ func parseExpected(text []byte) (*Expected, error) {
 	switch tr := file.Training; {
 	case tr != nil: // shared expected/: the scale stands in words only
 		e.Batch, e.Scale = tr.Batch, 1.01
+		e.Losses = tr.Losses
 		e.DPO, e.IPO, e.SFT = tr.Losses["dpo"], tr.Losses["ipo_mean"], tr.Losses["sft_nll"]
 	case e.Scale == 0: // shared models-random: likewise
 		e.Scale = 1.02
