@@ -11,7 +11,7 @@
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
 //
-// To add a loss: one file with its type, paper, equation and Info; its place in catalogue; a YAML file in configs/losses; a section in
+// To add a loss (docs/adding-a-loss.md): one file with its type, paper, equation and Info; its place in catalogue; a YAML file in configs/losses; a section in
 // docs/losses.md. Its hyperparameters stand in its Info and nowhere else: config keys, flags, checks, completion and "dpotrain losses"
 // follow from there, and the tests of this package hold every loss of the catalogue to what all have in common.
 package loss
