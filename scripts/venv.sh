@@ -1,13 +1,14 @@
-# Sourced by the scripts that need PyTorch, transformers and TRL: makes the virtual environment and sets python.
-# VENV names it (default venv/, which git ignores). It is made where it is missing or older than requirements.txt; needs
-# Python 3.11 or later. The wheel of torch for Linux on x86-64 brings several GB of GPU libraries, which are not used.
+# Sourced by the scripts that need packages of Python: makes the virtual environment and sets python.
+# requirements is the list of packages (default scripts/requirements.txt: PyTorch, transformers, TRL), VENV names the environment (default venv/, which
+# git ignores). It is made where it is missing or older than the list; needs Python 3.11 or later. The wheel of torch for Linux on x86-64 brings several GB of GPU libraries, which are not used.
+requirements=${requirements:-scripts/requirements.txt}
 venv=${VENV:-venv}
 python=$venv/bin/python
-if ! cmp -s scripts/requirements.txt "$venv/requirements.txt"; then
-  echo "installing scripts/requirements.txt into $venv" >&2
+if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+  echo "installing $requirements into $venv" >&2
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r scripts/requirements.txt
-  cp scripts/requirements.txt "$venv/requirements.txt"
+  "$venv/bin/pip" install --quiet -r "$requirements"
+  cp "$requirements" "$venv/requirements.txt"
 fi
 # Nothing is looked up on a network, and no file is left beside the sources.
 export CUDA_VISIBLE_DEVICES='' HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1

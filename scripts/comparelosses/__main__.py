@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 # What the rows get for losses that read more than texts: the friendly answer has the better score and wins nine times out of ten.
 COLUMNS = dict(chosen_score=1.0, rejected_score=0.0, p_win=0.9, p_win_rejected=0.1)
@@ -15,25 +16,48 @@ COLUMNS = dict(chosen_score=1.0, rejected_score=0.0, p_win=0.9, p_win_rejected=0
 
 def arguments():
     p = argparse.ArgumentParser(prog="scripts/compare-losses", description="Every loss on the pairs of examples/, at its own defaults.")
-    p.add_argument("--losses", help="names with commas between (default: all that dpotrain losses lists and that work on pairs)")
+    p.add_argument("--losses", help="names with commas between (default: all that dpotrain losses lists; those on single rows take pairs apart)")
     p.add_argument("--learning-rates", default="7e-5,2.2e-4,7e-4", help="peak rates to try (default 7e-5,2.2e-4,7e-4)")
     p.add_argument("--betas", default="1,0.3", help="what to multiply a loss's beta by (default 1,0.3)")
     p.add_argument("--json", metavar="FILE", help="write every run there too")
+    p.add_argument("--plot", metavar="FILE", help="draw the margin of the best run of each loss against the shift of its chosen side there, as SVG")
+    p.add_argument("--from", metavar="FILE", dest="runs", help="train nothing, and take the runs that --json has written")
     return p.parse_args(sys.argv[2:])
 
 
 def main(work):
     a = arguments()
+    if a.runs:
+        with open(a.runs, encoding="utf-8") as f:
+            runs = json.load(f)
+    else:
+        runs = train_all(work, a)
+    if a.json:
+        with open(a.json, "w", encoding="utf-8") as f:
+            json.dump(runs, f, indent=1)
+    best = {}
+    for r in runs:
+        if r["loss"] not in best or key(r) > key(best[r["loss"]]):
+            best[r["loss"]] = r
+    report(best)
+    if a.plot:
+        from plot import draw
+
+        draw(best, a.plot)
+
+
+def train_all(work, a):
     program = os.path.join(work, "dpotrain")
     catalogue = {l["name"]: l for l in json.loads(run(program, "losses", "--json"))}
-    names = a.losses.split(",") if a.losses else [n for n, l in catalogue.items() if l["needs"].startswith("pairs")]
+    names = a.losses.split(",") if a.losses else list(catalogue)
     files = {}
     for split in ("train", "heldout"):
         files[split] = os.path.join(work, split + ".jsonl")
         with open(f"examples/{split}.jsonl", encoding="utf-8") as f, open(files[split], "w", encoding="utf-8") as g:
             g.writelines(json.dumps({**json.loads(line), **COLUMNS}) + "\n" for line in f)
-    best, all_runs = {}, []
+    runs = []
     for name in names:
+        start = time.monotonic()
         beta = next((h["default"] for h in catalogue[name]["hyperparameters"] if h["key"] == "beta"), None)
         for factor in map(float, a.betas.split(",")):
             if beta is None and factor != 1:
@@ -44,14 +68,9 @@ def main(work):
                     settings += ["--beta", f"{beta * factor:g}"]
                 r = train(work, program, files, settings)
                 r.update(loss=name, beta=None if beta is None else beta * factor, learning_rate=rate)
-                all_runs.append(r)
-                if name not in best or key(r) > key(best[name]):
-                    best[name] = r
-        print(f"  {name} done", file=sys.stderr, flush=True)
-    if a.json:
-        with open(a.json, "w", encoding="utf-8") as f:
-            json.dump(all_runs, f, indent=1)
-    report(best)
+                runs.append(r)
+        print(f"  {name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return runs
 
 
 def key(r):
