@@ -17,7 +17,7 @@ import (
 // front of it that is not used has to go. Tests may import what their package may, and testRooms.
 var rooms = map[string]string{
 	"cmd/dpotrain": "bench compute/cpu config refcache report train; checkpoint compute data eval generate loss model score tokenizer",
-	"config":       "eval loss plan train; compute data",
+	"config":       "data eval loss plan train; compute",
 	"bench":        "compute compute/cpu report train",
 	"train":        "checkpoint compute compute/cpu data eval generate loss model plan report safetensors score; chat refcache tokenizer",
 	"eval":         "compute data loss model plan report score",

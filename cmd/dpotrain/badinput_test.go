@@ -449,8 +449,10 @@ var badData = []mistake{
 		"wrong.jsonl: no row is left: dropped because the completion to learn is empty: 1 (line 1); look at the data"),
 	wrongData("data: many bad rows", strings.Repeat("{\"chosen\": \"b\"}\n", 12), exitFailed,
 		"wrong.jsonl:1: rejected: missing (there are chosen); a pair has prompt, chosen and rejected (lines 2, 3, 4, 5 ... too)"),
-	wrongData("data: a tool call without an answer", `{"prompt": "a", "chosen": "b", "rejected": "c", "tools": [{"name": "x"}]}`, exitFailed,
-		"wrong.jsonl:1: tools: not read; put them into a system message and take the column out"),
+	wrongData("data: tools that are no list", `{"prompt": "a", "chosen": "b", "rejected": "c", "tools": {"name": "x"}}`, exitFailed,
+		"wrong.jsonl:1: tools: want a list of tools"),
+	wrongData("data: chat_template_kwargs that are text", `{"prompt": "a", "chosen": "b", "rejected": "c", "chat_template_kwargs": "{}"}`, exitFailed,
+		"wrong.jsonl:1: chat_template_kwargs: want an object of names and values"),
 	{"data: only bad rows", func(k *kitchen) { k.write("wrong.jsonl", "{\"chosen\": 1}\n{}\n") }, trains + "--data wrong.jsonl --on-bad-row skip", exitFailed,
 		"wrong.jsonl: no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: chosen: 1; want text or a list of messages; look " +
 			"at the bad rows"},
@@ -461,8 +463,20 @@ var badData = []mistake{
 		"pairs.jsonl: no row is left: dropped because nothing of a completion is left after truncation: 12 (lines 1, 2, 3, 4, 5 ...); look at " +
 			"max_length and truncation_mode"},
 	{"data: no chat template", func(k *kitchen) { k.remove("model/chat_template.jinja") }, trains + "--data chat.jsonl", exitFailed,
-		"chat.jsonl:1: messages, and the model folder has no chat template; add chat_template.jinja to it, or give text (lines 2, 3, 4, 5 ... " +
-			"too)"},
+		"chat.jsonl:1: messages, and the model folder has no chat template; choose a format with chat_template (alpaca, chatml, gemma, llama-3, phi-3, " +
+			"plain, zephyr), or give text (lines 2, 3, 4, 5 ... too)"},
+	{"data: an unknown chat format", nil, trains + "--data chat.jsonl --chat-template chatlm", exitFailed,
+		"chat_template chatlm: no such file, built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr)"},
+	{"data: a format that refuses", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}], "chosen": [{"role": "assistant", "content": "c"}], "rejected": [{"role": "assistant", "content": "d"}]}`)
+	}, trains + "--data wrong.jsonl --chat-template gemma", exitFailed,
+		"wrong.jsonl:1: chat_template gemma: the chat template refuses the conversation: gemma: roles have to alternate, user first, but for a system message at the start"},
+	{"data: chat_template_kwargs that are no map", nil, trains + "--data chat.jsonl --chat-template-kwargs thinking", exitUsage,
+		"--chat-template-kwargs: thinking; want a map such as {name: value}"},
+	{"data: chat_template_kwargs that are not for the template", nil, trains + "--data chat.jsonl --chat-template-kwargs {tokenize:false}", exitUsage,
+		"--chat-template-kwargs: tokenize:false; want a blank behind the colon"},
+	{"data: chat_template_kwargs of apply_chat_template", nil, trains + `--data chat.jsonl --chat-template-kwargs {"tokenize":false}`, exitUsage,
+		"--chat-template-kwargs: tokenize: not a variable of the chat template's own; leave it out"},
 	{"data: a template that does not parse", func(k *kitchen) { k.write("model/chat_template.jinja", "{% for m in messages %}\n{{ m.content }\n") }, trains + "--data chat.jsonl", exitFailed,
 		`model/chat_template.jinja: line 2: unexpected "}"`},
 	{"data: a template that refuses", func(k *kitchen) {
@@ -477,7 +491,7 @@ var badData = []mistake{
 	{"data: a template without end", func(k *kitchen) {
 		k.write("model/chat_template.jinja", "{% for i in range(1000000) %}{% for j in range(1000000) %}x{% endfor %}{% endfor %}")
 	}, trains + "--data chat.jsonl", exitFailed,
-		"chat.jsonl:1: model/chat_template.jinja: line 1: range: more than 100000 items (lines 2, 3, 4, 5 ... too)"},
+		"chat.jsonl:1: model/chat_template.jinja: line 1: the chat template was stopped: range: more than 100000 items"},
 	{"data: pass one, missing", nil, precompute + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
 	{"data: eval, missing", nil, evaluates + "--data none.jsonl", exitFailed,

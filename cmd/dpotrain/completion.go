@@ -57,7 +57,11 @@ func completeKeys(cmd *cobra.Command) {
 				for _, v := range k.Values() {
 					values = append(values, cobra.CompletionWithDesc(v.Value, v.Help))
 				}
-				completeWith(cmd, name, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder, values...)
+				directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+				if k.Name == "chat_template" { // which may be a file, too
+					directive = cobra.ShellCompDirectiveDefault
+				}
+				completeWith(cmd, name, directive, values...)
 			}
 		}
 	}

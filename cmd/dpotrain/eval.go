@@ -11,7 +11,7 @@ func newEvalCommand() *cobra.Command {
 	var (
 		s    settings
 		e    train.EvalOptions
-		keys = []string{"model", "data", "ref_cache_dir", "monitor_reference", "loss", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
+		keys = []string{"model", "data", "ref_cache_dir", "monitor_reference", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "on_bad_row", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
 	)
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",
@@ -48,6 +48,9 @@ monitor_reference: true, or if the cache has all of its log-probs: how far have 
 					return err
 				}
 				r.Options.RefModel = made.Options.RefModel
+			}
+			if run != "" && s.file == run && r.Origin("chat_template") < config.Variable {
+				r.Options.Rows.ChatTemplate = "" // it lies in the folder of the model
 			}
 			if r.Origin("data") < config.Variable { // what a config calls data is what the model was trained on
 				r.Options.Data = r.Options.EvalData

@@ -116,7 +116,7 @@ func TestExamples(t *testing.T) {
 	}
 
 	// Every row is kept, and nothing is too long for the model or for max_length of the quick start.
-	reader, err := data.Open(filepath.Join(root, "examples", "model"))
+	reader, err := data.Open(filepath.Join(root, "examples", "model"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func answers(t *testing.T, dir string, n int) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := data.Open(dir)
+	reader, err := data.Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}

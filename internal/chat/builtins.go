@@ -100,7 +100,10 @@ func init() {
 		"raise_exception": func(r *run, a args) any {
 			panic(&runError{r.line, &TemplateError{r.text(a.need(r, 0, "message"))}})
 		},
-		"strftime_now": func(r *run, a args) any { return strftime(r, time.Now(), a.text(r, 0, "format", "")) },
+		"strftime_now": func(r *run, a args) any {
+			r.dated = true
+			return strftime(r, time.Now(), a.text(r, 0, "format", ""))
+		},
 		"namespace": func(r *run, a args) any {
 			n := &namespace{map[string]any{}}
 			for _, o := range a.positional {
@@ -137,7 +140,7 @@ func rangeOf(r *run, a args) any {
 	l := list{}
 	for i := start; step > 0 && i < stop || step < 0 && i > stop; {
 		if len(l) == maxRange {
-			r.fail("range: more than %d items", maxRange)
+			r.over("range: more than %d items", maxRange)
 		}
 		r.spend(itemWork)
 		l = append(l, i)

@@ -1,5 +1,7 @@
 // Package chat renders conversations with the Jinja template of a model.
 //
+// A template comes out of a model folder, from a file, or is one of the formats built in, formats/NAME.jinja (load.go).
+//
 // It is given messages as JSON and gives back one text, the bytes that Jinja2 makes of the same template as transformers sets
 // it up: trim_blocks and lstrip_blocks, break and continue, the generation tag, raise_exception, strftime_now, and a tojson
 // that leaves letters as they are. What Jinja has beyond that and chat templates do not use (include, import, extends, block,
@@ -11,7 +13,8 @@
 //
 // The way of a template: lexer.go cuts its text into pieces, parser.go makes nodes of them, eval.go runs the nodes, values.go
 // says how values behave, builtins.go what can be called. To add a filter, test or method: an entry in builtins.go and a row
-// in TestPython, whose results are those of Jinja2.
+// in TestPython, whose results are those of Jinja2. To add a format: its file in formats, a row in docs/chat-templates.md, and
+// scripts/check-templates, which has transformers render it.
 package chat
 
 import (
@@ -19,9 +22,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -53,7 +53,7 @@ func (m Message) Empty() bool {
 }
 
 // ParseMessages reads a JSON list of messages. Each has a role, a string, and content: a string, or null or a list as
-// tool calls and multi-part messages have them.
+// tool calls and multi-part messages have them; beside tool_calls it may be missing.
 func ParseMessages(raw json.RawMessage) ([]Message, error) {
 	var all []json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
@@ -82,82 +82,37 @@ func ParseMessages(raw json.RawMessage) ([]Message, error) {
 		default:
 			return nil, fmt.Errorf("message %d: content: want a string, a list or null", i+1)
 		}
-		if !has {
+		if _, calls := o.values["tool_calls"]; !has && !calls {
 			return nil, fmt.Errorf("message %d: content: missing; want a string, a list or null", i+1)
 		}
-		messages[i] = Message{role, o, len(r)}
+		messages[i] = Message{role, nameReasoning(o), len(r)}
 	}
 	return messages, nil
 }
 
-// ErrNoTemplate is returned when a model folder has no chat template.
-var ErrNoTemplate = errors.New("no chat template")
+// nameReasoning gives what a message has of the assistant's reasoning the names that templates read it by, as transformers does.
+func nameReasoning(message object) object {
+	for _, name := range []string{"reasoning_content", "thinking", "reasoning"} {
+		reasoning := message.values[name]
+		if reasoning == nil {
+			continue
+		}
+		// Python's {"thinking": reasoning, **message, "reasoning_content": reasoning}
+		named := object{[]string{"thinking"}, map[string]any{"thinking": reasoning}}
+		for _, k := range message.keys {
+			named.set(k, message.values[k])
+		}
+		named.set("reasoning_content", reasoning)
+		return named
+	}
+	return message
+}
 
 // TemplateError is a refusal by the template itself, in its own words.
 type TemplateError struct{ Message string }
 
 func (e *TemplateError) Error() string {
 	return "the chat template refuses the conversation: " + e.Message
-}
-
-// maxConfig bounds a tokenizer_config.json, which may hold thousands of tokens; in bytes.
-const maxConfig = 64 << 20
-
-// readFile reads a file of at most max bytes.
-func readFile(path string, max int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(text)) > max {
-		err = fmt.Errorf("%s: more than %d bytes", path, max)
-	}
-	return text, err
-}
-
-// Load reads the template of a model folder: chat_template.jinja, or chat_template in tokenizer_config.json, a string or a
-// list of named ones, of which the one called default or the only one is taken. vars are the special tokens that the
-// template sees, such as bos_token.
-func Load(dir string, vars map[string]string) (*Template, error) {
-	path := filepath.Join(dir, "chat_template.jinja")
-	text, err := readFile(path, maxSource)
-	if err == nil {
-		return New(path, string(text), vars)
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	path = filepath.Join(dir, "tokenizer_config.json")
-	if text, err = readFile(path, maxConfig); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoTemplate)
-	} else if err != nil {
-		return nil, err
-	}
-	var config struct {
-		Template json.RawMessage `json:"chat_template"`
-	}
-	if err := json.Unmarshal(text, &config); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(config.Template) == 0 || string(config.Template) == "null" {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoTemplate)
-	}
-	var source string
-	if json.Unmarshal(config.Template, &source) == nil {
-		return New(path+": chat_template", source, vars)
-	}
-	var named []struct{ Name, Template string }
-	if err := json.Unmarshal(config.Template, &named); err != nil || len(named) == 0 {
-		return nil, fmt.Errorf("%s: chat_template: want a string or a list of objects with name and template", path)
-	}
-	for _, t := range named {
-		if t.Name == "default" || len(named) == 1 {
-			return New(path+": chat_template "+t.Name, t.Template, vars)
-		}
-	}
-	return nil, fmt.Errorf("%s: chat_template: none of the %d templates is called default", path, len(named))
 }
 
 // maxNesting bounds the nesting of a message.

@@ -32,6 +32,7 @@ type run struct {
 	room     int // for output
 	depth    int
 	deadline time.Time
+	dated    bool // the time was asked for
 }
 
 // scope holds variables. Loops and macros have their own, in that of what is around them.
@@ -58,10 +59,16 @@ type runError struct {
 // fail ends the rendering; render turns it into an error.
 func (r *run) fail(format string, a ...any) { panic(&runError{r.line, fmt.Errorf(format, a...)}) }
 
+// over ends a rendering that goes over a bound.
+func (r *run) over(format string, a ...any) { r.fail("%w: "+format, append([]any{ErrBound}, a...)...) }
+
+// ErrBound is returned when a rendering takes more than a template may: it loops or prints without end, or nearly so.
+var ErrBound = errors.New("the chat template was stopped")
+
 // step counts a statement or a part of an expression.
 func (r *run) step() {
 	if r.steps++; r.steps > maxSteps {
-		r.fail("more than %d steps", maxSteps)
+		r.over("more than %d steps", maxSteps)
 	}
 	if r.steps%1024 == 0 {
 		r.checkTime()
@@ -70,14 +77,14 @@ func (r *run) step() {
 
 func (r *run) checkTime() {
 	if r.checked = r.work; time.Now().After(r.deadline) {
-		r.fail("more than %v", maxTime)
+		r.over("more than %v", maxTime)
 	}
 }
 
 // spend counts work before it is done.
 func (r *run) spend(bytes int) {
 	if r.work -= bytes; r.work < 0 || bytes < 0 {
-		r.fail("too much work for a conversation of this size")
+		r.over("too much work for a conversation of this size")
 	}
 	if r.checked-r.work > 1<<20 {
 		r.checkTime()
@@ -87,7 +94,7 @@ func (r *run) spend(bytes int) {
 // enter counts a level; the caller defers the function it returns.
 func (r *run) enter() func() {
 	if r.depth++; r.depth > maxDepth {
-		r.fail("more than %d calls or expressions in each other", maxDepth)
+		r.over("more than %d calls or expressions in each other", maxDepth)
 	}
 	return r.leave
 }
@@ -97,7 +104,7 @@ func (r *run) leave() { r.depth-- }
 func (r *run) write(s string) {
 	r.spend(len(s))
 	if r.room -= len(s); r.room < 0 {
-		r.fail("too much text for a conversation of this size")
+		r.over("too much text for a conversation of this size")
 	}
 	r.out.WriteString(s)
 }
@@ -375,10 +382,7 @@ func (e *dictExpr) eval(r *run) any {
 		if !ok {
 			r.fail("a key that is not a string is not supported")
 		}
-		if _, twice := o.values[name]; !twice {
-			o.keys = append(o.keys, name)
-		}
-		o.values[name] = r.eval(e.values[i])
+		o.set(name, r.eval(e.values[i]))
 	}
 	return o
 }
@@ -765,8 +769,8 @@ func (r *run) format(format string, with any) string {
 	return b.String()
 }
 
-// execute renders a template.
-func execute(body block, vars map[string]any, input int) (text string, err error) {
+// execute renders a template. dated says that it asked for the time.
+func execute(body block, vars map[string]any, input int) (text string, dated bool, err error) {
 	r := &run{
 		scope:    &scope{vars: vars},
 		out:      &strings.Builder{},
@@ -776,6 +780,7 @@ func execute(body block, vars map[string]any, input int) (text string, err error
 	}
 	r.checked = r.work
 	defer func() {
+		dated = r.dated
 		switch e := recover().(type) {
 		case nil:
 		case *runError:
@@ -788,5 +793,5 @@ func execute(body block, vars map[string]any, input int) (text string, err error
 		}
 	}()
 	body.run(r)
-	return r.out.String(), nil
+	return r.out.String(), r.dated, nil
 }

@@ -17,23 +17,24 @@ type parser struct {
 	pieces []piece
 	tokens []token // that are left of the current piece
 	nested int
-	loops  int // around the current tag, in its macro
+	loops  int             // around the current tag, in its macro
+	names  map[string]bool // of variables, wherever they are read
 }
 
-// parse reads a template's text.
-func parse(source string) (body block, err error) {
+// parse reads a template's text; names are those of the variables in it.
+func parse(source string) (body block, names map[string]bool, err error) {
 	pieces, err := lex(source)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if e, ok := recover().(*syntaxError); ok {
 			body, err = nil, e
 		}
 	}()
-	p := &parser{pieces: pieces}
+	p := &parser{pieces: pieces, names: map[string]bool{}}
 	body, _ = p.block("")
-	return body, nil
+	return body, p.names, nil
 }
 
 func (p *parser) peek() token { return p.tokens[0] }
@@ -351,6 +352,7 @@ func (p *parser) primary() expr {
 		case "none", "None":
 			return &literal{nil}
 		}
+		p.names[t.text] = true
 		return &variable{t.text}
 	case stringToken:
 		for p.peek().kind == stringToken {

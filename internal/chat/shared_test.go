@@ -37,7 +37,7 @@ func TestRendered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := tpl.Render(messages, c.Prompt)
+		got, err := tpl.Render(messages, Vars{}, c.Prompt)
 		switch refusal := (*TemplateError)(nil); {
 		case c.Error != nil:
 			if !errors.As(err, &refusal) {

@@ -83,7 +83,7 @@ Help.<|im_end|>
 		{prompt, true, head},
 		{whole, false, head + "Yes?<|im_end|>\n"},
 	} {
-		if got, err := tpl.Render(tt.messages, tt.prompt); err != nil || got != tt.want {
+		if got, err := tpl.Render(tt.messages, Vars{}, tt.prompt); err != nil || got != tt.want {
 			t.Errorf("got %q, error %v, want %q", got, err, tt.want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := tpl.Render(conversation(t, `[{"role":"user","content":""}]`), true); got != "<s>TrueTrueTrueFalse" || err != nil {
+	if got, err := tpl.Render(conversation(t, `[{"role":"user","content":""}]`), Vars{}, true); got != "<s>TrueTrueTrueFalse" || err != nil {
 		t.Errorf("got %q, error %v", got, err)
 	}
 }
@@ -121,7 +121,7 @@ func TestRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), false)
+	_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), Vars{}, false)
 	var refusal *TemplateError
 	if !errors.As(err, &refusal) || refusal.Message != "System first: user" {
 		t.Fatalf("got error %v, want a *TemplateError with the template's words", err)
@@ -149,7 +149,7 @@ func TestErrors(t *testing.T) {
 	} {
 		tpl, err := New("t", source, nil)
 		if err == nil {
-			_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), false)
+			_, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), Vars{}, false)
 		}
 		if err == nil || err.Error() != want {
 			t.Errorf("%q:\n got  %v\n want %s", source, err, want)
@@ -223,7 +223,7 @@ func TestHostile(t *testing.T) {
 			tpl, err := New("t", source, map[string]string{"bos_token": "<s>"})
 			var out string
 			if err == nil {
-				out, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), true)
+				out, err = tpl.Render(conversation(t, `[{"role":"user","content":"x"}]`), Vars{}, true)
 			}
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
@@ -260,7 +260,7 @@ func TestConcurrent(t *testing.T) {
 			}
 			want := strconv.Itoa(i) + "[" + text + "]"
 			for range 100 {
-				if got, err := tpl.Render(messages, false); err != nil || got != want {
+				if got, err := tpl.Render(messages, Vars{}, false); err != nil || got != want {
 					t.Errorf("got %q, error %v, want %q", got, err, want)
 					return
 				}
@@ -290,7 +290,7 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err := tpl.Render(messages, true)
+		text, err := tpl.Render(messages, Vars{}, true)
 		if err != nil && strings.Contains(err.Error(), "runtime error") {
 			t.Errorf("%q: %v", source, err)
 		}
@@ -307,7 +307,7 @@ func BenchmarkRender(b *testing.B) {
 	}
 	messages := conversation(b, `[{"role":"system","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`)
 	for b.Loop() {
-		if _, err := tpl.Render(messages, true); err != nil {
+		if _, err := tpl.Render(messages, Vars{}, true); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -342,7 +342,7 @@ func FuzzMessages(f *testing.F) {
 			return
 		}
 		for _, tpl := range templates {
-			if _, err := tpl.Render(messages, true); err != nil && strings.Contains(err.Error(), "runtime error") {
+			if _, err := tpl.Render(messages, Vars{}, true); err != nil && strings.Contains(err.Error(), "runtime error") {
 				t.Errorf("%q: %v", raw, err)
 			}
 		}

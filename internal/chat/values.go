@@ -29,6 +29,14 @@ type (
 	function func(r *run, a args) any
 )
 
+// set gives a dict that is being made a value; a key that is there keeps its place.
+func (o *object) set(key string, v any) {
+	if _, has := o.values[key]; !has {
+		o.keys = append(o.keys, key)
+	}
+	o.values[key] = v
+}
+
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:

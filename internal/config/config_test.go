@@ -140,6 +140,9 @@ func TestEveryKey(t *testing.T) {
 		if k.Size {
 			text = "3.5 GB"
 		}
+		if k.Map {
+			text = `{"Name": [0.5, 7, "x", null], "b": {"c": true}}`
+		}
 		if k.Name == "metric_for_best_model" {
 			text = "eval_loss"
 		}
@@ -248,6 +251,23 @@ func TestValues(t *testing.T) {
 		{"memory_limit: 3.5", "3.5 is not text in YAML; put it in quotes"},
 		{"memory_limit: none", "none: want a size such as 3GiB, 3.5GB or 800MB, or a number of bytes, or auto"},
 		{"memory_limit: true", "true is not text in YAML; put it in quotes"},
+		{"chat_template: |\n  {{ messages }}", ""},
+		{"chat_template_kwargs: {enable_thinking: false}", ""},
+		{"chat_template_kwargs:\n  enable_thinking: false\n  tools: [{name: f}]", ""},
+		{"chat_template_kwargs: '{\"enable_thinking\": false}'", ""},
+		{"chat_template_kwargs: {}", ""},
+		{"chat_template_kwargs: null", ""},
+		{"chat_template_kwargs: enable_thinking", "enable_thinking; want a map such as {name: value}"},
+		{"chat_template_kwargs: [a]", "a list; want a map such as {name: value}"},
+		{"chat_template_kwargs: {a: 1, a: 2}", "a: given twice; leave one out"},
+		{"chat_template_kwargs: {a: {b: [1, 2024-07-26]}}", "a: b: 2: 2024-07-26 is not text in YAML; put it in quotes"},
+		{"chat_template_kwargs: {a: yes}", "a: yes; want true or false, or put it in quotes"},
+		{"chat_template_kwargs: {a: .inf}", "a: .inf; want a finite number, or put it in quotes"},
+		{"chat_template_kwargs: {a: 0x10}", "a: 0x10; want a decimal number, or put it in quotes"},
+		{"chat_template_kwargs: {a: &b 1, c: *b}", "c: a YAML alias; write it out"},
+		{"chat_template_kwargs: {a:1}", "a:1; want a blank behind the colon"},
+		{"chat_template_kwargs: {1: a}", "line 1: a name that is not text; put it in quotes"},
+		{"chat_template_kwargs: {messages: []}", "messages: not a variable of the chat template's own; leave it out"},
 		{"beta: 0.5", ""},
 		{"beta: 2", ""},
 		{"beta: .5", ""},

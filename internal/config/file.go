@@ -137,6 +137,14 @@ func (l *loader) value(k Key, row *trlRow, n *yaml.Node, place string) {
 		l.lossList(k, k.Name, n, place)
 		return
 	}
+	if k.Map && n.Kind == yaml.MappingNode {
+		if text, err := mapText(n); err != nil {
+			l.problem(place, "%v", err)
+		} else {
+			l.give(File, k, text, place)
+		}
+		return
+	}
 	if v, err := scalar(k, n); err != nil {
 		l.problem(place, "%v", err)
 	} else if v != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-playground/validator/v10"
 	"github.com/spf13/pflag"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/plan"
@@ -28,6 +29,7 @@ type Key struct {
 	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64
 	Path    string       // file or dir, if the value is the path of one
 	Size    bool         // a text that is a size in memory, or auto
+	Map     bool         // a map of names to values, kept as the text of a JSON object
 
 	index    []int      // of the field in train.Options
 	optional bool       // the field is a pointer, nil when nobody gave the key
@@ -52,7 +54,7 @@ type Value struct {
 	Help  string // may be empty
 }
 
-// Values are all that a key can have, where they are a fixed set; nil otherwise.
+// Values are all that a key can have, where they are a fixed set, and those of chat_template that have a name everywhere; nil otherwise.
 func (k Key) Values() []Value {
 	var values []Value
 	switch {
@@ -60,6 +62,10 @@ func (k Key) Values() []Value {
 		for _, name := range loss.Names() {
 			info, _ := loss.Describe(name)
 			values = append(values, Value{name, info.Summary})
+		}
+	case k.Name == "chat_template":
+		for _, name := range data.ChatFormats() {
+			values = append(values, Value{Value: name})
 		}
 	case k.Name == "metric_for_best_model":
 		for _, m := range eval.MetricsOf(loss.Needs{Reference: true, Rejected: true}) {
@@ -110,7 +116,7 @@ func keysOf(t reflect.Type, index []int) []Key {
 			}
 			continue
 		}
-		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", index: at}
+		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", Map: f.Tag.Get("json") != "", index: at}
 		if name == "loss" {
 			k.Help += ": one of those that \"dpotrain losses\" lists, or a weighted sum of them, as dpo=0.8,sft=1"
 		}
@@ -187,8 +193,11 @@ func find(keys []Key, name string) (Key, bool) {
 
 // wanted says what a value of the key looks like.
 func (k Key) wanted() string {
-	if k.Size {
+	switch {
+	case k.Size:
 		return "a size such as 3GiB"
+	case k.Map:
+		return "a map such as {name: value}"
 	}
 	switch k.Kind {
 	case reflect.Bool:
@@ -215,6 +224,9 @@ func (k Key) parse(s string) (any, error) {
 			if _, err := plan.ParseBytes(s); err != nil {
 				return nil, fmt.Errorf("%s: %w, or %s", show(s), err, plan.Auto)
 			}
+		}
+		if k.Map && s != "" {
+			return parseMap(s)
 		}
 		return s, nil
 	case reflect.Bool:
@@ -355,6 +367,8 @@ func (f *flagValue) Type() string {
 		return f.key.Path
 	case f.key.Size:
 		return "size"
+	case f.key.Map:
+		return "map"
 	case f.key.Kind == reflect.Bool:
 		return "bool"
 	case f.key.Kind == reflect.Int:

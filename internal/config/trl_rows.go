@@ -17,6 +17,7 @@ const (
 	fromCommand       = "trl dpo itself"
 	fromCPO           = "TRL's CPOConfig"
 	fromKTO           = "TRL's KTOConfig"
+	fromSFT           = "TRL's SFTConfig"
 )
 
 // trlRows are the keys that `trl dpo --config FILE` takes (TRL 1.0 to 1.16, transformers 4.56 to 5.23), older ones, and
@@ -29,6 +30,7 @@ var trlRows = []trlRow{
 	{key: "output_dir", text: "must be given; a run that is in it is not replaced unless you say so"},
 	{key: "per_device_train_batch_size", text: "there is one device; memory does not depend on it (micro_batch_tokens)"},
 	{key: "gradient_accumulation_steps"},
+	{key: "chat_template", from: fromHandbook, text: "the template's text as there, or a file or a name: docs/chat-templates.md"},
 	{key: "num_train_epochs"},
 	{key: "max_steps"},
 	{key: "learning_rate"},
@@ -66,6 +68,7 @@ var trlRows = []trlRow{
 
 	// Translated.
 	{key: "overwrite_output_dir", fate: translated, from: fromTransformers4, text: "`overwrite`"},
+	{key: "chat_template_path", fate: translated, from: fromSFT, text: "`chat_template`"},
 	{key: "model_name_or_path", fate: translated, text: "`model`; a folder, not a name on the Hub"},
 	{key: "loss_type", fate: translated, text: "`loss`; one name, or a list of losses that are summed; sigmoid is dpo", read: readLossType},
 	{key: "loss_weights", fate: translated, text: "`loss`: the weights of the losses in its list", read: readWeights},
@@ -295,8 +298,7 @@ var trlRows = []trlRow{
 	{key: "ref_model_init_kwargs", fate: refused, from: fromTRL0, idle: []string{"null", "{}"}, text: "the reference is a folder, ref_model; drop the line"},
 	{key: "model_adapter_name", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "LoRA is not here yet; drop the line"},
 	{key: "ref_adapter_name", fate: refused, from: fromTRL0, idle: []string{"null"}, text: "LoRA is not here yet; drop the line"},
-	{key: "tools", fate: refused, from: fromTRL0, idle: []string{"null", "[]"}, text: "tools are not rendered; drop the line"},
-	{key: "chat_template", fate: refused, from: fromHandbook, idle: []string{"null"}, text: "the template is the model folder's; put it there as chat_template.jinja, and drop the line"},
+	{key: "tools", fate: refused, from: fromTRL0, idle: []string{"null", "[]"}, text: "tools are read from the column tools of each row, or for all rows from chat_template_kwargs; drop the line"},
 }
 
 // optims are transformers' names of AdamW.

@@ -88,29 +88,26 @@ type Encoder interface {
 	AppendsEOS() bool // Encode with addSpecial puts EOS behind the text
 }
 
-// Renderer is the chat template.
-type Renderer interface {
-	Render(messages []chat.Message, addGenerationPrompt bool) (string, error)
-	Source() string
-}
-
 // Reader reads rows with the tokenizer and the chat template of a model folder.
 type Reader struct {
 	Wanted Wanted // numbers that Load reads; none unless set
 
 	dir       string
 	tokenizer *tokenizer.Tokenizer
-	template  Renderer // nil when the model has none
+	template  *chat.Template // nil when the model has none
 }
 
-// Open loads a model folder's tokenizer and chat template.
-func Open(dir string) (*Reader, error) {
+// ChatFormats are the built-in chat templates, by name.
+func ChatFormats() []string { return chat.Formats() }
+
+// Open loads a model folder's tokenizer, and its chat template or the one that chatTemplate names (Options.ChatTemplate).
+func Open(dir, chatTemplate string) (*Reader, error) {
 	t, err := tokenizer.Load(dir)
 	if err != nil {
 		return nil, err
 	}
 	r := &Reader{dir: dir, tokenizer: t}
-	template, err := chat.Load(dir, t.SpecialTokens())
+	template, err := chat.Load(dir, chatTemplate, t.SpecialTokens())
 	switch {
 	case err == nil:
 		r.template = template
@@ -126,14 +123,25 @@ func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 // Load reads the rows of path: a file, a folder, or a pattern of files (see package rows). progress, if any, is called with bytes. No
 // example left, and a file that another process changes meanwhile, is an error.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
-	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
+	m, err := r.maker(form, o)
+	if err != nil {
+		return nil, err
+	}
 	return m.loadPath(path, progress)
 }
 
 // LoadFrom reads the rows of a stream, such as standard input, under the name that messages have for it.
 func (r *Reader) LoadFrom(name string, in io.Reader, form Form, o Options) (*Set, error) {
-	m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: r.Wanted}
+	m, err := r.maker(form, o)
+	if err != nil {
+		return nil, err
+	}
 	return m.loadFrom(name, in, func(int64) {})
+}
+
+func (r *Reader) maker(form Form, o Options) (*maker, error) {
+	vars, err := o.vars()
+	return &maker{encoder: r.tokenizer, template: r.template, vars: vars, options: o, form: form, wanted: r.Wanted}, err
 }
 
 // Decode is the text of ids, without special tokens.
@@ -145,7 +153,7 @@ func (r *Reader) EOS() (id int32, ok bool) {
 	return eos.ID, ok
 }
 
-// Files are the contents of the tokenizer's files, by name, for a folder in which a model is saved.
+// Files are the contents of the tokenizer's files and the chat template, by name, for a folder in which a model is saved.
 func (r *Reader) Files() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, name := range r.tokenizer.Files() {
@@ -154,6 +162,11 @@ func (r *Reader) Files() (map[string][]byte, error) {
 			return nil, fmt.Errorf("tokenizer of the saved model: %w", err)
 		}
 		files[name] = content
+	}
+	if r.template != nil {
+		if err := r.template.Save(files); err != nil {
+			return nil, fmt.Errorf("chat template of the saved model: %w", err)
+		}
 	}
 	return files, nil
 }

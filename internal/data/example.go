@@ -13,7 +13,8 @@ import (
 // maker makes examples of rows.
 type maker struct {
 	encoder  Encoder
-	template Renderer
+	template *chat.Template // nil: none
+	vars     chat.Vars      // for the template, below those of a row
 	options  Options
 	form     Form
 	wanted   Wanted
@@ -28,6 +29,7 @@ type made struct {
 	other     bool       // none does, but the prompt's ids are others without a completion
 	twoBOS    bool       // a text begins with BOS, and the tokenizer puts another in front
 	unwanted  bool       // label is false, and nobody asked
+	ignored   []string   // variables of the chat template that the text does not depend on
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -46,6 +48,7 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	c.vars = m.vars.With(r.vars)
 	out.unwanted = m.form == Completions && string(r.label) == "false"
 	if m.form == Labelled && len(c.completions) == 1 {
 		if out.example.Label, err = r.readLabel(&m.wanted); err != nil {
@@ -58,6 +61,10 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	}
 	if err := m.checkRoles(r); err != nil {
 		return out, err
+	}
+	out.ignored = c.vars.Names()
+	if c.isChat() && m.template != nil {
+		out.ignored = m.template.Ignores(c.vars)
 	}
 	for i, completion := range c.completions {
 		if completion.empty() {
@@ -137,7 +144,7 @@ func (m *maker) checkRoles(r row) error {
 	for _, name := range columns {
 		for i, message := range r.cells[name].messages {
 			role := message.Role
-			if slices.Contains(roles, role) || strings.Contains(m.template.Source(), `'`+role+`'`) || strings.Contains(m.template.Source(), `"`+role+`"`) {
+			if slices.Contains(roles, role) || m.template.KnowsRole(role) {
 				continue
 			}
 			return fmt.Errorf("%s: message %d: role: %q is not known to the chat template; want %s", name, i+1, short(role), strings.Join(roles, ", "))
@@ -158,7 +165,7 @@ func (m *maker) prompt(c conversation) (p prompt, err error) {
 	}
 	p.text = c.prompt.text
 	if c.isChat() {
-		if p.text, err = m.renderPrompt(c.prompt.messages); err != nil {
+		if p.text, err = m.renderPrompt(c); err != nil {
 			return p, err
 		}
 	}
@@ -172,7 +179,7 @@ func (m *maker) prompt(c conversation) (p prompt, err error) {
 func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (s Sequence, err error) {
 	whole := p.text + completion.text
 	if c.isChat() {
-		if whole, err = m.renderWhole(p, c.prompt.messages, completion.messages); err != nil {
+		if whole, err = m.renderWhole(p, c, completion.messages); err != nil {
 			return s, err
 		}
 	} else if eos, ok := m.encoder.EOS(); ok && !strings.HasSuffix(whole, eos.Text) {
@@ -202,21 +209,22 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 }
 
 // renderPrompt gives the prompt's text, which ends where the assistant begins to speak.
-func (m *maker) renderPrompt(messages []chat.Message) (string, error) {
+func (m *maker) renderPrompt(c conversation) (string, error) {
+	messages := c.prompt.messages
 	switch {
 	case m.template == nil:
-		return "", errors.New("messages, and the model folder has no chat template; add chat_template.jinja to it, or give text")
+		return "", fmt.Errorf("messages, and the model folder has no chat template; choose a format with chat_template (%s), or give text", strings.Join(chat.Formats(), ", "))
 	case len(messages) == 0:
 		return "", errors.New("no message before the completion; give at least one from the user")
 	case messages[len(messages)-1].Role == "assistant":
 		return "", errors.New("prompt: the last message is the assistant's; end the prompt with the user's")
 	}
-	return m.template.Render(messages, true)
+	return m.template.Render(messages, c.vars, true)
 }
 
 // renderWhole gives the text of the whole conversation, which has to begin with that of the prompt.
-func (m *maker) renderWhole(p prompt, messages, completion []chat.Message) (string, error) {
-	whole, err := m.template.Render(slices.Concat(messages, completion), false)
+func (m *maker) renderWhole(p prompt, c conversation, completion []chat.Message) (string, error) {
+	whole, err := m.template.Render(slices.Concat(c.prompt.messages, completion), c.vars, false)
 	if err == nil && !strings.HasPrefix(whole, p.text) {
 		err = errors.New("the chat template's text of the prompt is not the beginning of its text of the whole conversation; the template rewrites earlier messages")
 	}

@@ -194,7 +194,7 @@ func TestDropped(t *testing.T) {
 func TestTemplateProblems(t *testing.T) {
 	const row = `{"prompt":[{"role":"user","content":"hi"}],"completion":[{"role":"assistant","content":"yo"}]}`
 	for _, c := range []struct{ name, source, row, want string }{
-		{"none", "", row, "messages, and the model folder has no chat template; add chat_template.jinja to it, or give text"},
+		{"none", "", row, "messages, and the model folder has no chat template; choose a format with chat_template (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr), or give text"},
 		{"the whole does not begin with the prompt", `{{ messages|length }}`, row, "the chat template's text of the prompt is not the beginning of its text of the whole conversation; the template rewrites earlier messages"},
 		{"it refuses", `{{ raise_exception("no, thanks") }}`, row, "chat_template.jinja: the chat template refuses the conversation: no, thanks"},
 		{"no message before the completion", plainTemplate, `{"chosen":[{"role":"user","content":"hi"}],"rejected":[{"role":"user","content":"ho"}]}`, "no message before the completion; give at least one from the user"},
@@ -222,4 +222,37 @@ func text(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// TestVars: what rows and settings give the chat template besides the messages.
+func TestVars(t *testing.T) {
+	const source = `{% if tools %}{{ tools[0].name }};{% endif %}{{ mood }}` + plainTemplate
+	const chat = `"prompt":[{"role":"user","content":"hi"}],"completion":[{"role":"assistant","content":"yo"}]`
+	for _, c := range []struct {
+		name, kwargs, row string
+		want              string
+		ignored           string
+	}{
+		{"nothing", "", `{` + chat + `}`, "u:hi;a:|yo;", ""},
+		{"tools", "", `{"tools":[{"name":"f"}],` + chat + `}`, "f;u:hi;a:|yo;", ""},
+		{"tools as text, as parquet files of others hold them", "", `{` + chat + `,"tools":"[{\"name\":\"f\"}]"}`, "f;u:hi;a:|yo;", ""},
+		{"kwargs", "", `{"chat_template_kwargs":{"mood":"!"},` + chat + `}`, "!u:hi;a:|yo;", ""},
+		{"kwargs of all rows", `{"mood":"?","tools":[{"name":"g"}]}`, `{` + chat + `}`, "g;?u:hi;a:|yo;", ""},
+		{"a row goes above them", `{"mood":"?","tools":[{"name":"g"}]}`, `{"tools":[{"name":"f"}],"chat_template_kwargs":{"mood":"!"},` + chat + `}`, "f;!u:hi;a:|yo;", ""},
+		{"kwargs go above tools", "", `{"chat_template_kwargs":{"tools":[{"name":"g"}]},"tools":[{"name":"f"}],` + chat + `}`, "g;u:hi;a:|yo;", ""},
+		{"and in the other order", "", `{"tools":[{"name":"f"}],"chat_template_kwargs":{"tools":[{"name":"g"}]},` + chat + `}`, "g;u:hi;a:|yo;", ""},
+		{"null is none", "", `{"tools":null,"chat_template_kwargs":null,` + chat + `}`, "u:hi;a:|yo;", ""},
+		{"one that the template does not know", `{"mod":"?"}`, `{"chat_template_kwargs":{"mood":"!","x":1},` + chat + `}`, "!u:hi;a:|yo;", "mod x"},
+		{"text", `{"mood":"?"}`, `{"tools":[{"name":"f"}],"prompt":"a","completion":"b"}`, "^a|b$", "mood tools"},
+	} {
+		vars, err := Options{ChatTemplateKwargs: c.kwargs}.vars()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := maker{encoder: whole, template: template(t, source), vars: vars, form: Completions}
+		got, err := m.make([]byte(c.row), lineReader)
+		if show := whole.showAll(got.example); err != nil || show != c.want || strings.Join(got.ignored, " ") != c.ignored {
+			t.Errorf("%s: %s, error %v, ignored %q; want %s, %q", c.name, show, err, got.ignored, c.want, c.ignored)
+		}
+	}
 }

@@ -96,7 +96,7 @@ func TestTable(t *testing.T) {
 		{`p,c,r,high,0,,`, Numbers{}, `:2: chosen_score: "high"; want a number`},
 		{`p,c,r,,0,,`, Numbers{}, ":2: chosen_score: null; loss odpo needs chosen_score and rejected_score, or margin"},
 		{`p,"[{'content': 'c', 'role': 'assistant'}]",r,1,0,,`, Numbers{}, ":2: chosen: a list of messages as Python prints it; write it with json.dumps, or the rows as JSONL"},
-		{`p,c,r,1,0,,[1]`, Numbers{}, ":2: tools: not read; put them into a system message and take the column out"},
+		{`p,c,r,1,0,,[1]`, Numbers{}, ":2: tools: tool 1: want an object: its JSON schema"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.csv")
 		if err := os.WriteFile(path, []byte(header+c.row+"\n"), 0o644); err != nil {

@@ -39,7 +39,7 @@ func readTokenized(t *testing.T) (golden tokenized) {
 
 func open(t testing.TB, dir string) *Reader {
 	t.Helper()
-	r, err := Open(dir)
+	r, err := Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestGoldenChat(t *testing.T) {
 				t.Errorf("%s, line %d: prompt %q, error %v, want %q", folder, e.Line, p.text, err, g.PromptText)
 			}
 			for side, want := range []string{g.ChosenText, g.RejectedText} {
-				if whole, err := m.renderWhole(p, c.prompt.messages, c.completions[side].messages); err != nil || whole != want {
+				if whole, err := m.renderWhole(p, c, c.completions[side].messages); err != nil || whole != want {
 					t.Errorf("%s, line %d, side %d: %q, error %v, want %q", folder, e.Line, side, whole, err, want)
 				}
 			}
@@ -227,4 +227,33 @@ func TestFiles(t *testing.T) {
 
 func sameExample(a, b Example) bool {
 	return a.Line == b.Line && slices.EqualFunc(a.Sequences, b.Sequences, func(x, y Sequence) bool { return x.First == y.First && slices.Equal(x.IDs, y.IDs) })
+}
+
+// TestFilesWithFormat: a model that is saved after its rows were written in a built-in format has that as its template.
+func TestFilesWithFormat(t *testing.T) {
+	dir := testfiles.Path(t, "models", "llama")
+	r, err := Open(dir, "zephyr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := r.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(copied, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := testfiles.Path(t, "pairs_chat.jsonl")
+	a, errA := r.Load(path, Pairs, Options{}, nil)
+	b, errB := open(t, copied).Load(path, Pairs, Options{}, nil)
+	if errA != nil || errB != nil || !slices.EqualFunc(a.Examples, b.Examples, sameExample) {
+		t.Errorf("the copy reads rows in another way; errors %v, %v", errA, errB)
+	}
+	own, err := open(t, dir).Load(path, Pairs, Options{}, nil)
+	if err != nil || slices.EqualFunc(a.Examples, own.Examples, sameExample) {
+		t.Errorf("the format makes the same of the rows as the folder's own template; error %v", err)
+	}
 }

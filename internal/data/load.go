@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"dpotrain/internal/chat"
 	"dpotrain/internal/rows"
 )
 
@@ -96,7 +97,9 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, progress func()) er
 			size += len(row.Text)
 			items = append(items, item{Row: row})
 		}
-		m.makeAll(items, read)
+		if stopped := m.makeAll(items, read); stopped != nil {
+			return fmt.Errorf("%s: %w", in.Place(stopped.Number), stopped.Err)
+		}
 		if err := set.add(items, file{path, in.ByRow()}, m.form == Labelled, m.options.OnBadRow == "skip"); err != nil {
 			return err
 		}
@@ -112,6 +115,7 @@ func (m *maker) finish(set *Set, path string) (*Set, error) {
 			return nil, fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", path, err, m.wanted.by())
 		}
 	}
+	set.Report.Dated = m.template != nil && m.template.Dated()
 	switch {
 	case set.Report.Rows == 0 && set.Report.table:
 		return nil, fmt.Errorf("%s: no rows; want a header, and rows below it", path)
@@ -145,10 +149,12 @@ func firstRow(path string) (row, bool) {
 	return r, err == nil
 }
 
-// makeAll makes the examples of items on all cores.
-func (m *maker) makeAll(items []item, read rowReader) {
+// makeAll makes the examples of items on all cores. It ends with one at which the chat template was stopped, if there is one: the template
+// would take as long at all others.
+func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 	var (
 		next atomic.Int64
+		last atomic.Pointer[item]
 		wait sync.WaitGroup
 	)
 	for range min(runtime.GOMAXPROCS(0), len(items)) {
@@ -160,10 +166,15 @@ func (m *maker) makeAll(items []item, read rowReader) {
 					items[i].made, items[i].Err = m.make(items[i].Text, read)
 				}
 				items[i].Text = nil
+				if errors.Is(items[i].Err, chat.ErrBound) {
+					last.Store(&items[i])
+					next.Store(int64(len(items)))
+				}
 			}
 		}()
 	}
 	wait.Wait()
+	return last.Load()
 }
 
 // add takes items into the set in order. With skip a bad row is counted, else it is an error, with those after it.
@@ -194,6 +205,9 @@ func (s *Set) add(items []item, of file, labelled, skip bool) error {
 		}
 		if l.made.unwanted {
 			r.unwanted.add(at)
+		}
+		for _, name := range l.made.ignored {
+			r.ignore(name, at)
 		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)

@@ -16,6 +16,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"dpotrain/internal/chat"
 	"dpotrain/internal/rows"
 )
 
@@ -36,7 +37,7 @@ func numbered(n int) string {
 
 // loadPairs reads a file with the tokenizer whole and no chat template.
 // Load is Reader.Load with these in the place of a model folder's tokenizer and template.
-func Load(path string, form Form, enc Encoder, tpl Renderer, o Options, progress func(done, total int64)) (*Set, error) {
+func Load(path string, form Form, enc Encoder, tpl *chat.Template, o Options, progress func(done, total int64)) (*Set, error) {
 	m := &maker{encoder: enc, template: tpl, options: o, form: form}
 	return m.loadPath(path, progress)
 }
@@ -367,6 +368,18 @@ func TestReport(t *testing.T) {
 		}
 	}
 
+	talk := `{"prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}],"tools":[{"name":"f"}]}`
+	for source, want := range map[string]string{
+		plainTemplate: "tools is for a chat template, and changes nothing where that does not speak of it or the row is text: 1 (line 1)",
+		"{{ tools[0].name }}{{ strftime_now('%d') }}" + plainTemplate: "the chat template writes today's date: tomorrow the rows have other tokens, and their reference log-probs are computed again; " +
+			"if it takes date_string, fix it with chat_template_kwargs",
+	} {
+		set, err := Load(write(t, talk), Pairs, whole, template(t, source), Options{}, nil)
+		if err != nil || !slices.Equal(set.Report.Warnings(), []string{want}) {
+			t.Errorf("%s: error %v, warnings %q, want %q", source, err, set.Report.Warnings(), want)
+		}
+	}
+
 	_, err := loadPairs(write(t, bad+"\n"+bad), Options{OnBadRow: "skip"})
 	if want := ": no row is left: bad rows skipped: 2 (lines 1, 2), the first because of: prompt: 1; want text or a list of messages; look at the bad rows"; !strings.HasSuffix(text(err), want) {
 		t.Errorf("bad rows alone: %v, want %s", err, want)
@@ -403,5 +416,19 @@ func TestLongTexts(t *testing.T) {
 	set, err := Load(path, Pairs, whole, nil, Options{}, func(int64, int64) { calls++ })
 	if err != nil || len(set.Examples) != 5 || calls != 3 {
 		t.Errorf("five lines of half of batchBytes: error %v, read in %d batches, want 3", err, calls)
+	}
+}
+
+// TestStopped: a template without end is stopped once and not at every row, whatever becomes of bad rows.
+func TestStopped(t *testing.T) {
+	endless := template(t, `{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}`)
+	path := write(t, strings.Repeat(`{"prompt":[{"role":"user","content":"p"}],"completion":[{"role":"assistant","content":"c"}]}`+"\n", 512))
+	start := time.Now()
+	_, err := Load(path, Completions, whole, endless, Options{OnBadRow: "skip"}, nil)
+	if !errors.Is(err, chat.ErrBound) || !strings.HasPrefix(text(err), path+":") {
+		t.Errorf("error %v, want a place and chat.ErrBound", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
 	}
 }

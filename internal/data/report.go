@@ -2,6 +2,8 @@ package data
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"dpotrain/internal/rows"
@@ -97,20 +99,33 @@ type Report struct {
 	Longest   int    // tokens of the longest sequence, before truncation
 	Apart     int    // pairs that became two unpaired rows each
 	Labels    [3]int // examples of each Label
+	Dated     bool   // the chat template asked for the time
 	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
 	dropped   [dropReasons]tally
-	across    tally   // rows in which a token across the border is scored
-	other     tally   // rows in which the prompt alone has other tokens, and none is across
-	unwanted  tally   // rows whose label is false, read without it
-	twoBOS    tally   // rows whose text begins with BOS, besides the tokenizer's
-	weighted  tally   // examples whose weight is not 1
-	weights   float64 // the sum of all weights
+	across    tally             // rows in which a token across the border is scored
+	other     tally             // rows in which the prompt alone has other tokens, and none is across
+	unwanted  tally             // rows whose label is false, read without it
+	ignored   map[string]*tally // rows with a variable for the chat template that changes nothing, by name
+	twoBOS    tally             // rows whose text begins with BOS, besides the tokenizer's
+	weighted  tally             // examples whose weight is not 1
+	weights   float64           // the sum of all weights
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
 	files     int
 	table     bool // the last of them is a table of texts
+}
+
+// ignore counts a row whose variable of that name changes nothing.
+func (r *Report) ignore(name string, at place) {
+	if r.ignored == nil {
+		r.ignored = map[string]*tally{}
+	}
+	if r.ignored[name] == nil {
+		r.ignored[name] = &tally{}
+	}
+	r.ignored[name].add(at)
 }
 
 // Dropped is the number of rows that were left out though they could be read.
@@ -195,6 +210,12 @@ func (r *Report) Warnings() []string {
 	}
 	if r.unwanted.n > 0 {
 		s = append(s, fmt.Sprintf("label is false, and the completion is learnt all the same: %s; take such rows out, or take a loss for unpaired rows", r.count(&r.unwanted)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.ignored)) {
+		s = append(s, fmt.Sprintf("%s is for a chat template, and changes nothing where that does not speak of it or the row is text: %s", name, r.count(r.ignored[name])))
+	}
+	if r.Dated {
+		s = append(s, "the chat template writes today's date: tomorrow the rows have other tokens, and their reference log-probs are computed again; if it takes date_string, fix it with chat_template_kwargs")
 	}
 	if r.twoBOS.n > 0 {
 		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", r.count(&r.twoBOS)))

@@ -16,17 +16,18 @@ import (
 	"dpotrain/internal/rows"
 )
 
-// columns are the texts that rows are made of. With those of numbers (numberColumns) they are all that is read; a row may have others, which
-// are left alone.
+// columns are the texts that rows are made of. With those of numbers (numberColumns) and otherColumns they are all that is read; a row may
+// have others, which are left alone.
 var columns = []string{"prompt", "chosen", "rejected", "completion", "text"}
+
+// otherColumns are the label of an unpaired row, and what its chat template is given besides the messages, as TRL reads it.
+var otherColumns = []string{"label", "tools", "chat_template_kwargs"}
 
 // refused are columns of other trainers that change the text a model sees. A row that uses one is an error: to leave the
 // column alone would train on something else.
 var refused = map[string]string{
-	"tools":                "not read; put them into a system message and take the column out",
-	"chat_template_kwargs": "not read; write what they change into the chat template and take the column out",
-	"image":                "only text is read; take such rows out",
-	"images":               "only text is read; take such rows out",
+	"image":  "only text is read; take such rows out",
+	"images": "only text is read; take such rows out",
 }
 
 // cell is a column's value: text or messages.
@@ -47,6 +48,7 @@ type row struct {
 	cells   map[string]cell
 	numbers map[string]json.RawMessage // of numberColumns, as they stand there; nil: none
 	label   json.RawMessage            // of the column label, as it stands there; nil: none
+	vars    chat.Vars                  // for the chat template, of the columns tools and chat_template_kwargs
 	names   []string                   // of all columns, in order
 }
 
@@ -168,7 +170,7 @@ func unquote(raw []byte) (text string, err error) {
 
 // add takes in a column.
 func (r *row) add(name string, raw json.RawMessage) (err error) {
-	if (slices.Contains(columns, name) || slices.Contains(numberColumns, name) || name == "label") && slices.Contains(r.names, name) {
+	if known := slices.Contains(columns, name) || slices.Contains(numberColumns, name) || slices.Contains(otherColumns, name); known && slices.Contains(r.names, name) {
 		return errors.New("stands twice in the row; leave one out")
 	}
 	r.names = append(r.names, name)
@@ -181,9 +183,27 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	if slices.Contains(numberColumns, name) {
 		r.addNumber(name, raw)
 	}
-	if name == "label" {
+	switch name {
+	case "label":
 		r.label = raw
+	case "tools", "chat_template_kwargs":
+		err = r.addVars(name, raw)
 	}
+	return err
+}
+
+// addVars takes in variables for the chat template. Those of chat_template_kwargs go above the column tools, as in TRL.
+func (r *row) addVars(name string, raw json.RawMessage) error {
+	if err := checkSurrogates(raw); err != nil {
+		return err
+	}
+	if name == "tools" {
+		tools, err := chat.ParseTools(string(raw))
+		r.vars = tools.With(r.vars)
+		return err
+	}
+	vars, err := chat.ParseVars(string(raw))
+	r.vars = r.vars.With(vars)
 	return err
 }
 
@@ -259,9 +279,8 @@ func short(s string) string {
 }
 
 func parseCell(raw json.RawMessage) (c cell, err error) {
-	// Half of a character escaped as two: encoding/json would put another in its place without a word.
-	if at := loneSurrogate(raw); at >= 0 {
-		return c, fmt.Errorf("%s is half of a character; it was cut in two where the file was made", raw[at:at+6])
+	if err := checkSurrogates(raw); err != nil {
+		return c, err
 	}
 	switch raw[0] {
 	case '"':
@@ -272,6 +291,14 @@ func parseCell(raw json.RawMessage) (c cell, err error) {
 		return c, err
 	}
 	return c, fmt.Errorf("%s; want text or a list of messages", short(string(raw)))
+}
+
+// checkSurrogates refuses half of a character escaped as two: encoding/json would put another in its place without a word.
+func checkSurrogates(raw json.RawMessage) error {
+	if at := loneSurrogate(raw); at >= 0 {
+		return fmt.Errorf("%s is half of a character; it was cut in two where the file was made", raw[at:at+6])
+	}
+	return nil
 }
 
 // loneSurrogate finds a \u escape of one half of a surrogate pair without the other in valid JSON; -1 if there is none.
@@ -309,7 +336,8 @@ func loneSurrogate(raw []byte) int {
 type conversation struct {
 	prompt      cell
 	completions []cell
-	unprompted  bool // a text that is scored as a whole
+	unprompted  bool      // a text that is scored as a whole
+	vars        chat.Vars // for the chat template
 }
 
 func (c conversation) isChat() bool { return c.completions[0].isChat() }

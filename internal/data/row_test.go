@@ -114,7 +114,16 @@ func TestBadRows(t *testing.T) {
 		{Completions, `{"completion":"c"}`, "prompt: missing; a row with completion needs one"},
 		{Completions, `{"chosen":"c"}`, "prompt: missing; a row with chosen needs one"},
 		{Completions, `{"prompt":"p","text":"t"}`, "prompt and text in one row; want prompt and completion, or text alone, which is scored as a whole"},
-		{Pairs, `{"tools":[{"name":"f"}],"prompt":"p",` + pair + `}`, "tools: not read; put them into a system message and take the column out"},
+		{Pairs, `{"tools":{"name":"f"},"prompt":"p",` + pair + `}`, "tools: want a list of tools"},
+		{Pairs, `{"tools":["f"],"prompt":"p",` + pair + `}`, "tools: tool 1: want an object: its JSON schema"},
+		{Pairs, `{"tools":"[","prompt":"p",` + pair + `}`, "tools: a text that is not JSON; want a list of tools"},
+		{Pairs, `{"tools":"{}","prompt":"p",` + pair + `}`, "tools: want a list of tools"},
+		{Pairs, `{"tools":"[{},[]]","prompt":"p",` + pair + `}`, "tools: tool 2: want an object: its JSON schema"},
+		{Pairs, `{"tools":[],"tools":[],` + pair + `}`, "tools: stands twice in the row; leave one out"},
+		{Pairs, `{"tools":[{"x":"\uD83D"}],` + pair + `}`, `tools: \uD83D is half of a character; it was cut in two where the file was made`},
+		{Pairs, `{"chat_template_kwargs":["f"],"prompt":"p",` + pair + `}`, "chat_template_kwargs: want an object of names and values"},
+		{Pairs, `{"chat_template_kwargs":{"messages":[]},"prompt":"p",` + pair + `}`, "chat_template_kwargs: messages: not a variable of the chat template's own; leave it out"},
+		{Pairs, `{"chat_template_kwargs":{"a":1,"a":1},"prompt":"p",` + pair + `}`, "chat_template_kwargs: a: stands twice"},
 		{Pairs, `{"images":["a.png"],"prompt":"p",` + pair + `}`, "images: only text is read; take such rows out"},
 
 		// Types.
@@ -154,7 +163,7 @@ func TestBadRows(t *testing.T) {
 		}
 	}
 	m := maker{encoder: whole, form: Pairs}
-	if _, err := m.make([]byte(`{"tools":null,"images":[],"prompt":"p",`+pair+`}`), lineReader); err != nil {
+	if _, err := m.make([]byte(`{"tools":null,"chat_template_kwargs":null,"images":[],"prompt":"p",`+pair+`}`), lineReader); err != nil {
 		t.Errorf("columns that are refused, but hold nothing: %v", err)
 	}
 }

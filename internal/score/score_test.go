@@ -50,7 +50,7 @@ func newFixture(t *testing.T) *fixture {
 
 func read(t *testing.T, dir, file string) []data.Example {
 	t.Helper()
-	r, err := data.Open(dir)
+	r, err := data.Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}

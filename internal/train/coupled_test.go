@@ -56,7 +56,7 @@ func newStep(t *testing.T, n int) *stepOf {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.graph.Close() })
-	reader, err := data.Open(o.Model)
+	reader, err := data.Open(o.Model, o.Rows.ChatTemplate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func Init(o InitOptions) (int, error) {
 	if info, err := os.Stat(o.Tokenizer); err == nil && !info.IsDir() {
 		return 0, usage("--tokenizer %s: a file; give the folder that holds tokenizer.json", o.Tokenizer)
 	}
-	r, err := data.Open(o.Tokenizer)
+	r, err := data.Open(o.Tokenizer, "")
 	if err != nil {
 		return 0, err
 	}

@@ -47,7 +47,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 			opened.Close()
 		}
 	}()
-	if in.Reader, err = data.Open(o.Model); err != nil {
+	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
 	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {

@@ -49,7 +49,7 @@ func poisoned(t *testing.T) (o Options, line int) {
 		t.Fatal(err)
 	}
 	o.PerDeviceTrainBatchSize, o.NumTrainEpochs, o.LoggingSteps = 2, 1, 1
-	reader, err := data.Open(o.Model)
+	reader, err := data.Open(o.Model, o.Rows.ChatTemplate)
 	if err != nil {
 		t.Fatal(err)
 	}

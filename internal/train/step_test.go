@@ -230,7 +230,7 @@ func scaled(t *testing.T, dir string, factor float32) string {
 		w[i] *= factor
 	}
 	dev.Upload(m.W, 0, w)
-	r, err := data.Open(dir)
+	r, err := data.Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestNonFiniteGradient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer graph.Close()
-	reader, err := data.Open(o.Model)
+	reader, err := data.Open(o.Model, o.Rows.ChatTemplate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func TestUnpairedResume(t *testing.T) {
 func unpairedStep(t *testing.T, name string, n int) *stepOf {
 	s := newStep(t, n)
 	o := tiny(t)
-	reader, err := data.Open(o.Model)
+	reader, err := data.Open(o.Model, o.Rows.ChatTemplate)
 	if err != nil {
 		t.Fatal(err)
 	}
