@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // args are the arguments of a call, evaluated.
@@ -98,7 +99,7 @@ const maxRange = 100_000
 func init() {
 	functions = map[string]function{
 		"raise_exception": func(r *run, a args) any {
-			panic(&runError{r.line, &TemplateError{r.text(a.need(r, 0, "message"))}})
+			panic(&runError{r.line, &TemplateError{short(r.text(a.need(r, 0, "message")))}})
 		},
 		"strftime_now": func(r *run, a args) any {
 			r.dated = true
@@ -155,6 +156,7 @@ func rangeOf(r *run, a args) any {
 
 // strftime writes a time by Python's codes.
 func strftime(r *run, t time.Time, format string) string {
+	r.spend(len(format) * itemWork)
 	codes := map[byte]string{'d': "02", 'b': "Jan", 'B': "January", 'Y': "2006", 'y': "06", 'm': "01", 'H': "15", 'M': "04", 'S': "05",
 		'A': "Monday", 'a': "Mon", 'j': "002", 'I': "03", 'p': "PM", 'F': "2006-01-02", 'T': "15:04:05"}
 	var b strings.Builder
@@ -194,7 +196,7 @@ func initFilters() {
 		switch x := in.(type) {
 		case string:
 			r.spend(len(x))
-			return len([]rune(x))
+			return utf8.RuneCountInString(x)
 		case object:
 			return len(x.keys)
 		}
@@ -234,6 +236,7 @@ func initFilters() {
 			}
 			f, ok := in.(float64)
 			if s, text := in.(string); text {
+				r.spend(2 * len(s))
 				s = strings.TrimFunc(s, isSpace)
 				if n, err := strconv.Atoi(strings.ReplaceAll(s, "_", "")); err == nil {
 					return n
@@ -249,6 +252,7 @@ func initFilters() {
 			r.defined(in)
 			f, ok := number64(in)
 			if s, text := in.(string); text {
+				r.spend(2 * len(s))
 				f, ok = parseFloat(strings.TrimFunc(s, isSpace))
 			}
 			if v, given := a.find(0, "default"); !ok && given {
@@ -287,6 +291,7 @@ func initFilters() {
 			by := a.text(r, 1, "attribute", "")
 			var b strings.Builder
 			for i, v := range r.items(in) {
+				r.spend(itemWork)
 				if i > 0 {
 					r.spend(len(with))
 					b.WriteString(with)
@@ -356,7 +361,8 @@ func initFilters() {
 			if !ok {
 				r.fail("there is no filter %s", name)
 			}
-			defer r.enter()()
+			r.enter()
+			defer r.leave()
 			for _, v := range r.items(in) {
 				r.step()
 				mapped = append(mapped, f(r, v, args{a.positional[1:], a.names, a.named}))
@@ -377,8 +383,12 @@ func initFilters() {
 			}
 			return strings.Join(lines, "\n")
 		},
-		"wordcount": func(r *run, in any, _ args) any { return len(strings.FieldsFunc(r.text(in), isSpace)) },
-		"tojson":    toJSON,
+		"wordcount": func(r *run, in any, _ args) any {
+			text := r.text(in)
+			r.spend(len(text) * itemWork)
+			return len(strings.FieldsFunc(text, isSpace))
+		},
+		"tojson": toJSON,
 	}
 }
 
@@ -690,7 +700,7 @@ func init() {
 			if i < 0 && must {
 				r.fail("index: the text has no such part")
 			}
-			return len([]rune(s[:max(i, 0)])) + min(i, 0)
+			return utf8.RuneCountInString(s[:max(i, 0)]) + min(i, 0)
 		}
 	}
 	stringMethods = map[string]func(*run, string, args) any{
@@ -718,8 +728,14 @@ func init() {
 			r.spend(len(s))
 			return strings.Count(s, a.text(r, 0, "sub", ""))
 		},
-		"removeprefix": func(r *run, s string, a args) any { return strings.TrimPrefix(s, a.text(r, 0, "prefix", "")) },
-		"removesuffix": func(r *run, s string, a args) any { return strings.TrimSuffix(s, a.text(r, 0, "suffix", "")) },
+		"removeprefix": func(r *run, s string, a args) any {
+			r.spend(len(s))
+			return strings.TrimPrefix(s, a.text(r, 0, "prefix", ""))
+		},
+		"removesuffix": func(r *run, s string, a args) any {
+			r.spend(len(s))
+			return strings.TrimSuffix(s, a.text(r, 0, "suffix", ""))
+		},
 		"replace": func(r *run, s string, a args) any {
 			a.atMost(r, "replace", "old", "new", "count")
 			old, with, count := a.text(r, 0, "old", ""), a.text(r, 1, "new", ""), a.number(r, 2, "count", -1)
@@ -764,6 +780,7 @@ func init() {
 // texts are the items of v, which must be strings.
 func (r *run) texts(v any) []any {
 	items := r.items(v)
+	r.spend(len(items) * itemWork)
 	for _, t := range items {
 		if _, ok := t.(string); !ok {
 			r.fail("join: want strs, not %s", typeName(t))

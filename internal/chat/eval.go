@@ -7,18 +7,23 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Bounds of one rendering. Work is counted in bytes of text read or made; an item of a list counts as itemWork.
+// Bounds of one rendering. Work is counted in bytes of text read or made; an item of a list counts as itemWork, a map as mapWork and
+// as two items for each entry. What a template keeps in memory it has paid for, but for small values, of which a step makes one.
 const (
 	maxSteps = 2_000_000 // statements and parts of expressions
 	maxDepth = 1_000     // of calls, statements and expressions in each other
 	maxTime  = 2 * time.Second
-	freeWork = 64 << 20 // and workEach for every byte of input
+	freeWork = 32 << 20 // and workEach for every byte of input
 	workEach = 64
 	freeText = 1 << 20 // bytes of output, and textEach for every byte of input
 	textEach = 16
 	itemWork = 32
+	mapWork  = 256
+
+	maxMessage = 1000 // bytes of an error, which may hold what the template says
 )
 
 // run is one rendering.
@@ -65,6 +70,18 @@ func (r *run) over(format string, a ...any) { r.fail("%w: "+format, append([]any
 // ErrBound is returned when a rendering takes more than a template may: it loops or prints without end, or nearly so.
 var ErrBound = errors.New("the chat template was stopped")
 
+// short cuts a text down to what an error has room for.
+func short(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	n := maxMessage
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
+}
+
 // step counts a statement or a part of an expression.
 func (r *run) step() {
 	if r.steps++; r.steps > maxSteps {
@@ -91,12 +108,11 @@ func (r *run) spend(bytes int) {
 	}
 }
 
-// enter counts a level; the caller defers the function it returns.
-func (r *run) enter() func() {
+// enter counts a level, which the caller leaves.
+func (r *run) enter() {
 	if r.depth++; r.depth > maxDepth {
 		r.over("more than %d calls or expressions in each other", maxDepth)
 	}
-	return r.leave
 }
 
 func (r *run) leave() { r.depth-- }
@@ -144,7 +160,8 @@ type node interface {
 type block []node
 
 func (b block) run(r *run) jump {
-	defer r.enter()()
+	r.enter()
+	defer r.leave()
 	for _, n := range b {
 		r.step()
 		if j := n.run(r); j != onward {
@@ -303,9 +320,11 @@ type macroNode struct {
 }
 
 func (n *macroNode) run(r *run) jump {
+	r.spend(mapWork) // it keeps the scope that it stands in
 	outer := r.scope
 	outer.vars[n.name] = function(func(r *run, a args) any {
 		a.atMost(r, n.name, n.params...)
+		r.spend(mapWork + 2*len(n.params)*itemWork)
 		var text string
 		vars := map[string]any{}
 		r.inside(outer, vars, func() {
@@ -333,8 +352,10 @@ type expr interface {
 // eval gives an expression's value.
 func (r *run) eval(e expr) any {
 	r.step()
-	defer r.enter()()
-	return e.eval(r)
+	r.enter()
+	v := e.eval(r)
+	r.leave()
+	return v
 }
 
 func (r *run) evalAll(es []expr) []any {
@@ -376,6 +397,7 @@ func (e *listExpr) eval(r *run) any {
 type dictExpr struct{ keys, values []expr }
 
 func (e *dictExpr) eval(r *run) any {
+	r.spend(mapWork + 2*len(e.keys)*itemWork)
 	o := object{values: map[string]any{}}
 	for i, k := range r.evalAll(e.keys) {
 		name, ok := k.(string)
@@ -489,6 +511,9 @@ type arguments struct {
 
 func (a *arguments) eval(r *run) args {
 	v := args{positional: r.evalAll(a.positional), names: a.names}
+	if len(a.named) > 0 {
+		r.spend(mapWork + 2*len(a.named)*itemWork)
+	}
 	for i, e := range a.named {
 		if v.named == nil {
 			v.named = map[string]any{}
@@ -732,6 +757,7 @@ func product(a, b int) (int, bool) {
 
 // format is % of a string: %s and %d.
 func (r *run) format(format string, with any) string {
+	r.spend(len(format))
 	values := []any{with}
 	if t, ok := with.(tuple); ok {
 		values = t
@@ -739,7 +765,6 @@ func (r *run) format(format string, with any) string {
 	var b strings.Builder
 	for {
 		text, rest, found := strings.Cut(format, "%")
-		r.spend(len(text))
 		b.WriteString(text)
 		if !found {
 			break
@@ -785,7 +810,11 @@ func execute(body block, vars map[string]any, input int) (text string, dated boo
 		case nil:
 		case *runError:
 			var refusal *TemplateError
-			if err = e.err; !errors.As(err, &refusal) {
+			switch err = e.err; {
+			case errors.As(err, &refusal):
+			case len(err.Error()) > maxMessage:
+				err = fmt.Errorf("line %d: %s", e.line, short(err.Error()))
+			default:
 				err = fmt.Errorf("line %d: %w", e.line, e.err)
 			}
 		default:

@@ -58,7 +58,7 @@ type syntaxError struct {
 	msg  string
 }
 
-func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.msg) }
+func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, short(e.msg)) }
 
 var (
 	openMark = regexp.MustCompile(`\{[{%#][-+]?`)

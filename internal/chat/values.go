@@ -200,7 +200,8 @@ func (r *run) attribute(v any, name string) any {
 			return f
 		}
 	}
-	return undefined(fmt.Sprintf("%s has no %s", typeName(v), name))
+	r.spend(min(len(name), maxMessage))
+	return undefined(fmt.Sprintf("%s has no %s", typeName(v), short(name)))
 }
 
 // item is v[key].
@@ -280,7 +281,8 @@ func (l *loop) field(name string) any {
 
 // equal is ==.
 func (r *run) equal(a, b any) bool {
-	defer r.enter()()
+	r.enter()
+	defer r.leave()
 	r.spend(itemWork)
 	if x, ok := number64(a); ok {
 		y, ok := number64(b)
@@ -372,7 +374,8 @@ func (r *run) text(v any) string {
 
 // repr writes what repr() of Python gives.
 func (r *run) repr(b *strings.Builder, v any) {
-	defer r.enter()()
+	r.enter()
+	defer r.leave()
 	before := b.Len()
 	r.spend(itemWork)
 	switch x := v.(type) {
@@ -385,7 +388,7 @@ func (r *run) repr(b *strings.Builder, v any) {
 	case float64:
 		b.WriteString(floatText(x))
 	case string:
-		r.spend(len(x))
+		r.spend(4 * len(x)) // \x01
 		quoteText(b, x)
 	case list:
 		r.reprAll(b, "[", "]", len(x), func(i int) { r.repr(b, x[i]) })
@@ -397,7 +400,7 @@ func (r *run) repr(b *strings.Builder, v any) {
 		r.reprAll(b, "(", end, len(x), func(i int) { r.repr(b, x[i]) })
 	case object:
 		r.reprAll(b, "{", "}", len(x.keys), func(i int) {
-			quoteText(b, x.keys[i])
+			r.repr(b, x.keys[i])
 			b.WriteString(": ")
 			r.repr(b, x.values[x.keys[i]])
 		})
@@ -479,13 +482,14 @@ type jsonStyle struct {
 
 // json writes what json.dumps of Python gives, with ensure_ascii off; at is the indent so far.
 func (r *run) json(b *strings.Builder, v any, style jsonStyle, at string) {
-	defer r.enter()()
+	r.enter()
+	defer r.leave()
 	before := b.Len()
 	r.spend(itemWork)
 	all := func(begin, end string, n int, item func(int, string)) {
 		b.WriteString(begin)
 		inner := at + style.indent
-		r.spend(n * len(inner))
+		r.spend(n * (len(inner) + len(style.comma) + len(style.pair)))
 		for i := range n {
 			if i > 0 {
 				b.WriteString(style.comma)
@@ -517,7 +521,7 @@ func (r *run) json(b *strings.Builder, v any, style jsonStyle, at string) {
 			b.WriteString(floatText(x))
 		}
 	case string:
-		r.spend(len(x))
+		r.spend(6 * len(x)) // \u0001
 		jsonText(b, x)
 	case list, tuple:
 		items := sequence(x)
@@ -528,7 +532,7 @@ func (r *run) json(b *strings.Builder, v any, style jsonStyle, at string) {
 			keys = slices.Sorted(slices.Values(keys))
 		}
 		all("{", "}", len(keys), func(i int, at string) {
-			jsonText(b, keys[i])
+			r.json(b, keys[i], style, at)
 			b.WriteString(style.pair)
 			r.json(b, x.values[keys[i]], style, at)
 		})
