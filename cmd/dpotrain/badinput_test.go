@@ -35,6 +35,7 @@ type mistake struct {
 const (
 	trains     = "train --model model --data pairs.jsonl --output-dir run --max-steps 1 --threads 1 "
 	precompute = "precompute-ref --model model --data pairs.jsonl --threads 1 "
+	shows      = "show --model model --data pairs.jsonl "
 	evaluates  = "eval --model model --data pairs.jsonl --loss dpo --ref model --threads 1 "
 )
 
@@ -492,6 +493,26 @@ var badData = []mistake{
 		k.write("model/chat_template.jinja", "{% for i in range(1000000) %}{% for j in range(1000000) %}x{% endfor %}{% endfor %}")
 	}, trains + "--data chat.jsonl", exitFailed,
 		"chat.jsonl:1: model/chat_template.jinja: line 1: the chat template was stopped: range: more than 100000 items"},
+	{"show: a line that is not there", nil, shows + "--row 13", exitFailed, "pairs.jsonl:13: no such row; the last is 12"},
+	{"show: a blank line", func(k *kitchen) {
+		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n\n{}\n")
+	}, shows + "--data wrong.jsonl --row 2", exitFailed,
+		"wrong.jsonl:2: no row begins at this line; the next is at 3"},
+	{"show: row 0", nil, shows + "--row 0", exitUsage, "--row 0; want a row of the data, from 1"},
+	{"show: no number", nil, shows + "--row first", exitUsage, `--row: first; want a whole number; see "dpotrain show --help"`},
+	{"show: a row that is left out", func(k *kitchen) { k.write("wrong.jsonl", `{"prompt": "a", "chosen": "b", "rejected": "b"}`) }, shows + "--data wrong.jsonl", exitFailed,
+		"wrong.jsonl:1: left out, because chosen and rejected are the same; look at the data"},
+	{"show: a row that is cut away", nil, shows + "--max-length 4 --row 3", exitFailed,
+		"pairs.jsonl:3: left out, because nothing of a completion is left after truncation; look at max_length and truncation_mode"},
+	{"show: a bad row", func(k *kitchen) { k.write("wrong.jsonl", "{}\n{\"prompt\": 1}\n") }, shows + "--data wrong.jsonl --row 2", exitFailed,
+		"wrong.jsonl:2: prompt: 1; want text or a list of messages"},
+	{"show: an unpaired row for a loss of pairs", func(k *kitchen) { k.write("wrong.jsonl", `{"prompt": "a", "completion": "b", "label": true}`) }, shows + "--data wrong.jsonl --loss dpo", exitFailed,
+		"wrong.jsonl:1: a completion with a label, and loss dpo takes pairs: prompt, chosen and rejected; losses that take such rows: bco, kto, apo_zero_unpaired"},
+	{"show: no data", nil, "show --model model", exitUsage, "data: not given; give --data, or data in a config file (training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern)"},
+	{"show: no file", nil, shows + "--data none.jsonl", exitFailed,
+		"data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
+	{"show: no model", nil, shows + "--model none", exitFailed,
+		"none/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
 	{"data: pass one, missing", nil, precompute + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
 	{"data: eval, missing", nil, evaluates + "--data none.jsonl", exitFailed,

@@ -87,6 +87,14 @@ func (c *checked) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// unchecked is the writer behind a checked one, which says whether it is a terminal.
+func unchecked(w io.Writer) io.Writer {
+	if c, ok := w.(*checked); ok {
+		return c.to
+	}
+	return w
+}
+
 // exitCode is the exit code for an error of a command that was entered, or was not because of wrong flags or arguments.
 func exitCode(err error, entered bool) int {
 	_, settings := errors.AsType[config.Errors](err)

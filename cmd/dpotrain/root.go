@@ -34,7 +34,7 @@ message says how to go on.`,
 	}
 	holdsCommands(root)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
+	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newShowCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has examples
 	return root
 }

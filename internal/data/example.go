@@ -18,6 +18,7 @@ type maker struct {
 	options  Options
 	form     Form
 	wanted   Wanted
+	watch    *watch // nil but for Show
 }
 
 // made is what became of a row.
@@ -41,16 +42,20 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
-	if m.form == Pairs && r.isUnpaired() && !r.has("chosen") && !r.has("rejected") {
+	form := m.form
+	if form == AnyForm {
+		form = r.form()
+	}
+	if form == Pairs && r.isUnpaired() && !r.has("chosen") && !r.has("rejected") {
 		return out, m.wanted.unpaired()
 	}
-	c, err := r.conversation(m.form)
+	c, err := r.conversation(form)
 	if err != nil {
 		return out, err
 	}
 	c.vars = m.vars.With(r.vars)
-	out.unwanted = m.form == Completions && string(r.label) == "false"
-	if m.form == Labelled && len(c.completions) == 1 {
+	out.unwanted = form == Completions && string(r.label) == "false"
+	if form == Labelled && len(c.completions) == 1 {
 		if out.example.Label, err = r.readLabel(&m.wanted); err != nil {
 			return out, err
 		}
@@ -188,6 +193,10 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 	e, err := m.encode(whole, !c.isChat())
 	if err != nil {
 		return s, err
+	}
+	if m.watch != nil {
+		m.watch.prompt = p.text
+		m.watch.sides = append(m.watch.sides, watched{whole, e})
 	}
 	if bos, ok := m.encoder.BOS(); ok && !c.isChat() && len(e.IDs) > 1 && e.IDs[0] == bos.ID && e.IDs[1] == bos.ID {
 		out.twoBOS = true

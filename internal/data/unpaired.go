@@ -60,6 +60,17 @@ func (w *Wanted) unpaired() error {
 	return fmt.Errorf("a completion with a label, and %s takes pairs: prompt, chosen and rejected%s", w.by(), take)
 }
 
+// form is what a row is by its columns.
+func (r row) form() Form {
+	switch {
+	case r.isUnpaired():
+		return Labelled
+	case r.has("chosen") && r.has("rejected"):
+		return Pairs
+	}
+	return Completions
+}
+
 // isUnpaired says that a row has a completion with a label.
 func (r row) isUnpaired() bool { return r.has("completion") && r.label != nil }
 

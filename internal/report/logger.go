@@ -7,9 +7,9 @@ import (
 	"github.com/lmittmann/tint"
 )
 
-// Logger writes messages to w, between redraws of a bar: in colour on a terminal, else as plain lines; without time, and
+// Logger writes messages to w, between redraws of a bar: in colour where there are Colours, else as plain lines; without time, and
 // with the level of all that is not mere information.
-func Logger(w io.Writer) *slog.Logger { return newLogger(w, isTerminal(w)) }
+func Logger(w io.Writer) *slog.Logger { return newLogger(w, Colours(w)) }
 
 func newLogger(w io.Writer, terminal bool) *slog.Logger {
 	return slog.New(tint.NewTextHandler(messages{w}, &tint.Options{NoColor: !terminal, ReplaceAttr: replaceAttr}))

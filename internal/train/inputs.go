@@ -50,17 +50,8 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
-	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
-		both.TakeUnpaired()
-	}
+	form := o.form(l)
 	in.Reader.Wanted = wantedBy(l)
-	form := data.Pairs
-	switch needs := l.Needs(); {
-	case needs.Labels:
-		form = data.Labelled
-	case !needs.Rejected:
-		form = data.Completions
-	}
 	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
 		return nil, err
 	}
@@ -70,6 +61,20 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 		}
 	}
 	return in, nil
+}
+
+// form is what rows are read for. A loss that takes both pairs and unpaired rows is told which there are.
+func (o *Options) form(l loss.Loss) data.Form {
+	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
+		both.TakeUnpaired()
+	}
+	switch needs := l.Needs(); {
+	case needs.Labels:
+		return data.Labelled
+	case !needs.Rejected:
+		return data.Completions
+	}
+	return data.Pairs
 }
 
 // wantedBy are the numbers of a row that a loss reads.

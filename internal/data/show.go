@@ -1,0 +1,153 @@
+package data
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"dpotrain/internal/rows"
+	"dpotrain/internal/tokenizer"
+)
+
+// Shown is one row as a run reads it, and what becomes of it.
+type Shown struct {
+	Prompt   string // what comes before the completions, as text, before truncation
+	Examples []ShownExample
+}
+
+// ShownExample is an example of the row, which has two if a pair is taken apart.
+type ShownExample struct {
+	Example
+	Shared int         // ids that its sequences have in common and none scores; of one sequence all that are not scored
+	Sides  []ShownSide // what stands behind each sequence
+}
+
+// ShownSide is what stands behind a sequence.
+type ShownSide struct {
+	Text   string   // what follows the prompt in the text of the whole, before truncation
+	Tokens []string // what each id stands for; of ids that stand for the same character the first
+	Cut    int      // ids that truncation took away
+}
+
+// watch looks on while a row is made.
+type watch struct {
+	prompt string
+	sides  []watched
+}
+
+// watched is a sequence before truncation.
+type watched struct {
+	text string
+	tokenizer.Encoding
+}
+
+// AnyForm lets the row that Show reads say what it is: a pair, an unpaired row, or else a completion.
+const AnyForm Form = -1
+
+// Show reads a row as Load does: that of a line, of a parquet file the row of that number, of a JSON list the one in that place. An error says why
+// it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
+func (r *Reader) Show(path string, number int, form Form, o Options) (*Shown, error) {
+	m, err := r.maker(form, o)
+	if err != nil {
+		return nil, err
+	}
+	files, err := rows.Find(path, "")
+	if err != nil {
+		return nil, err
+	}
+	if len(files) > 1 {
+		return nil, fmt.Errorf("%s: %d files; give the one that has the row", path, len(files))
+	}
+	in, err := rows.Open(files[0])
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	found, err := rowAt(in, number)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{}
+	m.watch = w
+	one := []item{{Row: found}}
+	m.makeAll(one, m.rowsOf(in))
+	set := &Set{Report: Report{maxLength: o.MaxLength, files: 1}}
+	if err := set.add(one, file{files[0], in.ByRow()}, form == Labelled, false); err != nil {
+		return nil, err
+	}
+	if set.Report.Kept == 0 {
+		why := slices.IndexFunc(set.Report.dropped[:], func(t tally) bool { return t.n > 0 })
+		return nil, fmt.Errorf("%s: left out, because %s; look at %s", in.Place(found.Number), dropTexts[why].what, dropTexts[why].lookAt)
+	}
+	s := &Shown{Prompt: w.prompt}
+	for _, e := range set.Examples {
+		shown := ShownExample{Example: e, Shared: e.shared()}
+		if len(e.Sequences) == 1 {
+			shown.Shared = e.Sequences[0].First
+		}
+		for _, q := range e.Sequences {
+			whole, from := w.whole(q)
+			shown.Sides = append(shown.Sides, ShownSide{
+				Text:   strings.TrimPrefix(whole.text, w.prompt),
+				Tokens: whole.tokens(r.tokenizer)[from : from+len(q.IDs)],
+				Cut:    len(whole.IDs) - len(q.IDs),
+			})
+		}
+		s.Examples = append(s.Examples, shown)
+	}
+	return s, nil
+}
+
+// rowAt goes on to a row.
+func rowAt(in *rows.Reader, number int) (rows.Row, error) {
+	list := !in.ByLine() && !in.ByRow() && !in.AllText() // whose rows may all stand in one line
+	last := 0
+	for i := 1; ; i++ {
+		row, err := in.Next()
+		at := row.Number
+		if list {
+			at = i
+		}
+		switch {
+		case err == io.EOF:
+			return row, fmt.Errorf("%s: no such row; the last is %d", in.Place(number), last)
+		case err != nil:
+			return row, err
+		case at == number:
+			return row, nil
+		case at > number:
+			return row, fmt.Errorf("%s: no row begins at this line; the next is at %d", in.Place(number), at)
+		}
+		last = at
+	}
+}
+
+// whole is what a sequence was cut from, and where it begins in that: of all that fit the shortest.
+func (w *watch) whole(q Sequence) (found watched, from int) {
+	for _, s := range w.sides {
+		for _, at := range []int{0, len(s.IDs) - len(q.IDs)} { // keep_start, keep_end
+			fits := at >= 0 && at+len(q.IDs) <= len(s.IDs) && slices.Equal(s.IDs[at:at+len(q.IDs)], q.IDs)
+			if fits && (found.IDs == nil || len(s.IDs) < len(found.IDs)) {
+				found, from = s, at
+			}
+		}
+	}
+	return found, from
+}
+
+// tokens are the texts of the ids. Together they are the whole text, but for what the tokenizer puts around it.
+func (s watched) tokens(t *tokenizer.Tokenizer) []string {
+	texts := make([]string, len(s.IDs))
+	end := 0
+	for i, o := range s.Offsets {
+		switch {
+		case o == tokenizer.Offset{}:
+			texts[i] = t.Decode(s.IDs[i:i+1], false)
+		case o.End > end:
+			texts[i] = s.text[max(o.Start, end):o.End]
+			end = o.End
+		}
+	}
+	return texts
+}

@@ -1,0 +1,224 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
+	"dpotrain/internal/report"
+)
+
+// ShowOptions are what Show is asked besides Options, whose Data holds the row.
+type ShowOptions struct {
+	Row       int  // its number, as data.Reader.Show counts
+	JSON      bool // a line of JSON for each example of the row, instead of text
+	Colours   bool // in the text
+	LossGiven bool // a config, variable or flag says the loss; else the row itself says what it is
+}
+
+// Show writes what a run makes of one row: its text, its ids, and which of them are scored. No weight is read.
+func Show(req Request, s ShowOptions) error {
+	o := &req.Options
+	if s.Row < 1 {
+		return usage("--row %d; want a row of the data, from 1", s.Row)
+	}
+	l, err := loss.New(o.Loss, o.LossSettings)
+	if err != nil {
+		return err
+	}
+	reader, err := data.Open(o.Model, o.Rows.ChatTemplate)
+	if err != nil {
+		return err
+	}
+	form := data.AnyForm
+	if s.LossGiven {
+		form = o.form(l)
+		reader.Wanted = wantedBy(l)
+	}
+	row, err := reader.Show(o.Data, s.Row, form, o.Rows)
+	if err != nil {
+		return noData("data", o.Data, err)
+	}
+	for i := range row.Examples {
+		e := shownExample{&row.Examples[i], row.Prompt, o.Rows}
+		if s.JSON {
+			req.Stdout.Write(append(e.json(), '\n'))
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(req.Stdout)
+		}
+		e.print(req.Stdout, s.Colours)
+	}
+	return nil
+}
+
+// shownExample is an example to be shown, with the text of its prompt and how it was cut.
+type shownExample struct {
+	*data.ShownExample
+	prompt string
+	rows   data.Options
+}
+
+// kind is what the example is: a pair, an unpaired row or a completion.
+func (e *shownExample) kind() string {
+	switch {
+	case e.Label != data.Unlabelled:
+		return "unpaired"
+	case len(e.Sequences) == 2:
+		return "pair"
+	}
+	return "completion"
+}
+
+// name is that of a sequence.
+func (e *shownExample) name(i int) string {
+	if e.kind() == "pair" {
+		return [...]string{"chosen", "rejected"}[i]
+	}
+	return "completion"
+}
+
+// json is the example as docs/formats.md describes it.
+func (e *shownExample) json() []byte {
+	var b bytes.Buffer
+	field := func(name string, value any) {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q: ", name)
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(value); err != nil {
+			panic(err) // texts, numbers and lists of them have a JSON form
+		}
+		b.Truncate(b.Len() - 1) // the line end
+	}
+	field("file", e.File)
+	field("line", e.Line)
+	field("kind", e.kind())
+	if e.Label != data.Unlabelled {
+		field("label", e.Label == data.Desirable)
+	}
+	field("weight", e.Weight())
+	field("max_length", e.rows.MaxLength)
+	field("truncation_mode", e.rows.TruncationMode)
+	field("prompt", e.prompt)
+	field("prompt_ids", e.Sequences[0].IDs[:e.Shared])
+	field("prompt_tokens", e.Sides[0].Tokens[:e.Shared])
+	for i, s := range e.Sequences {
+		name := e.name(i)
+		field(name, e.Sides[i].Text)
+		field(name+"_ids", s.IDs[e.Shared:])
+		field(name+"_tokens", e.Sides[i].Tokens[e.Shared:])
+		field(name+"_first_scored", s.First)
+		field(name+"_cut", e.Sides[i].Cut)
+	}
+	return append(append([]byte{'{'}, b.Bytes()...), '}')
+}
+
+// style is how a stretch of ids is told from others: by a mark before its lines, and by a colour.
+type style struct {
+	mark   string
+	colour report.Colour
+}
+
+var (
+	promptStyle  = style{" ", report.Cyan}
+	maskedStyle  = style{".", report.Dim}
+	learnStyle   = style{"+", report.Green}
+	unlearnStyle = style{"-", report.Red}
+)
+
+// print writes the example for people.
+func (e *shownExample) print(w io.Writer, colours bool) {
+	what := map[string]string{"pair": "a pair", "unpaired": "an unpaired row", "completion": "a completion"}[e.kind()]
+	fmt.Fprintf(w, "%s: %s; weight %v; %s\n", e.Place(), what, e.Weight(), e.truncation())
+	first := e.Sequences[0]
+	e.stretch(w, "prompt, not scored", first.IDs[:e.Shared], e.Sides[0].Tokens[:e.Shared], 0, promptStyle, colours)
+	for i, s := range e.Sequences {
+		title, as := e.name(i), learnStyle
+		if e.Label == data.Undesirable || i == 1 {
+			as = unlearnStyle
+		}
+		if e.Label != data.Unlabelled {
+			title += fmt.Sprintf(" (label %v)", e.Label == data.Desirable)
+		}
+		tokens := e.Sides[i].Tokens
+		e.stretch(w, title+", not scored", s.IDs[e.Shared:s.First], tokens[e.Shared:s.First], e.Shared, maskedStyle, colours)
+		e.stretch(w, title+", scored", s.IDs[s.First:], tokens[s.First:], s.First, as, colours)
+	}
+}
+
+// truncation says what was cut off.
+func (e *shownExample) truncation() string {
+	var cuts []string
+	for i, s := range e.Sides {
+		if s.Cut > 0 {
+			cuts = append(cuts, fmt.Sprintf("%d tokens of %s", s.Cut, e.name(i)))
+		}
+	}
+	if len(cuts) == 0 {
+		return "nothing is cut off"
+	}
+	return fmt.Sprintf("cut off by max_length %d, %s: %s", e.rows.MaxLength, e.rows.TruncationMode, strings.Join(cuts, ", "))
+}
+
+// stretch writes ids that stand one behind the other, from a place in their sequence on: their texts with a bar between them, and their numbers.
+func (e *shownExample) stretch(w io.Writer, title string, ids []int32, tokens []string, at int, l style, colours bool) {
+	if len(ids) == 0 {
+		return
+	}
+	paint := func(c report.Colour, s string) string {
+		if !colours {
+			return s
+		}
+		return c.Paint(s)
+	}
+	fmt.Fprintf(w, "\n%s: %d tokens, %d to %d\n", title, len(ids), at, at+len(ids)-1)
+	var line strings.Builder
+	end := func() {
+		fmt.Fprintf(w, "%s %s\n", paint(l.colour, l.mark), line.String())
+		line.Reset()
+	}
+	numbers := make([]string, len(ids))
+	for i, token := range tokens {
+		numbers[i] = strconv.Itoa(int(ids[i]))
+		if i > 0 && line.Len() > 0 {
+			line.WriteString(paint(report.Dim, "│"))
+		}
+		parts := strings.SplitAfter(token, "\n")
+		for j, part := range parts {
+			line.WriteString(paint(l.colour, visible(part)))
+			if j < len(parts)-1 {
+				end()
+			}
+		}
+	}
+	if line.Len() > 0 {
+		end()
+	}
+	fmt.Fprintf(w, "%s\n", paint(report.Dim, "  ids "+strings.Join(numbers, " ")))
+}
+
+// visible is a text without what would move the cursor or change the terminal, each in Go's writing, and with a sign for the end of a line.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n':
+			b.WriteString("⏎")
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
+}
