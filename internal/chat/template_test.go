@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"sync"
@@ -157,10 +158,10 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestHostile holds that a template cannot read files, and ends soon with an error and without taking much memory.
-func TestHostile(t *testing.T) {
+// hostile are templates that want what they must not have: files, or more time and memory than there is.
+func hostile() map[string]string {
 	double := "{% set ns.x = ns.x + ns.x %}"
-	for name, source := range map[string]string{
+	return map[string]string{
 		"include":              "{% include '/etc/passwd' %}",
 		"import":               "{% import '/etc/passwd' as x %}",
 		"from":                 "{% from '/etc/passwd' import x %}",
@@ -240,7 +241,15 @@ func TestHostile(t *testing.T) {
 		"numbers":         "{% set t = '_' * 10**6 %}{% for i in range(10**5) %}{% for j in range(10**5) %}{% set x = t|int %}{% endfor %}{% endfor %}",
 		"empty joins":     "{% set t = [''] * 10**5 %}{% for i in range(10**5) %}{% for j in range(10**5) %}{% set x = ''.join(t) %}{% endfor %}{% endfor %}",
 		"many parameters": "{% macro m(" + strings.Repeat("a,", 30_000) + "b) %}{% endmacro %}{% for i in range(10**5) %}{{ m() }}{% endfor %}",
-	} {
+	}
+}
+
+// soon is when a template has to have ended: five times its bound, for a busy machine stops the whole process for seconds.
+const soon = 5 * maxTime
+
+// TestHostile holds that a template cannot read files, and ends soon with an error and without taking much memory.
+func TestHostile(t *testing.T) {
+	for name, source := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -257,7 +266,7 @@ func TestHostile(t *testing.T) {
 			} else if len(err.Error()) > maxMessage+100 {
 				t.Errorf("an error of %d bytes: %.300s", len(err.Error()), err)
 			}
-			if took > 3*time.Second {
+			if took > soon {
 				t.Errorf("took %v", took)
 			}
 			if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 1024 {
@@ -295,7 +304,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// FuzzTemplate holds that no template makes the program panic, hang or write more than it may.
+// FuzzTemplate holds that no template makes the program panic, hang, or write or take more than it may.
 func FuzzTemplate(f *testing.F) {
 	var file struct{ Cases []struct{ Template string } }
 	text, err := os.ReadFile("testdata/jinja2.json")
@@ -308,9 +317,21 @@ func FuzzTemplate(f *testing.F) {
 	for _, c := range file.Cases {
 		f.Add(c.Template)
 	}
+	for _, source := range hostile() {
+		if len(source) < 1000 {
+			f.Add(source)
+		}
+	}
+	for _, name := range Formats() {
+		tpl, err := Load(f.TempDir(), name, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(tpl.Source())
+	}
 	messages := conversation(f, `[{"role":"user","content":"a <b> ä"},{"role":"assistant","content":null,"x":[1,{"y":2.5}]}]`)
 	f.Fuzz(func(t *testing.T, source string) {
-		start := time.Now()
+		start, before := time.Now(), allocated()
 		tpl, err := New("t", source, map[string]string{"bos_token": "<s>"})
 		if err != nil {
 			return
@@ -319,10 +340,20 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil && strings.Contains(err.Error(), "runtime error") {
 			t.Errorf("%q: %v", source, err)
 		}
-		if took := time.Since(start); took > 3*time.Second || len(text) > freeText+textEach*1000 {
+		if took := time.Since(start); took > soon || len(text) > freeText+textEach*1000 {
 			t.Errorf("%q: %v, %d bytes", source, took, len(text))
 		}
+		if made := allocated() - before; made > 512<<20 {
+			t.Errorf("%q: made %d MiB of memory", source, made>>20)
+		}
 	})
+}
+
+// allocated is how much memory was made so far, in bytes.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
 
 // FuzzMessages: whatever a conversation is, parsing gives an error or messages that templates render, or refuse, without a panic.
@@ -330,12 +361,13 @@ func FuzzMessages(f *testing.F) {
 	for _, s := range []string{
 		`[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`, `[{"role":"system","content":null,"tool_calls":[{"function":{"name":"f","arguments":{"x":1e99}}}]}]`,
 		`[{"role":"user","content":[{"type":"text","text":"a"}]}]`, `[{"role":"user","content":"a","role":"b"}]`, `[{}]`, `[1]`, `{}`, `[`, `[{"role":"","content":""}]`,
+		`{"x":{"tools":[]}}`, `[{"type":"function"}]`, `"[{}]"`, `"["`, `null`, `{"messages":1}`,
 	} {
 		f.Add([]byte(s))
 	}
 	var templates []*Template
 	for _, source := range []string{
-		"{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] | trim }}{% endfor %}",
+		"{{ bos_token }}{{ tools }}{{ x }}{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] | trim }}{% endfor %}",
 		"{% for m in messages %}{{ m.role | upper }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}",
 		"{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages | tojson(indent=2) }}{{ messages[-1].content[:3] }}",
 	} {
@@ -349,12 +381,16 @@ func FuzzMessages(f *testing.F) {
 		if !json.Valid(raw) {
 			return // the rows that conversations stand in are JSON
 		}
+		tools, _ := ParseTools(string(raw))
+		vars, _ := ParseVars(string(raw))
+		vars = tools.With(vars)
 		messages, err := ParseMessages(raw)
 		if err != nil {
-			return
+			messages = conversation(t, `[{"role":"user","content":"a"}]`)
 		}
 		for _, tpl := range templates {
-			if _, err := tpl.Render(messages, Vars{}, true); err != nil && strings.Contains(err.Error(), "runtime error") {
+			tpl.Ignores(vars)
+			if _, err := tpl.Render(messages, vars, true); err != nil && strings.Contains(err.Error(), "runtime error") {
 				t.Errorf("%q: %v", raw, err)
 			}
 		}
