@@ -82,10 +82,14 @@ func Load(dir, choice string, vars map[string]string) (*Template, error) {
 	}
 	if info.IsDir() {
 		t, err := Load(choice, "", vars)
-		if err == nil {
-			t.from.more = true
+		if errors.Is(err, ErrNoTemplate) {
+			return nil, fmt.Errorf("chat_template %s: a folder without a chat template", choice)
 		}
-		return t, err
+		if err != nil {
+			return nil, err
+		}
+		t.from.more = true
+		return t, nil
 	}
 	text, err := readFile(choice, maxSource)
 	if err != nil {

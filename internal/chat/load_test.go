@@ -92,10 +92,11 @@ func TestLoadErrors(t *testing.T) {
 		{map[string]string{"chat_template.jinja": strings.Repeat("x", maxSource+1)}, "", "DIR/chat_template.jinja: more than 262144 bytes"},
 		{map[string]string{"chat_template.jinja": "x"}, "chatlm", "chat_template chatlm: no such file, built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr)"},
 		{map[string]string{"additional_chat_templates/rag.jinja": "x"}, "rga", "chat_template rga: no such file, built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr) or template of DIR (rag)"},
+		{map[string]string{"chat_template.jinja": "x", "empty/config.json": "{}"}, "DIR/empty", "chat_template DIR/empty: a folder without a chat template"},
 		{nil, "{{ x | shout }}", "chat_template: line 1: there is no filter shout"},
 	} {
 		dir := write(t, c.files)
-		_, err := Load(dir, c.choice, nil)
+		_, err := Load(dir, strings.ReplaceAll(c.choice, "DIR", dir), nil)
 		if want := strings.ReplaceAll(c.want, "DIR", dir); err == nil || filepath.ToSlash(err.Error()) != filepath.ToSlash(want) {
 			t.Errorf("%v, %q:\ngot  %v\nwant %s", c.files, c.choice, err, want)
 		}

@@ -116,7 +116,7 @@ func keysOf(t reflect.Type, index []int) []Key {
 			}
 			continue
 		}
-		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", Map: f.Tag.Get("json") != "", index: at}
+		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", Map: f.Tag.Get("map") != "", index: at}
 		if name == "loss" {
 			k.Help += ": one of those that \"dpotrain losses\" lists, or a weighted sum of them, as dpo=0.8,sft=1"
 		}

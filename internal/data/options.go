@@ -10,7 +10,7 @@ import (
 // Options say how rows are read, cut and ordered. The field tags are the keys users write (see package config).
 type Options struct {
 	ChatTemplate       string `mapstructure:"chat_template" alias:"chat_template_path" help:"what writes messages as text, in place of the model folder's template: a built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr), the path of a Jinja file, or the name of one of the folder's templates"`
-	ChatTemplateKwargs string `mapstructure:"chat_template_kwargs" json:"object" help:"variables for the chat template, such as {enable_thinking: false}; those of a row's own column chat_template_kwargs go above them"`
+	ChatTemplateKwargs string `mapstructure:"chat_template_kwargs" map:"json" help:"variables for the chat template, such as {enable_thinking: false}; those of a row's own column chat_template_kwargs go above them"`
 
 	MaxLength      int    `mapstructure:"max_length" default:"1024" validate:"gte=0" help:"longest sequence in tokens, prompt and completion together; longer ones are cut; 0 = no limit"`
 	TruncationMode string `mapstructure:"truncation_mode" default:"keep_start" validate:"oneof=keep_start keep_end" help:"which end of a sequence longer than max_length stays: keep_start or keep_end"`
