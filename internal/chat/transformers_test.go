@@ -53,6 +53,14 @@ func TestTransformers(t *testing.T) {
 		}
 		inputs[c.Name] = input{messages, tools.With(vars)}
 	}
+	if os.Getenv("DPOTRAIN_RENDERINGS") == "" {
+		for _, name := range Formats() {
+			text, err := formats.ReadFile("formats/" + name + extension)
+			if err != nil || string(text) != file.Templates[name+extension] {
+				t.Errorf("%s is another than when its renderings were written; run scripts/check-templates (%v)", name, err)
+			}
+		}
+	}
 	templates := map[string]*Template{}
 	for name, source := range file.Templates {
 		tpl, err := New(name, source, file.Special)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"dpotrain/internal/rows"
 	"dpotrain/internal/tokenizer"
@@ -145,8 +146,10 @@ func (s watched) tokens(t *tokenizer.Tokenizer) []string {
 		case o == tokenizer.Offset{}:
 			texts[i] = t.Decode(s.IDs[i:i+1], false)
 		case o.End > end:
-			texts[i] = s.text[max(o.Start, end):o.End]
-			end = o.End
+			begin := max(o.Start, end)
+			for end = o.End; end < len(s.text) && !utf8.RuneStart(s.text[end]); end++ { // an id may be a part of a character
+			}
+			texts[i] = s.text[begin:end]
 		}
 	}
 	return texts

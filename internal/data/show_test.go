@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"dpotrain/internal/testfiles"
+	"dpotrain/internal/tokenizer"
 )
 
 // TestShow: every line of the test data is shown as Load reads it, or with the reason why it does not keep it.
@@ -72,6 +74,9 @@ func checkShown(t *testing.T, r *Reader, shown *Shown, e ShownExample, o Options
 			t.Errorf("%s, side %d, %+v: %d ids, %d cut of %d, %d tokens", e.Place(), i, o, len(q.IDs), side.Cut, n, len(side.Tokens))
 		}
 		text := strings.Join(side.Tokens, "")
+		if i := slices.IndexFunc(side.Tokens, func(s string) bool { return !utf8.ValidString(s) }); i >= 0 {
+			t.Errorf("%s: token %q is half of a character", e.Place(), side.Tokens[i])
+		}
 		fits := strings.HasPrefix(strings.TrimPrefix(text, "<|bos|>"), strings.TrimPrefix(shown.Prompt, "<|bos|>")) || side.Cut > 0
 		if all := "<|bos|>" + strings.TrimPrefix(shown.Prompt+side.Text, "<|bos|>"); !strings.Contains(all, text) || !fits || side.Cut == 0 && text != all {
 			t.Errorf("%s, side %d, %+v: tokens %q are not of %q", e.Place(), i, o, text, all)
@@ -143,5 +148,22 @@ func TestShowFormats(t *testing.T) {
 	}
 	if _, err := r.Show(testfiles.Path(t, "rows"), 1, Pairs, Options{}); err == nil || !strings.Contains(err.Error(), "give the one that has the row") {
 		t.Errorf("a folder: error %v", err)
+	}
+}
+
+// TestShowWhole: a sequence is cut from the shortest that it can be cut from, for one side may be the beginning of the other.
+func TestShowWhole(t *testing.T) {
+	w := &watch{}
+	for _, ids := range [][]int32{{1, 2, 3, 4}, {1, 2}, {3, 4, 5}} {
+		w.sides = append(w.sides, watched{fmt.Sprint(ids), tokenizer.Encoding{IDs: ids}})
+	}
+	for _, c := range []struct {
+		ids  []int32
+		want string
+		from int
+	}{{[]int32{1, 2}, "[1 2]", 0}, {[]int32{1, 2, 3}, "[1 2 3 4]", 0}, {[]int32{3, 4}, "[3 4 5]", 0}, {[]int32{2, 3, 4}, "[1 2 3 4]", 1}, {[]int32{4, 5}, "[3 4 5]", 1}} {
+		if got, from := w.whole(Sequence{IDs: c.ids}); got.text != c.want || from != c.from {
+			t.Errorf("%v: %s from %d, want %s from %d", c.ids, got.text, from, c.want, c.from)
+		}
 	}
 }
