@@ -1307,6 +1307,8 @@ var badSettings = []mistake{
 	wrongSettings("an alpha for a divergence of fdpo that has none", "loss: fdpo\nfdpo_alpha: 0.7\n",
 		"c.yaml:2: fdpo_alpha: 0.7 has no effect with fdpo_divergence: js_divergence; set that to alpha_divergence, or leave this out"),
 	wrongSettings("odpo_alpha with dpo", "odpo_alpha: 1\n", "c.yaml:1: odpo_alpha: loss dpo does not use it; leave it out"),
+	wrongSettings("a modifier in a list of losses", "loss: [{name: dpo, wpo: true}, ipo]\n",
+		"c.yaml:1: loss: wpo: it is of the whole sum; give it beside the list of losses"),
 	wrongSettings("label_smoothing with dpo", "loss: dpo\nlabel_smoothing: 0.1\n",
 		"c.yaml:2: label_smoothing: loss dpo does not use it; use loss cdpo, or leave it out"),
 
@@ -1337,6 +1339,9 @@ var badSettings = []mistake{
 	wrongFlags("a schedule", "--lr-scheduler-type cosin",
 		"--lr-scheduler-type: cosin; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean "+
 			"cosine?)"),
+	wrongFlags("weights of pairs that are coupled", "--loss aot --wpo", "--wpo: loss aot couples the pairs of a step, and weights are of each by itself; leave it out"),
+	wrongFlags("weights of pairs where there are none", "--loss sft --wpo", "--wpo: loss sft is of single completions, and this is of pairs; leave it out"),
+	wrongFlags("sft_weight with sft", "--loss sft --sft-weight 0.1", "--sft-weight: loss sft has supervised fine-tuning with a weight of its own; leave it out"),
 	wrongFlags("an unknown loss in a sum", "--loss dpo=0.8,sfd=1", `--loss: "sfd": unknown loss; "dpotrain losses" lists them (did you mean sft?)`),
 	wrongFlags("a weight of 0 in a sum", "--loss dpo=0,sft=1", "--loss: weight 0 of dpo is out of range; want a finite number > 0"),
 	wrongFlags("a weight that is no number", "--loss dpo=much,sft=1", `--loss: "dpo": weight "much"; want a number`),

@@ -20,8 +20,9 @@ func newLossesCommand() *cobra.Command {
 		Use:   "losses [NAME]",
 		Short: "List the losses, or describe one: what it needs, its hyperparameters and its paper",
 		Long: `List the losses with what each needs, whether it takes log-probs as sums over a completion or means over its tokens,
-whether it remembers something from step to step, and its hyperparameters with their defaults. With a name, or another
-trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which, and what to watch.`,
+whether it remembers something from step to step, its hyperparameters with their defaults, and the modifiers. With a name,
+or another trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which, and what to
+watch.`,
 		Example: `  dpotrain losses
   dpotrain losses ipo
   dpotrain losses --json`,
@@ -69,11 +70,21 @@ trainer's name for the same loss, describe that one in full. docs/losses.md says
 				rows = append(rows, []string{l.Name, needs(l), l.Needs.Logps(), state, strings.Join(settings, ", "), l.Summary})
 			}
 			report.Table(out, []string{"loss", "needs", "logps", "state", "hyperparameters", "what it is"}, rows)
+			fmt.Fprint(out, "\nModifiers, which many losses can have:\n\n")
+			modifiersTable(out)
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array instead of text")
 	return cmd
+}
+
+func modifiersTable(w io.Writer) {
+	var rows [][]string
+	for _, m := range loss.Modifiers() {
+		rows = append(rows, []string{m.Key, fmt.Sprint(m.Default), m.Values(), m.Goes, m.Summary})
+	}
+	report.Table(w, []string{"modifier", "default", "values", "goes with", "what it does"}, rows)
 }
 
 func completeLosses(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -119,15 +130,31 @@ func describeLoss(w io.Writer, l loss.Info) error {
 	fmt.Fprintf(w, "%-18s docs/losses.md, configs/losses/%s.yaml\n", "more", l.Name)
 	if len(l.Hyperparameters) == 0 {
 		fmt.Fprintln(w, "\nIt has no hyperparameters.")
-		return nil
+	} else {
+		fmt.Fprintln(w)
+		hyperparameters(w, "hyperparameter", l.Hyperparameters)
 	}
-	fmt.Fprintln(w)
+	if list := modifiersOf(l); len(list) > 0 {
+		fmt.Fprintln(w)
+		hyperparameters(w, "modifier", list)
+	}
+	return nil
+}
+
+// modifiersOf are those that the loss can have.
+func modifiersOf(l loss.Info) (list []loss.Hyperparameter) {
+	for _, m := range l.Modifiers() {
+		list = append(list, m.Hyperparameter)
+	}
+	return list
+}
+
+func hyperparameters(w io.Writer, kind string, list []loss.Hyperparameter) {
 	var table [][]string
-	for _, h := range l.Hyperparameters {
+	for _, h := range list {
 		table = append(table, []string{h.Key, fmt.Sprint(h.Default), h.Values(), h.Meaning})
 	}
-	report.Table(w, []string{"hyperparameter", "default", "values", "meaning"}, table)
-	return nil
+	report.Table(w, []string{kind, "default", "values", "meaning"}, table)
 }
 
 // lossesJSON writes an array of objects with the fields of the tables.
@@ -147,12 +174,16 @@ func lossesJSON(w io.Writer, list []loss.Info) error {
 		Logps           string           `json:"logps"`
 		State           []string         `json:"state"`
 		Hyperparameters []hyperparameter `json:"hyperparameters"`
+		Modifiers       []string         `json:"modifiers"`
 	}
 	objects := []object{}
 	for _, l := range list {
-		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: needs(l), Logps: l.Needs.Logps(), State: append([]string{}, l.Remembers()...), Hyperparameters: []hyperparameter{}}
+		o := object{Name: l.Name, Aliases: append([]string{}, l.Aliases...), Summary: l.Summary, Paper: l.Paper, Needs: needs(l), Logps: l.Needs.Logps(), State: append([]string{}, l.Remembers()...), Hyperparameters: []hyperparameter{}, Modifiers: []string{}}
 		for _, h := range l.Hyperparameters {
 			o.Hyperparameters = append(o.Hyperparameters, hyperparameter{h.Key, h.Default, h.Values(), h.Meaning})
+		}
+		for _, m := range l.Modifiers() {
+			o.Modifiers = append(o.Modifiers, m.Key)
 		}
 		objects = append(objects, o)
 	}

@@ -29,17 +29,31 @@ func TestLosses(t *testing.T) {
 			}
 		}
 	}
+	for _, m := range loss.Modifiers() {
+		for _, part := range []string{"\n" + m.Key + " ", m.Goes, m.Summary} {
+			if !strings.Contains(table, part) {
+				t.Errorf("%q of modifier %s is not in the table:\n%s", part, m.Key, table)
+			}
+		}
+		if text, _ := exits(t, 0, "losses", "dpo"); !strings.Contains(text, m.Key+" ") || !strings.Contains(text, m.Meaning) {
+			t.Errorf("losses dpo does not explain %s:\n%s", m.Key, text)
+		}
+	}
+	if text, _ := exits(t, 0, "losses", "aot"); strings.Contains(text, "wpo") {
+		t.Errorf("losses aot speaks of wpo:\n%s", text)
+	}
 	text, _ := exits(t, 0, "losses", "--json")
 	var list []struct {
 		Name, Needs, Logps string
 		State              []string
 		Hyperparameters    []struct{ Key string }
+		Modifiers          []string
 	}
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != len(loss.Names()) {
 		t.Fatalf("%v, %d losses", err, len(list))
 	}
 	for i, l := range loss.Catalogue() {
-		if list[i].Name != l.Name || len(list[i].Hyperparameters) != len(l.Hyperparameters) {
+		if list[i].Name != l.Name || len(list[i].Hyperparameters) != len(l.Hyperparameters) || len(list[i].Modifiers) != len(l.Modifiers()) {
 			t.Errorf("JSON %+v for %s", list[i], l.Name)
 		}
 		switch got, want := []string{list[i].Needs, list[i].Logps, strings.Join(list[i].State, " ")}, map[string][]string{

@@ -158,8 +158,9 @@ type Device interface {
 	ScatterAdd(dTable, dy Mat, rows []int32)
 
 	// LogProbs reads logits [R,V] and writes the log-prob in nats of every target to logps [M], and for every row
-	// the log-sum-exp to lse [R], the entropy in nats to entropy [R] and the id with the largest logit to best [R].
-	LogProbs(logits Mat, targets RowTargets, logps, lse, entropy []float64, best []int32)
+	// the log-sum-exp to lse [R], the entropy in nats to entropy [R] and the id with the largest logit to best [R]; and
+	// log sum_v p_v^2, the log-prob of drawing the same id twice, to collision [R], unless that is nil.
+	LogProbs(logits Mat, targets RowTargets, logps, lse, entropy, collision []float64, best []int32)
 	// LogProbsBackward replaces logits by the gradient of sum(dLogps * logps).
 	LogProbsBackward(logits Mat, targets RowTargets, dLogps, lse []float64)
 

@@ -174,7 +174,11 @@ func TestEveryKey(t *testing.T) {
 					t.Errorf("%+v: layer %d", in, r.Origin(k.Name))
 				}
 				if k.uses != nil {
-					r.Options.LossSettings[k.Name] = base.LossSettings[k.Name]
+					if v, ok := base.LossSettings[k.Name]; ok {
+						r.Options.LossSettings[k.Name] = v
+					} else {
+						delete(r.Options.LossSettings, k.Name)
+					}
 				} else {
 					reflect.ValueOf(&r.Options).Elem().FieldByIndex(k.index).Set(reflect.ValueOf(base).FieldByIndex(k.index))
 				}
@@ -554,6 +558,18 @@ func TestHyperparameters(t *testing.T) {
 		{in: input{flags: []string{"--loss=dpo=1,sft=1", "--label-smoothing=0.2"}}, bad: true, want: "--label-smoothing: loss dpo=1,sft=1 does not use it; leave it out"},
 		{in: input{flags: []string{"--loss=cdpo=1,sft=1", "--label-smoothing=0.5"}}, bad: true, want: "--label-smoothing: 0.5 is out of range; want >= 0 and < 0.5"},
 		{in: input{flags: []string{"--loss=ipo=1,sft=1", "--beta=1e-200"}}, bad: true, want: "--beta: 1e-200 makes the first value of loss ipo infinite"},
+		// Modifiers.
+		{in: input{file: "wpo: true\nsft_weight: 0.2"}, loss: "dpo", set: loss.Settings{"beta": 0.1, "wpo": true, "sft_weight": 0.2}},
+		{in: input{file: "wpo: false"}, loss: "dpo", set: loss.Settings{"beta": 0.1, "wpo": false}},
+		{in: input{flags: []string{"--loss=dpo=0.8,ipo=1", "--wpo", "--sft-weight=1"}}, loss: "dpo=0.8,ipo=1", set: loss.Settings{"dpo.beta": 0.1, "ipo.beta": 0.1, "wpo": true, "sft_weight": 1.0}},
+		{in: input{file: "loss: [{name: dpo, wpo: true}]"}, loss: "dpo", set: loss.Settings{"beta": 0.1, "wpo": true}},
+		{in: input{file: "loss: [{name: dpo, wpo: true}, ipo]"}, bad: true, want: "c.yaml:1: loss: wpo: it is of the whole sum; give it beside the list of losses"},
+		{in: input{file: "loss: slic\nsft_weight: 0.2", flags: []string{"--loss=dpo"}}, loss: "dpo", set: loss.Settings{"beta": 0.1}, want: "0.2 was meant for loss slic and is not carried over to loss dpo, its default is 0"},
+		{in: input{file: "loss: [{name: slic}, dpo]\nsft_weight: 0.2"}, loss: "slic=1,dpo=1", set: loss.Settings{"dpo.beta": 0.1, "slic.slic_delta": 1.0, "slic.sft_weight": 0.2, "slic.slic_sft_average": true}},
+		{in: input{file: "wpo: true", flags: []string{"--loss=aot"}}, loss: "aot", set: loss.Settings{"beta": 0.01, "label_smoothing": 0.0},
+			want: "c.yaml:1: wpo: true was meant for loss dpo and is not carried over to loss aot, which does not use it"},
+		{in: input{file: "loss: aot\nwpo: true"}, bad: true, want: "c.yaml:2: wpo: loss aot couples the pairs of a step"},
+		{in: input{file: "loss: aot\nwpo: false"}, loss: "aot", set: loss.Settings{"beta": 0.01, "label_smoothing": 0.0}, want: "c.yaml:2: wpo: false does nothing, and loss aot does not use it"},
 		{in: input{file: "loss_type: sigmoid\nlabel_smoothing: 0.0"}, loss: "dpo", set: loss.Settings{"beta": 0.1}}, // as a config that TRL has written out in full says it
 	} {
 		r, err := c.in.load(t)
@@ -857,6 +873,16 @@ func TestDifferences(t *testing.T) {
 	want = []string{"loss: was [{name: dpo, weight: 0.8, beta: 0.1}, {name: bco, weight: 0.2, beta: 0.1}], now [{name: dpo, weight: 0.8, beta: 0.2}, {name: bco, weight: 0.2, beta: 0.1}]"}
 	if got := Differences(Values(one), Values(other)); !slices.Equal(got, want) {
 		t.Errorf("differences of sums %q, want %q", got, want)
+	}
+
+	// A modifier that is off says nothing.
+	off := input{file: "model: m\nwpo: false"}.mustLoad(t).Options
+	on := input{file: "model: m\nwpo: true"}.mustLoad(t).Options
+	if got := Differences(Values(was), Values(off)); len(got) != 0 {
+		t.Errorf("wpo: false makes differences: %q", got)
+	}
+	if got, want := Differences(Values(was), Values(on)), []string{"wpo: was false, now true"}; !slices.Equal(got, want) {
+		t.Errorf("differences %q, want %q", got, want)
 	}
 
 	// A run of an older dpotrain, which did not know all keys and had one that is gone.

@@ -284,6 +284,13 @@ func readDropLast(l *loader, g foreignKey) {
 	}
 }
 
+// readWeighting reads whether pairs are weighted as in WPO.
+func readWeighting(l *loader, g foreignKey) {
+	if l.yes(g) {
+		l.become(g, "wpo", "true")
+	}
+}
+
 func readStrategy(l *loader, g foreignKey) { l.become(g, "eval_strategy", g.node.Value) }
 func readDataSeed(l *loader, g foreignKey) { l.trl.dataSeed = g }
 

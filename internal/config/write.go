@@ -107,6 +107,11 @@ func (k Key) in(values map[string]string) string {
 	if v, ok := values[k.Name]; ok {
 		return v
 	}
+	for _, m := range loss.Modifiers() {
+		if m.Key == k.Name {
+			return literal(reflect.ValueOf(m.Default))
+		}
+	}
 	if k.Default == "" {
 		return "none"
 	}

@@ -89,7 +89,7 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 			return nil, err
 		}
 		part.Start(list[r.From:r.To])
-		part.SetLogps(out.Logps)
+		part.SetLogps(out)
 		part.SetStatistics(&batch, out)
 		outcomes = append(outcomes, part.List...)
 		if progress != nil {

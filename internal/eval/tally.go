@@ -16,6 +16,7 @@ import (
 type Outcome struct {
 	Logps   [2]float64 // nats, summed over the scored tokens of each sequence
 	Tokens  [2]int     // scored tokens of each sequence
+	Aligned [2]float64 // nats; see loss.Batch.ChosenAlignments; 0 where the graph gives none
 	Length  int        // tokens of all sequences, prompts counted with each
 	Entropy float64    // nats, summed over the scored tokens of all sequences
 	Correct int        // scored tokens of the first sequence that had the largest logit
@@ -49,10 +50,13 @@ func (o *Outcomes) Start(examples []*data.Example) {
 	}
 }
 
-// SetLogps fills in the log-probs of the packed sequences.
-func (o *Outcomes) SetLogps(logps []float64) {
+// SetLogps fills in the log-probs of the packed sequences, and alignments if there are any.
+func (o *Outcomes) SetLogps(out *model.Output) {
 	for s, p := range o.places {
-		o.List[p.example].Logps[p.side] = logps[s]
+		o.List[p.example].Logps[p.side] = out.Logps[s]
+		if len(out.Alignments) > 0 {
+			o.List[p.example].Aligned[p.side] = out.Alignments[s]
+		}
 	}
 }
 
@@ -80,6 +84,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
 	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
+	b.ChosenAlignments, b.RejectedAlignments = b.ChosenAlignments[:0], b.RejectedAlignments[:0]
 	b.Weights = b.Weights[:0]
 	weighted := slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Numbers != nil })
 	for i, o := range outcomes {
@@ -95,6 +100,9 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 		}
 		if needs.Labels {
 			b.Desirable = append(b.Desirable, o.Label == data.Desirable)
+		}
+		if needs.Alignments {
+			b.ChosenAlignments, b.RejectedAlignments = append(b.ChosenAlignments, o.Aligned[0]), append(b.RejectedAlignments, o.Aligned[1])
 		}
 		n := o.Numbers
 		if needs.Scores {

@@ -211,7 +211,7 @@ func TestOutcomes(t *testing.T) {
 	var o Outcomes
 	for range 2 { // the second time with what the first left
 		o.Start(examples)
-		o.SetLogps(out.Logps)
+		o.SetLogps(out)
 		o.SetStatistics(&b, out)
 		want := []Outcome{
 			{Logps: [2]float64{-1, -2}, Tokens: [2]int{2, 1}, Length: 4 + 3, Entropy: 111, Correct: 1},

@@ -18,6 +18,7 @@ func (b *Batch) Part(from, to int) Batch {
 		ChosenTokens: part(b.ChosenTokens, from, to), RejectedTokens: part(b.RejectedTokens, from, to),
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
 		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
+		ChosenAlignments: part(b.ChosenAlignments, from, to), RejectedAlignments: part(b.RejectedAlignments, from, to),
 		ChosenWins: part(b.ChosenWins, from, to), RejectedWins: part(b.RejectedWins, from, to), Weights: part(b.Weights, from, to),
 	}
 }

@@ -106,8 +106,19 @@ type SettingError struct {
 
 func (e *SettingError) Error() string { return e.Key + ": " + e.Text }
 
-// Hyperparameter finds one of the loss's by its key.
+// Hyperparameter finds one of the loss's, or a modifier's that it can have, by its key.
 func (i Info) Hyperparameter(key string) (Hyperparameter, bool) {
+	h, ok := i.own(key)
+	if !ok {
+		var m Modifier
+		m, ok = i.modifier(key)
+		h = m.Hyperparameter
+	}
+	return h, ok
+}
+
+// own finds a hyperparameter of the loss itself.
+func (i Info) own(key string) (Hyperparameter, bool) {
 	at := slices.IndexFunc(i.Hyperparameters, func(h Hyperparameter) bool { return h.Key == key })
 	if at < 0 {
 		return Hyperparameter{}, false
@@ -117,9 +128,12 @@ func (i Info) Hyperparameter(key string) (Hyperparameter, bool) {
 
 // Defaults are the default of a hyperparameter, and in a sum those of all parts that use it.
 func (i Info) Defaults(key string) []any {
+	if m, ok := i.modifier(key); ok {
+		return []any{m.Default}
+	}
 	var all []any
 	for _, p := range i.Parts() {
-		if h, ok := p.Hyperparameter(key); ok && !slices.Contains(all, h.Default) {
+		if h, ok := p.own(key); ok && !slices.Contains(all, h.Default) {
 			all = append(all, h.Default)
 		}
 	}
@@ -128,15 +142,34 @@ func (i Info) Defaults(key string) []any {
 
 // Unused says that the loss does not use a hyperparameter, and what to do.
 func (i Info) Unused(key string) string {
-	if other := i.Instead[key]; other != "" {
-		return fmt.Sprintf("loss %s does not use it; use loss %s, or leave it out", i.Name, other)
+	why := fmt.Sprintf("loss %s does not use it", i.Name)
+	if m, ok := findModifier(modifiers, key); ok {
+		why = m.refuses(i)
 	}
-	return fmt.Sprintf("loss %s does not use it; leave it out", i.Name)
+	if other := i.Instead[key]; other != "" {
+		return fmt.Sprintf("%s; use loss %s, or leave it out", why, other)
+	}
+	return why + "; leave it out"
 }
 
 // Settings are the loss's hyperparameters with the given values, and its defaults for those that are not given. It fails
 // with a *SettingError on one that the loss does not use, that has no effect beside the others or that is out of range. Those of a sum are under keys as dpo.beta; see Mix.
+// Of modifiers those that are given are there.
 func (i Info) Settings(given Settings) (Settings, error) {
+	modifiers, own, err := i.takeModifiers(given)
+	if err != nil {
+		return nil, err
+	}
+	full, err := i.ownSettings(own)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(full, modifiers)
+	return full, nil
+}
+
+// ownSettings is Settings without modifiers.
+func (i Info) ownSettings(given Settings) (Settings, error) {
 	if len(i.parts) > 0 {
 		return i.sumSettings(given)
 	}
@@ -171,16 +204,24 @@ type Use struct {
 }
 
 // Uses are the hyperparameters of all losses, those with the same key together, in the order in which the catalogue first
-// has them.
+// has them, and then the modifiers with the losses that can have them.
 func Uses() [][]Use {
 	var all [][]Use
+	add := func(l Info, h Hyperparameter) {
+		at := slices.IndexFunc(all, func(u []Use) bool { return u[0].Key == h.Key })
+		if at < 0 {
+			at, all = len(all), append(all, nil)
+		}
+		all[at] = append(all[at], Use{l.Name, h})
+	}
 	for _, l := range catalogue {
 		for _, h := range l.Hyperparameters {
-			at := slices.IndexFunc(all, func(u []Use) bool { return u[0].Key == h.Key })
-			if at < 0 {
-				at, all = len(all), append(all, nil)
-			}
-			all[at] = append(all[at], Use{l.Name, h})
+			add(l, h)
+		}
+	}
+	for _, l := range catalogue {
+		for _, m := range l.Modifiers() {
+			add(l, m.Hyperparameter)
 		}
 	}
 	return all

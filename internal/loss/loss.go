@@ -6,14 +6,15 @@
 // in unpaired.go. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
-// A weighted sum of losses is a loss too: Mix.
+// A weighted sum of losses is a loss too: Mix. So is a loss with modifiers, which are in modifiers.go.
 //
 // Notation in the docs of the losses: pc, pr and rc, rr are the log-probs of chosen and rejected under policy and
 // reference, nc and nr the lengths, h = (pc-rc) - (pr-rr) the margin, s the sigmoid, b beta.
 //
 // To add a loss (docs/adding-a-loss.md): one file with its type, paper, equation and Info; its place in catalogue; a YAML file in configs/losses; a section in
 // docs/losses.md. Its hyperparameters stand in its Info and nowhere else: config keys, flags, checks, completion and "dpotrain losses"
-// follow from there, and the tests of this package hold every loss of the catalogue to what all have in common.
+// follow from there, and the tests of this package hold every loss of the catalogue to what all have in common. A modifier is a row of modifiers,
+// a case of modify, and a section of its own in docs/losses.md.
 package loss
 
 import (
@@ -39,6 +40,10 @@ type Batch struct {
 	// Log-probs of mismatched rows, prompts with completions of other rows: of all rows of the optimizer step, also where the batch is a part of it.
 	MismatchedLogps, RefMismatchedLogps []float64
 
+	// How much likelier the policy finds the tokens of a completion than such as it would draw itself: log p - log sum_v p_v^2, summed; not read
+	// when the loss needs none.
+	ChosenAlignments, RejectedAlignments []float64
+
 	Weights []float64 // of the examples; empty: all 1. They are for Weigh
 }
 
@@ -61,9 +66,7 @@ func Weigh(l Loss, b *Batch, r *Result) {
 		return
 	}
 	for i, w := range b.Weights {
-		r.Losses[i] *= w
-		r.DChosenLogps[i] *= w
-		r.DRejectedLogps[i] *= w
+		r.scale(i, w)
 	}
 }
 
@@ -85,6 +88,13 @@ func (r *Result) resize(n int) {
 	}
 }
 
+// scale multiplies loss and derivatives of example i.
+func (r *Result) scale(i int, by float64) {
+	r.Losses[i] *= by
+	r.DChosenLogps[i] *= by
+	r.DRejectedLogps[i] *= by
+}
+
 // Needs says what a loss has to be given.
 type Needs struct {
 	Reference  bool // log-probs of the reference
@@ -95,6 +105,7 @@ type Needs struct {
 	Mismatched bool // mismatched rows of the whole step
 	Scores     bool // scores of both completions
 	Wins       bool // probabilities of winning of both completions
+	Alignments bool // of both completions
 	Coupled    bool // all examples of an optimizer step at once, for the numbers of one depend on the others
 }
 
@@ -279,6 +290,15 @@ func New(text string, s Settings) (Loss, error) {
 
 // build makes a loss of complete settings.
 func (i Info) build(s Settings) (Loss, error) {
+	l, err := i.plain(s)
+	if err != nil {
+		return nil, err
+	}
+	return i.modify(l, s), nil
+}
+
+// plain is build without modifiers.
+func (i Info) plain(s Settings) (Loss, error) {
 	if len(i.parts) > 0 {
 		return i.sum(s)
 	}

@@ -427,8 +427,26 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s: no formula in its section, or nothing about TRL", title)
 		}
 	}
-	if !slices.Equal(titles, Names()) {
-		t.Errorf("docs/losses.md has sections %q, want %q", titles, Names())
+	if want := append(Names(), "modifiers"); !slices.Equal(titles, want) {
+		t.Fatalf("docs/losses.md has sections %q, want %q", titles, want)
+	}
+	titles = nil
+	for i, s := range strings.Split(sections[len(sections)-1], "\n### ")[1:] {
+		title, body, _ := strings.Cut(s, "\n")
+		titles = append(titles, title)
+		m := modifiers[min(i, len(modifiers)-1)]
+		for _, part := range []string{m.Paper, fmt.Sprintf("- `%s`, default %v, %s: %s", m.Key, m.Default, m.Values(), strings.SplitN(m.Meaning, ":", 2)[0]), "\n    L = ", "TRL"} {
+			if !strings.Contains(body, part) {
+				t.Errorf("%s: %q is not in its section", title, part)
+			}
+		}
+	}
+	var keys []string
+	for _, m := range modifiers {
+		keys = append(keys, m.Key)
+	}
+	if !slices.Equal(titles, keys) {
+		t.Errorf("docs/losses.md has modifiers %q, want %q", titles, keys)
 	}
 }
 
@@ -491,7 +509,7 @@ func TestHyperparameters(t *testing.T) {
 			if u.Neutral != nil && u.Check(u.Neutral) != nil {
 				t.Errorf("%s of %s: neutral value %v is out of range", u.Key, u.Loss, u.Neutral)
 			}
-			if shared := []string{"beta", "label_smoothing", "ld_alpha", "sft_weight"}; !slices.Contains(shared, u.Key) && !strings.HasPrefix(u.Key, u.Loss+"_") {
+			if _, modifier := findModifier(modifiers, u.Key); !modifier && !slices.Contains([]string{"beta", "label_smoothing"}, u.Key) && !strings.HasPrefix(u.Key, u.Loss+"_") {
 				t.Errorf("%s of %s: want a key that begins with the loss's name", u.Key, u.Loss)
 			}
 			if info, _ := Describe(u.Loss); u.With.Key != "" {
@@ -569,6 +587,8 @@ type vectors struct {
 			SR float64 `json:"rejected_score"`
 			WC float64 `json:"p_win"`
 			WR float64 `json:"p_win_rejected"`
+			DC float64 `json:"wpo_logdenom_chosen"` // sum over tokens of log sum_v p_v^2
+			DR float64 `json:"wpo_logdenom_rejected"`
 		} `json:"pairs"`
 		KLPolicy []float64 `json:"kl_policy_logps"` // of mismatched rows
 		KLRef    []float64 `json:"kl_ref_logps"`

@@ -94,11 +94,16 @@ func (l *Mix) sum(b Batch, r *Result, compute func(Loss, *Result)) {
 	for _, p := range l.parts {
 		compute(p.Loss, &one)
 		Weigh(p.Loss, &b, &one)
-		for i := range r.Losses {
-			r.Losses[i] += p.weight * one.Losses[i]
-			r.DChosenLogps[i] += p.weight * one.DChosenLogps[i]
-			r.DRejectedLogps[i] += p.weight * one.DRejectedLogps[i]
-		}
+		r.add(p.weight, &one)
+	}
+}
+
+// add adds weight times another result for the same examples.
+func (r *Result) add(weight float64, one *Result) {
+	for i := range r.Losses {
+		r.Losses[i] += weight * one.Losses[i]
+		r.DChosenLogps[i] += weight * one.DChosenLogps[i]
+		r.DRejectedLogps[i] += weight * one.DRejectedLogps[i]
 	}
 }
 
@@ -260,7 +265,7 @@ func Sum(terms ...Term) (Info, error) {
 		text = append(text, info.Name+"="+strconv.FormatFloat(t.Weight, 'g', -1, 64))
 		sum.Needs = sum.Needs.and(info.Needs)
 		for _, h := range info.Hyperparameters {
-			if _, there := sum.Hyperparameter(h.Key); !there {
+			if _, there := sum.own(h.Key); !there {
 				sum.Hyperparameters = append(sum.Hyperparameters, h)
 			}
 		}
@@ -300,11 +305,14 @@ func (i Info) sumSettings(given Settings) (Settings, error) {
 		if _, used := full[key]; used {
 			continue
 		}
-		of := func(p Part) bool { _, ok := p.Hyperparameter(key); return ok }
+		of := func(p Part) bool { _, ok := p.own(key); return ok }
 		taken := func(p Part) bool { _, own := given[OwnKey(p.Name, key)]; return of(p) && !own }
 		switch name, own, dotted := CutOwnKey(key); {
 		case dotted:
 			for _, p := range i.parts {
+				if _, ok := p.modifier(own); ok && p.Name == name {
+					return nil, &SettingError{key, "it is of the whole sum; give it beside the list of losses"}
+				}
 				if p.Name == name {
 					return nil, &SettingError{key, p.Unused(own)}
 				}

@@ -11,6 +11,16 @@ type TakesBoth interface {
 	TakeUnpaired()
 }
 
+// Both is a loss as one that takes both; ok is false if it does not.
+func Both(l Loss) (both TakesBoth, ok bool) {
+	if m, is := l.(*statefulModified); is {
+		_, ok := m.Loss.(TakesBoth)
+		return m, ok
+	}
+	both, ok = l.(TakesBoth)
+	return both, ok
+}
+
 // Unpaired lists the losses that take unpaired rows.
 func Unpaired() []string {
 	var names []string

@@ -13,12 +13,13 @@ import (
 
 // GraphOptions say what a graph is for.
 type GraphOptions struct {
-	Training  bool // with the backward half; gradients are added to Model.G
-	Recompute bool // keep only every block's input and compute its inside again in backward
-	Rows      int  // rows of the largest batch; memory is laid out for them, and grows if a larger one comes
-	Scored    int  // rows that predict a scored id, of the batch with the most; likewise
-	Length    int  // positions of the longest sequence; likewise
-	Logits    int  // numbers of logits held at once; 0 = a default. Scored rows beyond it are computed twice in training
+	Training   bool // with the backward half; gradients are added to Model.G
+	Recompute  bool // keep only every block's input and compute its inside again in backward
+	Rows       int  // rows of the largest batch; memory is laid out for them, and grows if a larger one comes
+	Scored     int  // rows that predict a scored id, of the batch with the most; likewise
+	Length     int  // positions of the longest sequence; likewise
+	Alignments bool // Output.Alignments are wanted
+	Logits     int  // numbers of logits held at once; 0 = a default. Scored rows beyond it are computed twice in training
 }
 
 // Default numbers of logits: 64 MiB of float32 forward-only; 512 MiB in training, where those that are kept save a product.
@@ -28,13 +29,14 @@ const (
 )
 
 // LossFunc is given the log-prob in nats of every sequence of a batch and returns the loss and its derivative with
-// respect to each. The graph calls it between forward and backward.
+// respect to each. The graph calls it between forward and backward; what else the forward half found is in Graph.Output.
 type LossFunc func(logps []float64) (loss float64, dLogps []float64, err error)
 
 // Output is what a run of a graph leaves behind. Its slices are valid until the next run.
 type Output struct {
 	Loss       float64
 	Logps      []float64 // [S] nats, summed in order of position
+	Alignments []float64 // [S] nats, log p - log sum_v p_v^2 summed over the scored tokens; with GraphOptions.Alignments
 	TokenLogps []float64 // [M] nats, in the order of Batch.Targets
 	Entropy    []float64 // [M] nats, of the distribution that the target was scored by
 	Best       []int32   // [M] the id with the largest logit where the target was scored
@@ -186,6 +188,9 @@ func (g *Graph) reservePositions(n int) {
 	g.run.cos, g.run.sin = g.cosines, g.sines
 }
 
+// Output is what the run at hand has found so far, for a LossFunc, or the last one.
+func (g *Graph) Output() *Output { return &g.out }
+
 // Nodes is the number of nodes of the expression graph.
 func (g *Graph) Nodes() int { return len(g.graph.AllNodes()) }
 
@@ -270,8 +275,11 @@ func (g *Graph) bind(b *compute.Batch) error {
 		v.mat = compute.Matrix(v.mat.Buf, n, s.Hidden)
 	}
 	g.d.mat = compute.Matrix(g.d.mat.Buf, n, s.Hidden)
-	g.head.bind(b)
+	g.head.bind(b, g.options)
 	g.out.Logps = grow(g.out.Logps, b.Sequences)
+	if g.options.Alignments {
+		g.out.Alignments = grow(g.out.Alignments, b.Sequences)
+	}
 	g.out.TokenLogps = grow(g.out.TokenLogps, len(b.Targets))
 	g.out.Entropy = grow(g.out.Entropy, len(b.Targets))
 	g.out.Best = grow(g.out.Best, len(b.Targets))

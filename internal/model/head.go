@@ -8,13 +8,14 @@ import (
 
 // headMemory is what the head needs: only rows that predict a scored id pass through it, chunk by chunk.
 type headMemory struct {
-	rows    []int32            // [R] rows of the batch that predict something, in order
-	targets compute.RowTargets // of these rows
-	lse     []float64          // [R]
-	entropy []float64          // [R]
-	best    []int32            // [R]
-	chunk   compute.RowTargets // targets of one chunk, counted from its first
-	coef    []float64          // [M] dL/d(log-prob of a target)
+	rows      []int32            // [R] rows of the batch that predict something, in order
+	targets   compute.RowTargets // of these rows
+	lse       []float64          // [R]
+	entropy   []float64          // [R]
+	collision []float64          // [R], with GraphOptions.Alignments
+	best      []int32            // [R]
+	chunk     compute.RowTargets // targets of one chunk, counted from its first
+	coef      []float64          // [M] dL/d(log-prob of a target)
 
 	size      int            // rows that the buffers are laid out for
 	x, h      compute.Buffer // [R,C] the block's output at these rows, and its norm
@@ -25,7 +26,7 @@ type headMemory struct {
 }
 
 // bind finds the rows that predict something.
-func (h *headMemory) bind(b *compute.Batch) {
+func (h *headMemory) bind(b *compute.Batch, o GraphOptions) {
 	h.rows, h.targets.First, h.targets.Tokens = h.rows[:0], h.targets.First[:0], h.targets.Tokens[:0]
 	for i, t := range b.Targets {
 		if i == 0 || t.Row != b.Targets[i-1].Row {
@@ -37,6 +38,9 @@ func (h *headMemory) bind(b *compute.Batch) {
 	h.targets.First = append(h.targets.First, int32(len(b.Targets)))
 	n := len(h.rows)
 	h.lse, h.entropy, h.best = grow(h.lse, n), grow(h.entropy, n), grow(h.best, n)
+	if o.Alignments {
+		h.collision = grow(h.collision, n)
+	}
 	h.coef = grow(h.coef, len(b.Targets))
 }
 
@@ -126,7 +130,11 @@ func (g *Graph) headOp(table weight, n normed) *op {
 		for from, chunk := 0, h.chunkOf(rows); from < rows; from += chunk {
 			to := min(rows, from+chunk)
 			t, a, b := h.chunkTargets(from, to)
-			dev.LogProbs(logits(from, to), t, g.out.TokenLogps[a:b], h.lse[from:to], h.entropy[from:to], h.best[from:to])
+			var collision []float64
+			if g.options.Alignments {
+				collision = h.collision[from:to]
+			}
+			dev.LogProbs(logits(from, to), t, g.out.TokenLogps[a:b], h.lse[from:to], h.entropy[from:to], collision, h.best[from:to])
 		}
 		g.sumTargets()
 		out.host = g.out.Logps
@@ -167,12 +175,16 @@ func (g *Graph) headOp(table weight, n normed) *op {
 // sumTargets adds up the sequences' log-probs in order of position and spreads the rows' statistics over the targets.
 func (g *Graph) sumTargets() {
 	clear(g.out.Logps)
+	clear(g.out.Alignments)
 	r := 0
 	for i, t := range g.run.batch.Targets {
 		for int(g.head.rows[r]) != t.Row {
 			r++
 		}
 		g.out.Logps[t.Sequence] += g.out.TokenLogps[i]
+		if g.options.Alignments {
+			g.out.Alignments[t.Sequence] += g.out.TokenLogps[i] - g.head.collision[r]
+		}
 		g.out.Entropy[i] = g.head.entropy[r]
 		g.out.Best[i] = g.head.best[r]
 	}

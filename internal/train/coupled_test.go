@@ -28,8 +28,8 @@ type headDevice struct {
 	passes, spoil int
 }
 
-func (d *headDevice) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy []float64, best []int32) {
-	d.Device.LogProbs(logits, targets, logps, lse, entropy, best)
+func (d *headDevice) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy, collision []float64, best []int32) {
+	d.Device.LogProbs(logits, targets, logps, lse, entropy, collision, best)
 	if d.passes++; d.spoil > 0 && d.passes >= d.spoil {
 		logps[len(logps)-1] += 1e-12
 	}

@@ -27,6 +27,7 @@ type Inputs struct {
 	Train  *data.Set // nil without data
 	Eval   *data.Set // nil without eval_data
 
+	needs  loss.Needs
 	warned string // of loadModel
 }
 
@@ -51,7 +52,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 		return nil, err
 	}
 	form := o.form(l)
-	in.Reader.Wanted = wantedBy(l)
+	in.Reader.Wanted, in.needs = wantedBy(l), l.Needs()
 	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 
 // form is what rows are read for. A loss that takes both pairs and unpaired rows is told which there are.
 func (o *Options) form(l loss.Loss) data.Form {
-	if both, ok := l.(loss.TakesBoth); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
+	if both, ok := loss.Both(l); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
 		both.TakeUnpaired()
 	}
 	switch needs := l.Needs(); {
@@ -81,7 +82,7 @@ func (o *Options) form(l loss.Loss) data.Form {
 func wantedBy(l loss.Loss) data.Wanted {
 	needs := l.Needs()
 	unpaired := strings.Join(loss.Unpaired(), ", ")
-	if _, both := l.(loss.TakesBoth); both {
+	if _, both := loss.Both(l); both {
 		unpaired += "; " + l.Name() + " where the first row of the file is one"
 	}
 	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: unpaired, By: "loss " + l.Name(),
@@ -173,7 +174,7 @@ func (in *Inputs) sets() [][]data.Example {
 // planner works out what o takes with these inputs; the caller says what for.
 func (in *Inputs) planner(o *Options) *planner {
 	sets := in.sets()
-	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize()}
+	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize(), needs: in.needs}
 }
 
 // digest names the content of examples: resume refuses data that has changed, wherever the file lies.

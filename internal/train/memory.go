@@ -13,6 +13,7 @@ import (
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
+	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
 	"dpotrain/internal/plan"
 	"dpotrain/internal/report"
@@ -35,9 +36,10 @@ type planner struct {
 	dev       compute.Device
 	policy    *model.Config // nil for pass one alone
 	reference *model.Config // nil where the reference's log-probs are not wanted
-	kept      bool          // they are only read from the cache
-	separate  bool          // the reference has weights of its own beside the policy's
-	training  *schedule     // nil for an evaluation alone
+	needs     loss.Needs
+	kept      bool      // they are only read from the cache
+	separate  bool      // the reference has weights of its own beside the policy's
+	training  *schedule // nil for an evaluation alone
 	train     []data.Example
 	eval      []data.Example
 	prompts   []int // rows of the held-out prompts that are answered, with their answers
@@ -55,13 +57,20 @@ type planned struct {
 
 	policy, reference *model.Config
 	recompute         bool
+	alignments        bool // the loss needs them
 }
 
-func (x *planned) trainingGraph() model.GraphOptions { return x.graph(x.policy, x.train, true) }
-func (x *planned) evalGraph() model.GraphOptions     { return x.graph(x.policy, x.eval, false) }
+func (x *planned) trainingGraph() model.GraphOptions { return x.policyGraph(x.train, true) }
+func (x *planned) evalGraph() model.GraphOptions     { return x.policyGraph(x.eval, false) }
 func (x *planned) passGraph() model.GraphOptions     { return x.graph(x.reference, x.pass, false) }
+func (x *planned) renewalGraph() model.GraphOptions  { return x.graph(x.policy, x.renewal, false) }
 
-func (x *planned) renewalGraph() model.GraphOptions { return x.graph(x.policy, x.renewal, false) }
+// policyGraph are options of a graph of the policy, which gives what the loss needs.
+func (x *planned) policyGraph(s plan.Size, training bool) model.GraphOptions {
+	o := x.graph(x.policy, s, training)
+	o.Alignments = x.alignments
+	return o
+}
 
 // graph are options of a graph for micro-batches of a size.
 func (x *planned) graph(c *model.Config, s plan.Size, training bool) model.GraphOptions {
@@ -179,7 +188,7 @@ func (p *planner) sized() []planned {
 	train, eval := sizesOf(p.train), sizesOf(p.eval)
 	var list []planned
 	for _, budget := range p.budgets() {
-		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
 		if p.training != nil {
 			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
 			if p.o.renewals() > 0 {

@@ -135,7 +135,7 @@ func (s *stepper) lookAhead(examples []*data.Example, refs []score.Logps, cut []
 		if err != nil {
 			return err
 		}
-		s.outcomes.SetLogps(out.Logps)
+		s.outcomes.SetLogps(out)
 		s.whole.outcomes = append(s.whole.outcomes, s.outcomes.List...)
 	}
 	return s.wholeStep(examples, s.whole.outcomes, refs)
@@ -191,8 +191,8 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 	examples := all[r.From:r.To]
 	s.packer.Pack(&s.batch, examples)
 	s.outcomes.Start(examples)
-	out, err := s.graph.ForwardBackward(&s.batch, func(logps []float64) (float64, []float64, error) {
-		s.outcomes.SetLogps(logps)
+	out, err := s.graph.ForwardBackward(&s.batch, func([]float64) (float64, []float64, error) {
+		s.outcomes.SetLogps(s.graph.Output())
 		if err := s.losses(all, refs, r); err != nil {
 			return 0, nil, err
 		}

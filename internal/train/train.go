@@ -24,6 +24,7 @@ import (
 	"math"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -222,9 +223,15 @@ func (o *Options) lossText() string {
 		}
 		return list
 	}
+	var modifiers []string
+	for _, m := range info.Modifiers() {
+		if v, given := o.LossSettings[m.Key]; given && v != m.Neutral {
+			modifiers = append(modifiers, fmt.Sprintf("%s %v", m.Key, v))
+		}
+	}
 	parts := info.Parts()
 	if parts[0].Name == info.Name {
-		return strings.Join(append([]string{o.Loss}, settings(info, "")...), ", ")
+		return strings.Join(slices.Concat([]string{o.Loss}, settings(info, ""), modifiers), ", ")
 	}
 	var sum []string
 	for _, p := range parts {
@@ -234,7 +241,7 @@ func (o *Options) lossText() string {
 		}
 		sum = append(sum, text)
 	}
-	return strings.Join(sum, " + ")
+	return strings.Join(append([]string{strings.Join(sum, " + ")}, modifiers...), ", ")
 }
 
 // passOne brings the reference's log-probs and decides whether the step-0 proof applies.

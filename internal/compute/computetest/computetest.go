@@ -301,7 +301,7 @@ func logProbsDifferences(t *testing.T) {
 	coef := []float64{0.3, -2, 1.5, 0.7}
 	logps, lse, entropy, best := make([]float64, 4), make([]float64, 4), make([]float64, 4), make([]int32, 4)
 	at := func() float64 {
-		reference.LogProbs(mat(x, logProbRows, logProbVocab), logProbTargets, logps, lse, entropy, best)
+		reference.LogProbs(mat(x, logProbRows, logProbVocab), logProbTargets, logps, lse, entropy, nil, best)
 		sum := 0.0
 		for i, l := range logps {
 			sum += coef[i] * l
@@ -369,17 +369,18 @@ func logProbsCompare(t *testing.T, d compute.Device) {
 		}
 		targets := compute.RowTargets{First: []int32{0, 1, 3, 4}, Tokens: []int32{0, int32(v - 1), int32(v / 2), int32(v / 3)}}
 		coef := []float64{0.5, 1, -2, 0.1}
-		run := func(d compute.Device) (logps, lse, entropy []float64, best []int32, dx []float32) {
+		run := func(d compute.Device) (logps, lse, entropy, collision []float64, best []int32, dx []float32) {
 			x := d.Alloc(3 * v)
 			d.Upload(x, 0, host)
-			logps, lse, entropy, best, dx = make([]float64, 4), make([]float64, 3), make([]float64, 3), make([]int32, 3), make([]float32, 3*v)
-			d.LogProbs(mat(x, 3, v), targets, logps, lse, entropy, best)
+			logps, lse, entropy, collision, best, dx = make([]float64, 4), make([]float64, 3), make([]float64, 3), make([]float64, 3), make([]int32, 3), make([]float32, 3*v)
+			d.LogProbs(mat(x, 3, v), targets, logps, lse, entropy, nil, best)
+			d.LogProbs(mat(x, 3, v), targets, logps, lse, entropy, collision, best)
 			d.LogProbsBackward(mat(x, 3, v), targets, coef, lse)
 			d.Download(dx, x, 0)
 			return
 		}
-		logps, lse, entropy, best, dx := run(d)
-		wantLogps, wantLSE, wantEntropy, wantBest, wantDx := run(reference)
+		logps, lse, entropy, collision, best, dx := run(d)
+		wantLogps, wantLSE, wantEntropy, wantCollision, wantBest, wantDx := run(reference)
 		for i := range logps {
 			if math.Abs(logps[i]-wantLogps[i]) > 4e-6 {
 				t.Errorf("V=%d: log-prob %d is %.9g, want %.9g", v, i, logps[i], wantLogps[i])
@@ -388,6 +389,9 @@ func logProbsCompare(t *testing.T, d compute.Device) {
 		for i := range lse {
 			if math.Abs(lse[i]-wantLSE[i]) > 4e-6 || math.Abs(entropy[i]-wantEntropy[i]) > 4e-5 || best[i] != wantBest[i] {
 				t.Errorf("V=%d: row %d: log-sum-exp %.9g, entropy %.9g, best %d; want %.9g, %.9g, %d", v, i, lse[i], entropy[i], best[i], wantLSE[i], wantEntropy[i], wantBest[i])
+			}
+			if math.Abs(collision[i]-wantCollision[i]) > 4e-6 {
+				t.Errorf("V=%d: row %d: log of the sum of squares %.9g, want %.9g", v, i, collision[i], wantCollision[i])
 			}
 		}
 		compare(t, fmt.Sprintf("V=%d: gradient of the logits", v), dx, wantDx, 4e-6)

@@ -44,6 +44,7 @@ type operands struct {
 	inverse             bool
 	targets             compute.RowTargets
 	logps, lse, entropy []float64
+	collision           []float64 // nil: not wanted
 	best                []int32
 	attention           attentionOperands
 	all, g, m, v        []float32 // whole buffers

@@ -69,9 +69,9 @@ func TestNotANumberLogits(t *testing.T) {
 		x[17] = float32(math.NaN())
 		b := d.Alloc(len(x))
 		d.Upload(b, 0, x)
-		logps, lse, entropy, best := make([]float64, 2), make([]float64, 2), make([]float64, 2), make([]int32, 2)
-		d.LogProbs(compute.Matrix(b, 2, 40), compute.RowTargets{First: []int32{0, 1, 2}, Tokens: []int32{3, 3}}, logps, lse, entropy, best)
-		if !math.IsNaN(logps[0]) || !math.IsNaN(lse[0]) || best[0] < 0 || best[0] >= 40 {
+		logps, lse, entropy, collision, best := make([]float64, 2), make([]float64, 2), make([]float64, 2), make([]float64, 2), make([]int32, 2)
+		d.LogProbs(compute.Matrix(b, 2, 40), compute.RowTargets{First: []int32{0, 1, 2}, Tokens: []int32{3, 3}}, logps, lse, entropy, collision, best)
+		if !math.IsNaN(logps[0]) || !math.IsNaN(lse[0]) || !math.IsNaN(collision[0]) || best[0] < 0 || best[0] >= 40 {
 			t.Errorf("%v: row with a NaN: log-prob %v, log-sum-exp %v, best %d", lv, logps[0], lse[0], best[0])
 		}
 		if want := -math.Log(40); math.Abs(logps[1]-want) > 1e-6 {

@@ -42,13 +42,22 @@ func logProbsBackwardRef[T float](x []T, tokens []int32, dLogps []float64, lse f
 	}
 }
 
+// collisionRef is log sum_v p_v^2 of one row of logits: log sum e^2x - 2 log sum e^x.
+func collisionRef[T float](x []T, lse float64) float64 {
+	var sum float64
+	for _, v := range x {
+		sum += math.Exp(2 * (float64(v) - lse))
+	}
+	return math.Log(sum)
+}
+
 // targetsOf is the range of a row's targets.
 func targetsOf(t compute.RowTargets, i int) (from, to int) { return int(t.First[i]), int(t.First[i+1]) }
 
 // LogProbs implements compute.Device. The exponentials are float32, their sum and everything after it float64.
-func (d *Device) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy []float64, best []int32) {
+func (d *Device) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy, collision []float64, best []int32) {
 	d.growScratch(logits.Cols)
-	d.on = operands{x: logits, targets: targets, logps: logps, lse: lse, entropy: entropy, best: best}
+	d.on = operands{x: logits, targets: targets, logps: logps, lse: lse, entropy: entropy, collision: collision, best: best}
 	d.pieces(logits.Rows, func(d *Device, i, worker int) {
 		o := &d.on
 		x, e := row[float32](o.x, i), d.scratch[worker].row[:o.x.Cols]
@@ -56,6 +65,9 @@ func (d *Device) LogProbs(logits compute.Mat, targets compute.RowTargets, logps,
 		sum := float64(expSum(d.level, e, x, m))
 		o.lse[i] = float64(m) + math.Log(sum)
 		o.entropy[i] = o.lse[i] - float64(dot(d.level, e, x))/sum
+		if o.collision != nil {
+			o.collision[i] = math.Log(sumSquares(d.level, e)) - 2*math.Log(sum)
+		}
 		o.best[i] = indexOf(x, m)
 		from, to := targetsOf(o.targets, i)
 		for k := from; k < to; k++ {

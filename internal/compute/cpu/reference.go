@@ -238,10 +238,13 @@ func (Reference[T]) ScatterAdd(dTable, dy compute.Mat, rows []int32) {
 }
 
 // LogProbs implements compute.Device.
-func (Reference[T]) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy []float64, best []int32) {
+func (Reference[T]) LogProbs(logits compute.Mat, targets compute.RowTargets, logps, lse, entropy, collision []float64, best []int32) {
 	for i := range logits.Rows {
 		a, b := targetsOf(targets, i)
 		lse[i], entropy[i], best[i] = logProbsRef(row[T](logits, i), targets.Tokens[a:b], logps[a:b])
+		if collision != nil {
+			collision[i] = collisionRef(row[T](logits, i), lse[i])
+		}
 	}
 }
 

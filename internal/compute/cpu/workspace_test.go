@@ -76,7 +76,7 @@ func TestWorkspace(t *testing.T) {
 					}
 				}
 				one := make([]float64, 1)
-				d.LogProbs(mat(1, w.Vocab), compute.RowTargets{First: []int32{0, 1}, Tokens: []int32{0}}, one, []float64{0}, []float64{0}, []int32{0})
+				d.LogProbs(mat(1, w.Vocab), compute.RowTargets{First: []int32{0, 1}, Tokens: []int32{0}}, one, []float64{0}, []float64{0}, []float64{0}, []int32{0})
 				got, want := d.workspace(), d.Workspace(w)
 				t.Logf("%d bytes, at most %d", got, want)
 				if got > want || threads == 1 && got < want/2 {
