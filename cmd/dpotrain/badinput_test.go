@@ -319,6 +319,12 @@ func wrongNumbers(name, loss string, code int, want string, columns ...string) m
 	return mistake{"data: " + name, func(k *kitchen) { k.write("wrong.jsonl", said(columns...)) }, trains + "--data wrong.jsonl --loss " + loss, code, want}
 }
 
+// wrongRanked is a mistake in a ranked row that has, besides the prompt, these columns.
+func wrongRanked(name, loss, columns, want string) mistake {
+	return mistake{"data: " + name, func(k *kitchen) { k.write("wrong.jsonl", `{"prompt": "p", `+columns+"}\n") }, trains + "--data wrong.jsonl --loss " + loss, exitFailed,
+		"wrong.jsonl:1: " + want}
+}
+
 var badData = []mistake{
 	{"data: missing", nil, trains + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
@@ -532,6 +538,29 @@ var badData = []mistake{
 		"pairs.jsonl:1: p_win: missing (there are prompt, chosen, rejected); loss sppo needs p_win (lines 2, 3, 4, 5 ... too)"},
 	{"data: eval_data without win rates", func(k *kitchen) { k.write("p.jsonl", said(`"p_win": 0.75`)) }, trains + "--data p.jsonl --eval-data pairs.jsonl --loss dno", exitFailed,
 		"pairs.jsonl:1: p_win: missing (there are prompt, chosen, rejected); loss dno needs p_win (lines 2, 3, 4, 5 ... too)"},
+	wrongRanked("one completion", "plackett_luce", `"completions": ["a"]`, "completions: a list of 1; want 2 to 64, best first or with scores"),
+	wrongRanked("more completions than can be ranked", "plackett_luce", `"completions": ["a"`+strings.Repeat(`, "a"`, 64)+`]`, "completions: a list of 65; want 2 to 64, best first or with scores"),
+	wrongRanked("completions that are a text", "plackett_luce", `"completions": "a"`, `completions: "a"; want a list of texts, or of lists of messages`),
+	wrongRanked("a completion that is a number", "dpo", `"completions": ["a", 5]`, "completions: completion 2: 5; want text or a list of messages"),
+	wrongRanked("completions as UltraFeedback has them", "dpo", `"completions": [{"model": "m", "response": "a"}, {"model": "n", "response": "b"}]`,
+		`completions: completion 1: {"model": "m", "response": "a"}; want text or a list of messages`),
+	wrongRanked("completions of two kinds", "plackett_luce", `"completions": ["a", [{"role": "assistant", "content": "b"}]]`, "completions: texts and messages; want one kind in a row"),
+	wrongRanked("a completion's message without content", "plackett_luce", `"completions": [[{"role": "assistant", "content": "a"}], [{"role": "assistant"}]]`,
+		"completions: completion 2: message 1: content: missing; want a string, a list or null"),
+	wrongRanked("a score too few", "plackett_luce", `"completions": ["a", "b", "c"], "scores": [1, 2]`, "scores: a list of 2, and there are 3 completions; give one for each"),
+	wrongRanked("scores that are a number", "plackett_luce", `"completions": ["a", "b"], "scores": 2`, "scores: 2; want a list of numbers, one for each completion"),
+	wrongRanked("a ranked score in quotes", "rebel", `"completions": ["a", "b"], "scores": [1, "2"]`, `scores: score 2: "2"; want a number`),
+	wrongRanked("a ranked score beyond a float", "plackett_luce", `"completions": ["a", "b"], "scores": [1, 1e999]`, "scores: score 2: 1e999 is out of range; want a finite number"),
+	wrongRanked("ranked rows without the scores of a loss", "odpo", `"completions": ["a", "b"]`,
+		"scores: missing (there are prompt, completions); loss odpo needs one for each completion"),
+	{"data: ranked rows without a prompt", func(k *kitchen) { k.write("wrong.jsonl", `{"completions": ["a", "b"]}`) }, trains + "--data wrong.jsonl --loss plackett_luce", exitFailed,
+		"wrong.jsonl:1: prompt: missing (there are completions); a row with completions needs one"},
+	{"data: neither ranked nor pairs", func(k *kitchen) { k.write("wrong.jsonl", `{"prompt": "p", "responses": ["a", "b"]}`) }, trains + "--data wrong.jsonl --loss plackett_luce", exitFailed,
+		"wrong.jsonl:1: completions: missing (there are prompt, responses); a ranked row has prompt and completions, best first or with scores, a pair prompt, chosen and rejected"},
+	{"data: ranked rows of equals", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt": "p", "completions": ["a", "b"], "scores": [1, 1]}`)
+	}, evaluates + "--data wrong.jsonl", exitFailed,
+		"wrong.jsonl: no row is left: dropped because no two completions are left that differ in text and in rank: 1 (line 1); look at the columns completions and scores, and max_length"},
 	wrongNumbers("one row without scores", "odpo", exitFailed,
 		"wrong.jsonl:2: chosen_score: missing (there are id, prompt, chosen, rejected); loss odpo needs chosen_score and rejected_score, or "+
 			"margin; on_bad_row: skip leaves such rows out", `"margin": 1`, `"id": 7`),
@@ -1348,6 +1377,7 @@ var badSettings = []mistake{
 	wrongFlags("no name in a sum", "--loss =0.8,sft=1", `--loss: "=0.8,sft=1": a loss without a name; want NAME=WEIGHT,NAME=WEIGHT`),
 	wrongFlags("a loss twice in a sum", "--loss dpo=0.8,dpo=0.2", "--loss: dpo stands there twice; give it once, with the sum of the weights"),
 	wrongFlags("a hyperparameter that no part uses", "--loss dpo=0.8,sft=1 --label-smoothing 0.1", "--label-smoothing: loss dpo=0.8,sft=1 does not use it; leave it out"),
+	wrongFlags("a rule for pairs", "--ranked-pairs best", "--ranked-pairs: best; want best_worst, best_random, all or adjacent"),
 	wrongFlags("a truncation mode", "--truncation-mode end", "--truncation-mode: end; want keep_start or keep_end"),
 	wrongFlags("on_bad_row", "--on-bad-row ignore", "--on-bad-row: ignore; want error or skip"),
 	wrongFlags("a dtype", "--save-dtype fp16", "--save-dtype: fp16; want float32, bfloat16 or float16"),

@@ -371,6 +371,9 @@ func (l *loader) rules(o *train.Options) {
 	if a, b := o.PerDeviceTrainBatchSize, o.GradientAccumulationSteps; a > maxStep/b {
 		l.problem(l.place("per_device_train_batch_size"), "%d, times gradient_accumulation_steps %d, is out of range; want at most %d pairs a step", a, b, maxStep)
 	}
+	if info.Needs.Lists && o.Rows.RankedPairs != "best_worst" { // a resolved config has the key always
+		l.warn(l.place("ranked_pairs"), "not used, because loss %s takes ranked rows as lists; leave it out", o.Loss)
+	}
 	if err := o.Rows.CheckKwargs(); err != nil {
 		l.problem(l.place("chat_template_kwargs"), "%v", err)
 	}

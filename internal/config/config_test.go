@@ -77,6 +77,7 @@ func TestDefaults(t *testing.T) {
 		LearningRate: 1e-6, LRSchedulerType: "linear", Optim: "adamw", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		OnNonfinite: "stop", NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
+	want.Rows.RankedPairs = "best_worst"
 	want.Compute.Precision, want.Compute.CPU = "fp32", "auto"
 	if !reflect.DeepEqual(r.Options, want) {
 		t.Errorf("defaults are\n%+v\nwant\n%+v", r.Options, want)
@@ -645,6 +646,16 @@ func TestWarmup(t *testing.T) {
 	r := input{file: "warmup_steps: 10\nwarmup_ratio: 0.1"}.mustLoad(t)
 	if got, want := lines(errors.New(strings.Join(r.Warnings, "\n"))), "c.yaml:2: warmup_ratio: not used, because warmup_steps is given (10); leave one of them out"; got[0] != want {
 		t.Errorf("warnings %q, want %q", got, want)
+	}
+}
+
+// TestRankedPairs: the rule for pairs is not used by a loss on lists, and its default, which a resolved config has, is no matter.
+func TestRankedPairs(t *testing.T) {
+	const want = "c.yaml:2: ranked_pairs: not used, because loss plackett_luce takes ranked rows as lists; leave it out"
+	for file, want := range map[string]string{"loss: plackett_luce\nranked_pairs: all": want, "loss: plackett_luce\nranked_pairs: best_worst": "", "loss: dpo\nranked_pairs: all": ""} {
+		if got := strings.Join(lines(errors.New(strings.Join(input{file: file}.mustLoad(t).Warnings, "\n"))), "\n"); got != want {
+			t.Errorf("%q: warnings %q, want %q", file, got, want)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package data turns rows of files into packed batches of token ids. Package rows knows the formats of files.
 //
-// A row becomes a pair of completions of one prompt, a single completion, or one with a label (unpaired.go, where a pair becomes two of
-// these), text or chat; the chat template renders
+// A row becomes a pair of completions of one prompt, a single completion, one with a label (unpaired.go, where a pair becomes two of
+// these), or a ranked list (ranked.go, where it becomes pairs for what takes pairs), text or chat; the chat template renders
 // the whole conversation and the tokenizer encodes it once; the result is an Example: the ids of each sequence and where
 // its scored part begins. Truncation happens here and nowhere else. A Packer lays examples out in a compute.Batch.
 //
@@ -11,7 +11,7 @@
 // Lengths are tokens; lines count from 1. What is wrong with a row is an error with file and line (of a parquet file, row), or counted in the
 // Report; what becomes of which row is in docs/formats.md.
 //
-// To add a column or a form of rows: parsing in row.go, numbers.go for a number, or unpaired.go for labels, its way to ids in example.go, rows in the tables of
+// To add a column or a form of rows: parsing in row.go, numbers.go for a number, unpaired.go for labels or ranked.go for lists, its way to ids in example.go, rows in the tables of
 // row_test.go, numbers_test.go and example_test.go, and docs/formats.md. A new reason to leave a row out is one of dropReason (report.go).
 package data
 
@@ -40,6 +40,9 @@ const (
 	// Labelled are unpaired rows: prompt, completion and label. A pair becomes two of them, the chosen completion to learn and the rejected one to
 	// unlearn.
 	Labelled
+	// Lists are ranked rows: prompt, and completions with scores or best first. A pair is a list of two. With Pairs and Labelled a ranked row becomes
+	// pairs, by the rule of Options.RankedPairs, and of Completions it has its best one.
+	Lists
 )
 
 // Sequence is token ids of which the last are scored.
@@ -48,8 +51,8 @@ type Sequence struct {
 	First int     // IDs[First:] are scored; at least 1, for nothing predicts the first id
 }
 
-// Example is a row that is ready: chosen and rejected, or one completion. An unpaired row may have a second sequence, a mismatched one: its
-// prompt with the completion of another row.
+// Example is a row that is ready: chosen and rejected, one completion, or a list of them, best first. An unpaired row may have a second sequence, a
+// mismatched one: its prompt with the completion of another row.
 type Example struct {
 	File      string // that the row stands in
 	Line      int    // of the file, from 1

@@ -24,6 +24,8 @@ type maker struct {
 // made is what became of a row.
 type made struct {
 	example   Example    // with form Labelled one that is not labelled yet is a pair, to be taken apart
+	ranking   []ranked   // of a ranked row of which pairs are to be made, and which has no example yet; best first
+	weight    float64    // of a ranked row
 	prompt    string     // what Set.Prompts shows of it
 	drop      dropReason // not kept: why
 	across    bool       // a token that is scored begins in the prompt
@@ -34,6 +36,8 @@ type made struct {
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
+
+	emptied, repeated, tied int // completions of a ranked row that were left out: empty, the same as a better one, of the same score in a list
 }
 
 // make turns the text of a row into an example.
@@ -46,8 +50,11 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	if form == AnyForm {
 		form = r.form()
 	}
-	if form == Pairs && r.isUnpaired() && !r.has("chosen") && !r.has("rejected") {
+	if (form == Pairs || form == Lists) && r.completions == nil && r.isUnpaired() && !r.has("chosen") && !r.has("rejected") {
 		return out, m.wanted.unpaired()
+	}
+	if r.isRanked(form) {
+		return m.makeRanked(r, form)
 	}
 	c, err := r.conversation(form)
 	if err != nil {
@@ -60,17 +67,11 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 			return out, err
 		}
 	}
-	out.prompt = c.prompt.text
-	if n := len(c.prompt.messages); n > 0 {
-		out.prompt = c.prompt.messages[n-1].Text()
-	}
+	out.prompt = c.asks()
 	if err := m.checkRoles(r); err != nil {
 		return out, err
 	}
-	out.ignored = c.vars.Names()
-	if c.isChat() && m.template != nil {
-		out.ignored = m.template.Ignores(c.vars)
-	}
+	out.ignored = m.ignored(c)
 	for i, completion := range c.completions {
 		if completion.empty() {
 			out.drop = emptySide(out.example.side(i))
@@ -119,6 +120,14 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	return out, err
 }
 
+// ignored are the variables for the chat template that the text does not depend on.
+func (m *maker) ignored(c conversation) []string {
+	if c.isChat() && m.template != nil {
+		return m.template.Ignores(c.vars)
+	}
+	return c.vars.Names()
+}
+
 // identical says that both sides are the same text, though after keep_end the border may lie elsewhere.
 func identical(s []Sequence) bool { return len(s) == 2 && slices.Equal(s[0].IDs, s[1].IDs) }
 
@@ -129,12 +138,12 @@ func emptySide(side int) dropReason {
 	return dropEmptyChosen
 }
 
-// side is 1 for a completion to unlearn, sequence i of the example: the rejected one of a pair, or that of an undesirable row. Else it is 0.
+// side is 1 for a completion to unlearn, sequence i of the example: the rejected one of a pair, all but the best of a list, or that of an undesirable row. Else it is 0.
 func (e *Example) side(i int) int {
-	if e.Label == Undesirable {
+	if e.Label == Undesirable || i > 0 {
 		return 1
 	}
-	return i
+	return 0
 }
 
 // roles are those that every chat template is taken to know.
@@ -143,17 +152,25 @@ var roles = []string{"system", "developer", "user", "assistant", "tool"}
 // checkRoles refuses a role that is none of roles and that the chat template does not speak of: many templates write any
 // role down, and a slip such as "assitant" would train a model to answer as someone else.
 func (m *maker) checkRoles(r row) error {
+	for _, name := range columns {
+		if err := m.checkRole(name, r.cells[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRole does so for one text; name says in messages where it stands.
+func (m *maker) checkRole(name string, c cell) error {
 	if m.template == nil {
 		return nil // messages will be refused
 	}
-	for _, name := range columns {
-		for i, message := range r.cells[name].messages {
-			role := message.Role
-			if slices.Contains(roles, role) || m.template.KnowsRole(role) {
-				continue
-			}
-			return fmt.Errorf("%s: message %d: role: %q is not known to the chat template; want %s", name, i+1, short(role), strings.Join(roles, ", "))
+	for i, message := range c.messages {
+		role := message.Role
+		if slices.Contains(roles, role) || m.template.KnowsRole(role) {
+			continue
 		}
+		return fmt.Errorf("%s: message %d: role: %q is not known to the chat template; want %s", name, i+1, short(role), strings.Join(roles, ", "))
 	}
 	return nil
 }
@@ -266,12 +283,13 @@ func (o Options) truncate(s Sequence) Sequence {
 // Truncated is what would become of an example, which may be truncated already, with these options: ok is false if it would be left out.
 func (o Options) Truncated(e Example) (cut Example, ok bool) {
 	cut = e
-	cut.Sequences = make([]Sequence, len(e.Sequences))
-	for i, s := range e.Sequences {
-		cut.Sequences[i] = o.truncate(s)
-		if cut.Sequences[i].First >= len(cut.Sequences[i].IDs) {
-			return cut, false
+	cut.Sequences = nil
+	for _, s := range e.Sequences {
+		s = o.truncate(s)
+		same := func(other Sequence) bool { return slices.Equal(other.IDs, s.IDs) }
+		if s.First < len(s.IDs) && (e.Label != Unlabelled || !slices.ContainsFunc(cut.Sequences, same)) {
+			cut.Sequences = append(cut.Sequences, s)
 		}
 	}
-	return cut, e.Label != Unlabelled || !identical(cut.Sequences)
+	return cut, len(cut.Sequences) >= min(2, len(e.Sequences))
 }

@@ -100,7 +100,7 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, progress func()) er
 		if stopped := m.makeAll(items, read); stopped != nil {
 			return fmt.Errorf("%s: %w", in.Place(stopped.Number), stopped.Err)
 		}
-		if err := set.add(items, file{path, in.ByRow()}, m.form == Labelled, m.options.OnBadRow == "skip"); err != nil {
+		if err := set.add(items, file{path, in.ByRow()}, m); err != nil {
 			return err
 		}
 		progress()
@@ -177,9 +177,10 @@ func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 	return last.Load()
 }
 
-// add takes items into the set in order. With skip a bad row is counted, else it is an error, with those after it.
-func (s *Set) add(items []item, of file, labelled, skip bool) error {
+// add takes items into the set in order. With on_bad_row skip a bad row is counted, else it is an error, with those after it.
+func (s *Set) add(items []item, of file, m *maker) error {
 	r := &s.Report
+	skip := m.options.OnBadRow == "skip"
 	var bad badRows
 	for _, l := range items {
 		at := place{of, l.Number}
@@ -215,20 +216,27 @@ func (s *Set) add(items []item, of file, labelled, skip bool) error {
 			r.dropped[l.made.drop].add(at)
 			continue
 		}
+		r.ranked.add(at, &l.made)
+		examples := []Example{l.made.example}
+		if l.made.ranking != nil {
+			examples = m.pairsOf(at, &l.made, &r.ranked)
+		}
 		for i, n := range l.made.truncated {
 			r.Truncated[i] += n
 		}
-		l.made.example.File, l.made.example.Line, l.made.example.ByRow = of.path, l.Number, of.byRow
-		if l.made.example.Weight() != 1 {
+		if examples[0].Weight() != 1 {
 			r.weighted.add(at)
 		}
-		if pair := labelled && l.made.example.Label == Unlabelled; pair {
-			r.Apart++
-			two := l.made.example.apart()
-			s.keep(two[0], l.made.prompt)
-			s.keep(two[1], l.made.prompt)
-		} else {
-			s.keep(l.made.example, l.made.prompt)
+		for _, e := range examples {
+			e.File, e.Line, e.ByRow = of.path, l.Number, of.byRow
+			if pair := m.form == Labelled && e.Label == Unlabelled; pair {
+				r.Apart++
+				two := e.apart()
+				s.keep(two[0], l.made.prompt)
+				s.keep(two[1], l.made.prompt)
+			} else {
+				s.keep(e, l.made.prompt)
+			}
 		}
 	}
 	if len(bad) == 0 || skip {
@@ -249,6 +257,10 @@ func (s *Set) keep(e Example, prompt string) {
 	r := &s.Report
 	r.weights += e.Weight()
 	r.Labels[e.Label]++
+	if n := len(e.Own()); n > 2 {
+		r.Lists++
+		r.ranked.longest = max(r.ranked.longest, n)
+	}
 	s.Examples = append(s.Examples, e)
 	r.Kept++
 }

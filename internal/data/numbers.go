@@ -9,8 +9,8 @@ import (
 
 // Numbers are what a row says in numbers of itself and its completions. What was not wanted is 0.
 type Numbers struct {
-	ChosenScore, RejectedScore float64 // columns chosen_score and rejected_score; of a row with margin alone that and 0
-	ChosenWins, RejectedWins   float64 // columns p_win and p_win_rejected, which is 1 - p_win where it is not given; in [0,1]
+	ChosenScore, RejectedScore float64 // columns chosen_score and rejected_score; of a row with margin alone that and 0; of a ranked row from its scores
+	ChosenWins, RejectedWins   float64 // columns p_win and p_win_rejected, which is 1 - p_win where it is not given; of a ranked row from its order; in [0,1]
 	Weight                     float64 // column weight; at least 0, and 1 where it is not given
 }
 
@@ -28,15 +28,10 @@ var numberColumns = []string{"chosen_score", "rejected_score", "margin", "p_win"
 
 // numbers reads what is wanted of a row; nil if that is nothing, and the weight is 1.
 func (w *Wanted) numbers(r row) (*Numbers, error) {
-	n := Numbers{Weight: 1}
-	if r.hasNumber("weight") {
-		var err error
-		if n.Weight, err = r.number("weight"); err != nil {
-			return nil, err
-		}
-		if n.Weight < 0 {
-			return nil, fmt.Errorf("weight: %v; want a number of at least 0", n.Weight)
-		}
+	var n Numbers
+	var err error
+	if n.Weight, err = r.weight(); err != nil {
+		return nil, err
 	}
 	if w.Scores {
 		if err := w.scores(r, &n); err != nil {
@@ -52,6 +47,18 @@ func (w *Wanted) numbers(r row) (*Numbers, error) {
 		return nil, nil
 	}
 	return &n, nil
+}
+
+// weight reads the column of that name.
+func (r row) weight() (float64, error) {
+	if !r.hasNumber("weight") {
+		return 1, nil
+	}
+	w, err := r.number("weight")
+	if err == nil && w < 0 {
+		err = fmt.Errorf("weight: %v; want a number of at least 0", w)
+	}
+	return w, err
 }
 
 func (w *Wanted) scores(r row, n *Numbers) (err error) {
@@ -103,13 +110,20 @@ func (r row) hasNumber(name string) bool { _, ok := r.numbers[name]; return ok }
 
 // number reads a column that is there.
 func (r row) number(name string) (float64, error) {
-	raw := r.numbers[name]
+	v, err := parseNumber(r.numbers[name])
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return v, nil
+}
+
+func parseNumber(raw json.RawMessage) (float64, error) {
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
-		return 0, fmt.Errorf("%s: %s; want a number", name, short(string(raw)))
+		return 0, fmt.Errorf("%s; want a number", short(string(raw)))
 	}
 	v, err := strconv.ParseFloat(string(raw), 64) // which takes all that JSON calls a number
 	if err != nil {
-		return 0, fmt.Errorf("%s: %s is out of range; want a finite number", name, short(string(raw)))
+		return 0, fmt.Errorf("%s is out of range; want a finite number", short(string(raw)))
 	}
 	return v, nil
 }

@@ -15,6 +15,7 @@ type Options struct {
 	MaxLength      int    `mapstructure:"max_length" default:"1024" validate:"gte=0" help:"longest sequence in tokens, prompt and completion together; longer ones are cut; 0 = no limit"`
 	TruncationMode string `mapstructure:"truncation_mode" default:"keep_start" validate:"oneof=keep_start keep_end" help:"which end of a sequence longer than max_length stays: keep_start or keep_end"`
 	OnBadRow       string `mapstructure:"on_bad_row" default:"error" validate:"oneof=error skip" help:"what an unreadable or wrongly typed row does: error (stop) or skip (count it)"`
+	RankedPairs    string `mapstructure:"ranked_pairs" default:"best_worst" validate:"oneof=best_worst best_random all adjacent" help:"pairs that a loss on pairs makes of a ranked row: best_worst, best_random (the best with any that is worse, a function of seed and line), all, or adjacent (each with the next)"`
 	Shuffle        bool   `mapstructure:"shuffle" default:"true" help:"new order of the training pairs in every epoch, a function of seed and epoch"`
 	Seed           int64  `mapstructure:"seed" default:"42" help:"seed of everything random"`
 }

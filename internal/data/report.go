@@ -19,6 +19,7 @@ const (
 	dropEmptyChosen
 	dropEmptyRejected
 	dropTruncatedAway
+	dropUnranked
 	dropReasons
 )
 
@@ -29,6 +30,7 @@ var dropTexts = [dropReasons]struct{ what, lookAt string }{
 	dropEmptyChosen:        {"the completion to learn is empty", "the data"},
 	dropEmptyRejected:      {"the completion to unlearn is empty", "the data"},
 	dropTruncatedAway:      {"nothing of a completion is left after truncation", "max_length and truncation_mode"},
+	dropUnranked:           {"no two completions are left that differ in text and in rank", "the columns completions and scores, and max_length"},
 }
 
 // placesShown is how many rows a report names for each thing it counts.
@@ -99,6 +101,7 @@ type Report struct {
 	Longest   int    // tokens of the longest sequence, before truncation
 	Apart     int    // pairs that became two unpaired rows each
 	Labels    [3]int // examples of each Label
+	Lists     int    // examples with more than two completions
 	Dated     bool   // the chat template asked for the time
 	NoEOS     bool   // the tokenizer has no end-of-text token, so none was appended to texts
 
@@ -110,6 +113,7 @@ type Report struct {
 	twoBOS    tally             // rows whose text begins with BOS, besides the tokenizer's
 	weighted  tally             // examples whose weight is not 1
 	weights   float64           // the sum of all weights
+	ranked    rankedReport
 	skipped   tally
 	firstBad  error // of the first row of skipped
 	maxLength int
@@ -180,6 +184,7 @@ func (r *Report) Lines() []string {
 	if r.other.n > 0 {
 		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", r.count(&r.other)))
 	}
+	s = append(s, r.rankedLines()...)
 	if r.Apart > 0 {
 		s = append(s, fmt.Sprintf("%d pairs taken apart: a desirable and an undesirable row of each", r.Apart))
 	}

@@ -20,8 +20,8 @@ import (
 // have others, which are left alone.
 var columns = []string{"prompt", "chosen", "rejected", "completion", "text"}
 
-// otherColumns are the label of an unpaired row, and what its chat template is given besides the messages, as TRL reads it.
-var otherColumns = []string{"label", "tools", "chat_template_kwargs"}
+// otherColumns are the label of an unpaired row, those of a ranked row, and what a row's chat template is given besides the messages, as TRL reads it.
+var otherColumns = []string{"label", "completions", "scores", "tools", "chat_template_kwargs"}
 
 // refused are columns of other trainers that change the text a model sees. A row that uses one is an error: to leave the
 // column alone would train on something else.
@@ -50,6 +50,8 @@ type row struct {
 	label   json.RawMessage            // of the column label, as it stands there; nil: none
 	vars    chat.Vars                  // for the chat template, of the columns tools and chat_template_kwargs
 	names   []string                   // of all columns, in order
+
+	completions, scores json.RawMessage // of the columns of ranked rows, as they stand there; nil: none, or null
 }
 
 // rowReader reads the rows of a file.
@@ -183,11 +185,15 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	if slices.Contains(numberColumns, name) {
 		r.addNumber(name, raw)
 	}
-	switch name {
-	case "label":
+	switch null := string(raw) == "null"; {
+	case name == "label":
 		r.label = raw
-	case "tools", "chat_template_kwargs":
+	case name == "tools" || name == "chat_template_kwargs":
 		err = r.addVars(name, raw)
+	case name == "completions" && !null:
+		r.completions = raw
+	case name == "scores" && !null:
+		r.scores = raw
 	}
 	return err
 }
@@ -342,11 +348,21 @@ type conversation struct {
 
 func (c conversation) isChat() bool { return c.completions[0].isChat() }
 
+// asks is what is shown of the prompt: its text, or that of its last message.
+func (c conversation) asks() string {
+	if n := len(c.prompt.messages); n > 0 {
+		return c.prompt.messages[n-1].Text()
+	}
+	return c.prompt.text
+}
+
 // conversation finds out what a row holds.
 func (r row) conversation(form Form) (conversation, error) {
 	var names []string
 	switch {
-	case form == Pairs:
+	case form == Lists && !r.has("chosen") && !r.has("rejected"):
+		return conversation{}, fmt.Errorf("completions: missing%s; a ranked row has prompt and completions, best first or with scores, a pair prompt, chosen and rejected", r.others())
+	case form == Pairs || form == Lists:
 		names = []string{"chosen", "rejected"}
 	case r.has("completion"):
 		names = []string{"completion"}
@@ -378,7 +394,7 @@ func (r row) conversation(form Form) (conversation, error) {
 	}
 	if r.has("prompt") {
 		c.prompt = r.cells["prompt"]
-	} else if form == Pairs || len(names) == 2 || r.has("rejected") && names[0] == "chosen" {
+	} else if len(names) == 2 || r.has("rejected") && names[0] == "chosen" {
 		if form == Completions {
 			c.completions = append(c.completions, r.cells["rejected"])
 		}

@@ -17,7 +17,7 @@ type Shown struct {
 	Examples []ShownExample
 }
 
-// ShownExample is an example of the row, which has two if a pair is taken apart.
+// ShownExample is an example of the row, which has two if a pair is taken apart, and may have more if it is a ranked one.
 type ShownExample struct {
 	Example
 	Shared int         // ids that its sequences have in common and none scores; of one sequence all that are not scored
@@ -43,12 +43,13 @@ type watched struct {
 	tokenizer.Encoding
 }
 
-// AnyForm lets the row that Show reads say what it is: a pair, an unpaired row, or else a completion.
+// AnyForm lets the row that Show reads say what it is: a pair, an unpaired row, a ranked list, or else a completion.
 const AnyForm Form = -1
 
 // Show reads a row as Load does: that of a line, of a parquet file the row of that number, of a JSON list the one in that place. An error says why
 // it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
 func (r *Reader) Show(path string, number int, form Form, o Options) (*Shown, error) {
+	o.OnBadRow = "error"
 	m, err := r.maker(form, o)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (r *Reader) Show(path string, number int, form Form, o Options) (*Shown, er
 	one := []item{{Row: found}}
 	m.makeAll(one, m.rowsOf(in))
 	set := &Set{Report: Report{maxLength: o.MaxLength, files: 1}}
-	if err := set.add(one, file{files[0], in.ByRow()}, form == Labelled, false); err != nil {
+	if err := set.add(one, file{files[0], in.ByRow()}, m); err != nil {
 		return nil, err
 	}
 	if set.Report.Kept == 0 {

@@ -99,6 +99,8 @@ func TestShowForms(t *testing.T) {
 		`{"prompt":"a","chosen":"b","rejected":"b"}`,
 		`{"prompt":"a","completion":"b","label":1}`,
 		`{"prompt":7}`,
+		`{"prompt":"a","completions":["b","c","d"],"scores":[1,3,2]}`,
+		`{"prompt":"a","completions":["b","c"],"scores":[1,1]}`,
 	}, "\n"))
 	r := open(t, testfiles.Path(t, "models", "llama"))
 	for line, want := range map[int]string{
@@ -107,10 +109,12 @@ func TestShowForms(t *testing.T) {
 		7:  "PATH:7: left out, because chosen and rejected are the same; look at the data",
 		8:  "PATH:8: label: 1; want true or false",
 		9:  "PATH:9: prompt: 7; want text or a list of messages",
-		10: "PATH:10: no such row; the last is 9",
-		99: "PATH:99: no such row; the last is 9",
+		10: "3 sequences",
+		11: "PATH:11: left out, because no two completions are left that differ in text and in rank; look at the columns completions and scores, and max_length",
+		12: "PATH:12: no such row; the last is 11",
+		99: "PATH:99: no such row; the last is 11",
 	} {
-		shown, err := r.Show(path, line, AnyForm, Options{})
+		shown, err := r.Show(path, line, AnyForm, Options{OnBadRow: "skip"})
 		got := text(err)
 		if err == nil {
 			got = fmt.Sprintf("%d sequences", len(shown.Examples[0].Sequences))

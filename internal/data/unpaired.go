@@ -67,6 +67,8 @@ func (r row) form() Form {
 		return Labelled
 	case r.has("chosen") && r.has("rejected"):
 		return Pairs
+	case r.isRanked(Completions):
+		return Lists
 	}
 	return Completions
 }

@@ -4,7 +4,7 @@
 // Run is given a forward-only graph, examples and the reference's log-probs, and gives back an Evaluation: the Tally over
 // all examples and a Row for each. Training steps add to a Tally too. Log-probs are sums in nats over a completion's scored
 // tokens, rewards nats times beta; all means are over examples, each counting the same, whatever the micro-batches; those of a side of
-// unpaired rows are over the rows of that kind. The loss alone is
+// unpaired rows are over the rows of that kind. Of a list the best is the chosen side and the worst the rejected one. The loss alone is
 // multiplied by the example's weight, as in training.
 //
 // To add a metric: a sum in Tally with its lines in Add and Merge, its place in Metrics, a row in metrics (metric.go), and
@@ -41,6 +41,9 @@ func (e *Evaluation) Row(i int) report.Row {
 	if needs.Rejected {
 		chosen, rejected := loss.Rewards(e.loss, b, i)
 		row = append(row, report.Float("rewards/chosen", chosen), report.Float("rewards/rejected", rejected), report.Float("rewards/margins", chosen-rejected))
+	}
+	if needs.Lists {
+		row = append(row, report.Float("rewards/concordance", b.Concordance(i)))
 	}
 	if needs.Labels {
 		name := "rejected"

@@ -16,11 +16,12 @@ type Metric struct {
 	unpaired   bool // of losses on unpaired rows too
 	reference  bool // only where there is a reference
 	mismatched bool // only of losses with mismatched rows
+	lists      bool // only of losses on lists
 }
 
 // Of says that the evaluation of a loss gives the metric. Of one that needs no reference and is monitored against one, n says so.
 func (m Metric) Of(n loss.Needs) bool {
-	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Reference) && (!m.mismatched || n.Mismatched)
+	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Reference) && (!m.mismatched || n.Mismatched) && (!m.lists || n.Lists)
 }
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
@@ -30,6 +31,7 @@ var metrics = []Metric{
 	{Name: "rewards/rejected", Unit: reward, Better: -1, pairs: true, unpaired: true},
 	{Name: "rewards/accuracies", Unit: share, Better: 1, pairs: true},
 	{Name: "rewards/ties", Unit: share, Better: -1, pairs: true},
+	{Name: "rewards/concordance", Unit: share, Better: 1, lists: true},
 	{Name: "rewards/margins", Unit: reward, Better: 1, pairs: true, unpaired: true},
 	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true, unpaired: true},
 	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true},

@@ -11,8 +11,8 @@ import (
 	"dpotrain/internal/score"
 )
 
-// Outcome is what the policy made of one example: of the chosen and the rejected sequence, or of its only one. An unpaired row may have a second
-// one, which is mismatched: its log-prob is the second, and else nothing of it counts.
+// Outcome is what the policy made of one example: of the chosen and the rejected sequence, which are the best and the worst of a list, or of its only
+// one. An unpaired row may have a second one, which is mismatched: its log-prob is the second, and else nothing of it counts.
 type Outcome struct {
 	Logps   [2]float64 // nats, summed over the scored tokens of each sequence
 	Tokens  [2]int     // scored tokens of each sequence
@@ -21,12 +21,26 @@ type Outcome struct {
 	Entropy float64    // nats, summed over the scored tokens of all sequences
 	Correct int        // scored tokens of the first sequence that had the largest logit
 
+	Middle       []float64 // as Logps, of the sequences of a list between its best and its worst
+	MiddleTokens int       // scored tokens of these
+
 	Numbers *data.Numbers // what the data says of the example; nil: nothing, and the weight is 1
 	Label   data.Label
 }
 
 // place is a packed sequence's example and side.
 type place struct{ example, side int }
+
+// sideOf is that of sequence j of n: 0 of the first, the chosen one, 1 of the last, the rejected one, and from 2 on those of a list between them.
+func sideOf(j, n int) int {
+	switch j {
+	case 0:
+		return 0
+	case n - 1:
+		return 1
+	}
+	return j + 1
+}
 
 // Outcomes are those of examples that are packed together, in their order.
 type Outcomes struct {
@@ -39,11 +53,19 @@ func (o *Outcomes) Start(examples []*data.Example) {
 	o.List, o.places = o.List[:0], o.places[:0]
 	for i, e := range examples {
 		out := Outcome{Numbers: e.Numbers, Label: e.Label}
+		n := len(e.Sequences)
+		if n > 2 {
+			out.Middle = make([]float64, n-2)
+		}
 		for j := range e.Sequences {
-			o.places = append(o.places, place{i, j})
+			o.places = append(o.places, place{i, sideOf(j, n)})
 		}
 		for j, s := range e.Own() {
-			out.Tokens[j] = len(s.IDs) - s.First
+			if side := sideOf(j, n); side < 2 {
+				out.Tokens[side] = len(s.IDs) - s.First
+			} else {
+				out.MiddleTokens += len(s.IDs) - s.First
+			}
 			out.Length += len(s.IDs)
 		}
 		o.List = append(o.List, out)
@@ -53,9 +75,14 @@ func (o *Outcomes) Start(examples []*data.Example) {
 // SetLogps fills in the log-probs of the packed sequences, and alignments if there are any.
 func (o *Outcomes) SetLogps(out *model.Output) {
 	for s, p := range o.places {
-		o.List[p.example].Logps[p.side] = out.Logps[s]
+		e := &o.List[p.example]
+		if p.side > 1 {
+			e.Middle[p.side-2] = out.Logps[s]
+			continue
+		}
+		e.Logps[p.side] = out.Logps[s]
 		if len(out.Alignments) > 0 {
-			o.List[p.example].Aligned[p.side] = out.Alignments[s]
+			e.Aligned[p.side] = out.Alignments[s]
 		}
 	}
 }
@@ -81,6 +108,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.ChosenLogps, b.ChosenTokens = b.ChosenLogps[:0], b.ChosenTokens[:0]
 	b.RejectedLogps, b.RejectedTokens = b.RejectedLogps[:0], b.RejectedTokens[:0]
 	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
+	b.MiddleLogps, b.RefMiddleLogps = b.MiddleLogps[:0], b.RefMiddleLogps[:0]
 	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
 	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
@@ -93,9 +121,13 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			b.RejectedLogps, b.RejectedTokens = append(b.RejectedLogps, o.Logps[1]), append(b.RejectedTokens, o.Tokens[1])
 		}
 		if refs != nil {
+			last := len(refs[i]) - 1
 			b.RefChosenLogps = append(b.RefChosenLogps, refs[i][0])
 			if needs.Rejected {
-				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][1])
+				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][last])
+			}
+			if needs.Lists {
+				b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, o.Middle), append(b.RefMiddleLogps, refs[i][1:last])
 			}
 		}
 		if needs.Labels {
@@ -127,8 +159,9 @@ type Tally struct {
 	lossSum                      float64
 	chosen, rejected             float64 // log-probs
 	chosenReward, rejectedReward float64
-	wins, ties                   int // of rewards
-	likelier                     int // pairs whose chosen log-prob is above the rejected one
+	wins, ties                   int     // of rewards
+	concordance                  float64 // of lists
+	likelier                     int     // pairs whose chosen log-prob is above the rejected one
 	scoredTokens                 int
 	chosenTokens, correct        int
 	entropy                      float64
@@ -147,7 +180,7 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 	for i, o := range outcomes {
 		t.examples++
 		t.lossSum += r.Losses[i]
-		t.scoredTokens += o.Tokens[0] + o.Tokens[1]
+		t.scoredTokens += o.Tokens[0] + o.Tokens[1] + o.MiddleTokens
 		t.chosenTokens += o.Tokens[0]
 		t.correct += o.Correct
 		t.entropy += o.Entropy
@@ -172,6 +205,9 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 			t.wins++
 		case chosen == rejected:
 			t.ties++
+		}
+		if t.lists() {
+			t.concordance += b.Concordance(i)
 		}
 	}
 }
@@ -199,6 +235,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.rejectedReward += o.rejectedReward
 	t.wins += o.wins
 	t.ties += o.ties
+	t.concordance += o.concordance
 	t.likelier += o.likelier
 	t.scoredTokens += o.scoredTokens
 	t.chosenTokens += o.chosenTokens
@@ -211,6 +248,7 @@ func (t *Tally) Merge(o *Tally) {
 }
 
 func (t *Tally) pairs() bool    { return t.loss.Needs().Rejected }
+func (t *Tally) lists() bool    { return t.loss.Needs().Lists }
 func (t *Tally) unpaired() bool { return t.loss.Needs().Labels }
 
 // undesirable is the number of such rows.
@@ -244,8 +282,8 @@ func (t *Tally) AllTied() bool { return t.pairs() && t.ties == t.examples }
 // Metrics appends everything but the loss under TRL's names, each with prefix in front. As in TRL, entropy is over the
 // scored tokens of both sides and mean_token_accuracy over those of the chosen side. Ours are rewards/ties, and
 // logps/accuracies: the share of pairs whose chosen completion the policy finds likelier than the rejected one. Unlike
-// rewards/accuracies, which starts with ties alone, it says something of a model before training, too. So are shift, displacement,
-// grad and length: what became of the examples since the reference. Of unpaired rows the means are over those of a kind, and left out where there is
+// rewards/accuracies, which starts with ties alone, it says something of a model before training, too. So are rewards/concordance, of lists, and
+// shift, displacement, grad and length: what became of the examples since the reference. Of unpaired rows the means are over those of a kind, and left out where there is
 // none, as in TRL's KTOTrainer; mean_token_accuracy is over all rows.
 func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 	n := float64(t.examples)
@@ -257,6 +295,9 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 		add("rewards/rejected", t.rejectedReward/n)
 		add("rewards/accuracies", accuracy)
 		add("rewards/ties", float64(t.ties)/n)
+		if t.lists() {
+			add("rewards/concordance", t.concordance/n)
+		}
 		add("rewards/margins", margin)
 		add("logps/chosen", t.chosen/n)
 		add("logps/rejected", t.rejected/n)

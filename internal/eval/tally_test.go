@@ -148,6 +148,39 @@ func TestTallySFT(t *testing.T) {
 	}
 }
 
+// TestTallyLists: two lists under plackett_luce with beta 0.1, and a pair. The best is the chosen side and the worst the rejected one; of the log-ratios
+// 1, 2, -1 two pairs of three are in order, of 2, 1, 0, -2 all six, of -2, 3 none.
+func TestTallyLists(t *testing.T) {
+	l := newLoss(t, "plackett_luce")
+	lists := []Outcome{
+		{Logps: [2]float64{-10, -12}, Middle: []float64{-20}, Tokens: [2]int{2, 2}, MiddleTokens: 4, Length: 15, Entropy: 8, Correct: 1},
+		{Logps: [2]float64{-19, -8}, Middle: []float64{-5, -6}, Tokens: [2]int{3, 1}, MiddleTokens: 6, Length: 25, Entropy: 16, Correct: 2},
+		{Logps: [2]float64{-30, -25}, Tokens: [2]int{5, 7}, Length: 30, Entropy: 24, Correct: 3},
+	}
+	refs := []score.Logps{{-11, -22, -11}, {-21, -6, -6, -6}, {-28, -28}}
+	want := []want{
+		{"rewards/chosen", 0.1 / 3}, {"rewards/rejected", 0}, {"rewards/accuracies", 2.0 / 3}, {"rewards/ties", 0}, {"rewards/concordance", 5.0 / 9}, {"rewards/margins", 0.1 / 3},
+		{"logps/chosen", -59.0 / 3}, {"logps/rejected", -15}, {"logps/accuracies", 1.0 / 3}, {"entropy", 48.0 / 30}, {"mean_token_accuracy", 0.6},
+	}
+	tally, merged := NewTally(l), NewTally(l)
+	add(tally, l, lists, refs)
+	checkRow(t, "at once", tally.Metrics(nil, ""), want)
+	for i := range lists {
+		one := NewTally(l)
+		add(one, l, lists[i:i+1], refs[i:i+1])
+		merged.Merge(one)
+	}
+	checkRow(t, "merged", merged.Metrics(nil, ""), want)
+	var b loss.Batch
+	LossBatch(&b, l, lists, refs)
+	if !reflect.DeepEqual(b.MiddleLogps, [][]float64{{-20}, {-5, -6}, nil}) || !reflect.DeepEqual(b.RefMiddleLogps[:2], [][]float64{{-22}, {-6, -6}}) || !slices.Equal(b.RefRejectedLogps, []float64{-11, -6, -28}) {
+		t.Errorf("the batch is %+v", b)
+	}
+	if LossBatch(&b, newLoss(t, "dpo"), lists[2:], refs[2:]); len(b.MiddleLogps)+len(b.RefMiddleLogps) > 0 {
+		t.Errorf("for dpo: %+v", b)
+	}
+}
+
 // TestLossBatch fills a batch twice: what was in it is gone.
 func TestLossBatch(t *testing.T) {
 	var b loss.Batch
@@ -192,21 +225,22 @@ func TestLossBatchNumbers(t *testing.T) {
 	}
 }
 
-// TestOutcomes gives the numbers of a batch back to its examples. A pair and two single completions are packed: sequences
-// 0 and 1, 2, 3.
+// TestOutcomes gives the numbers of a batch back to its examples. A pair, two single completions and a list are packed: sequences
+// 0 and 1, 2, 3, and 4 to 6.
 func TestOutcomes(t *testing.T) {
 	examples := []*data.Example{
 		{Sequences: []data.Sequence{{IDs: []int32{10, 11, 20, 21}, First: 2}, {IDs: []int32{10, 11, 30}, First: 2}}},
 		{Sequences: []data.Sequence{{IDs: []int32{12, 22}, First: 1}}},
 		{Sequences: []data.Sequence{{IDs: []int32{13, 14, 23, 24, 25}, First: 2}}},
+		{Sequences: []data.Sequence{{IDs: []int32{15, 26, 27}, First: 1}, {IDs: []int32{15, 36}, First: 1}, {IDs: []int32{15, 46, 47, 48}, First: 1}}},
 	}
 	var b compute.Batch
 	data.Packer{}.Pack(&b, examples)
-	// Targets, sorted by row: 20 (0), 30 (1), 21 (0); 22 (2); 23, 24, 25 (3).
+	// Targets, sorted by row: 20 (0), 30 (1), 21 (0); 22 (2); 23, 24, 25 (3); 26 (4), 36 (5), 46 (6), 27 (4), 47, 48 (6).
 	out := &model.Output{
-		Logps:   []float64{-1, -2, -3, -4},
-		Entropy: []float64{1, 10, 100, 5, 0.5, 0.25, 0.125},
-		Best:    []int32{20, 30, 99, 22, 23, 0, 25}, // 21 and 24 are missed; 30 is of the rejected side and does not count
+		Logps:   []float64{-1, -2, -3, -4, -5, -6, -7},
+		Entropy: []float64{1, 10, 100, 5, 0.5, 0.25, 0.125, 1, 2, 4, 8, 16, 32},
+		Best:    []int32{20, 30, 99, 22, 23, 0, 25, 26, 36, 46, 0, 47, 48}, // 21, 24 and 27 are missed; 30 is of the rejected side and does not count, nor do 36 to 48
 	}
 	var o Outcomes
 	for range 2 { // the second time with what the first left
@@ -217,6 +251,7 @@ func TestOutcomes(t *testing.T) {
 			{Logps: [2]float64{-1, -2}, Tokens: [2]int{2, 1}, Length: 4 + 3, Entropy: 111, Correct: 1},
 			{Logps: [2]float64{-3, 0}, Tokens: [2]int{1, 0}, Length: 2, Entropy: 5, Correct: 1},
 			{Logps: [2]float64{-4, 0}, Tokens: [2]int{3, 0}, Length: 5, Entropy: 0.875, Correct: 2},
+			{Logps: [2]float64{-5, -7}, Tokens: [2]int{2, 3}, Length: 9, Entropy: 63, Correct: 1, Middle: []float64{-6}, MiddleTokens: 1},
 		}
 		if !reflect.DeepEqual(o.List, want) {
 			t.Errorf("got  %+v\nwant %+v", o.List, want)

@@ -16,6 +16,7 @@ func (b *Batch) Part(from, to int) Batch {
 		ChosenLogps: part(b.ChosenLogps, from, to), RejectedLogps: part(b.RejectedLogps, from, to),
 		RefChosenLogps: part(b.RefChosenLogps, from, to), RefRejectedLogps: part(b.RefRejectedLogps, from, to),
 		ChosenTokens: part(b.ChosenTokens, from, to), RejectedTokens: part(b.RejectedTokens, from, to),
+		MiddleLogps: part(b.MiddleLogps, from, to), RefMiddleLogps: part(b.RefMiddleLogps, from, to),
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
 		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
 		ChosenAlignments: part(b.ChosenAlignments, from, to), RejectedAlignments: part(b.RejectedAlignments, from, to),
@@ -25,7 +26,8 @@ func (b *Batch) Part(from, to int) Batch {
 
 // Part is the examples [from, to) of the result, in the same memory.
 func (r *Result) Part(from, to int) Result {
-	return Result{part(r.Losses, from, to), part(r.DChosenLogps, from, to), part(r.DRejectedLogps, from, to)}
+	return Result{Losses: part(r.Losses, from, to), DChosenLogps: part(r.DChosenLogps, from, to), DRejectedLogps: part(r.DRejectedLogps, from, to),
+		DMiddleLogps: part(r.DMiddleLogps, from, to)}
 }
 
 func part[T any](s []T, from, to int) []T {

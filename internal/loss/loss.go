@@ -3,7 +3,7 @@
 // A loss sees no model and no tensor. For each example it is given the summed token log-probabilities, in nats, of the
 // chosen and the rejected completion under the policy and, unless it is reference-free, under the reference, with both
 // lengths in tokens. Some read scores or win rates of the row as well; those on unpaired rows, and the mismatched rows of kto, are told of
-// in unpaired.go. It returns the loss of each example and its derivative with respect to the policy's
+// in unpaired.go, those on ranked lists in lists.go. It returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
 // A weighted sum of losses is a loss too: Mix. So is a loss with modifiers, which are in modifiers.go.
@@ -34,6 +34,10 @@ type Batch struct {
 	// What the data says of the completions; not read when the loss needs none. Of the scores only their difference counts.
 	ChosenScores, RejectedScores []float64
 	ChosenWins, RejectedWins     []float64 // probability that the completion beats one of the policy's
+
+	// Of ranked lists, the completions between the best and the worst, which stand in the place of chosen and rejected; one element each example, or
+	// none where all are pairs.
+	MiddleLogps, RefMiddleLogps [][]float64
 
 	// Of unpaired rows, whose completions stand in the place of the chosen ones.
 	Desirable []bool // they are to be learnt, else to be unlearnt
@@ -75,9 +79,10 @@ type weigher interface{ weigh(b *Batch, r *Result) }
 
 // Result has one element for each example.
 type Result struct {
-	Losses         []float64 // before reduction
-	DChosenLogps   []float64 // derivative of the sum of Losses
-	DRejectedLogps []float64 // likewise; zeros when the loss needs no rejected completion
+	Losses         []float64   // before reduction
+	DChosenLogps   []float64   // derivative of the sum of Losses
+	DRejectedLogps []float64   // likewise; zeros when the loss needs no rejected completion
+	DMiddleLogps   [][]float64 // likewise, of the loss on lists; empty with the others
 }
 
 // resize gives r n elements, all 0, with new memory only when there is too little.
@@ -86,6 +91,7 @@ func (r *Result) resize(n int) {
 		*s = slices.Grow((*s)[:0], n)[:n]
 		clear(*s)
 	}
+	r.DMiddleLogps = r.DMiddleLogps[:0]
 }
 
 // scale multiplies loss and derivatives of example i.
@@ -93,12 +99,18 @@ func (r *Result) scale(i int, by float64) {
 	r.Losses[i] *= by
 	r.DChosenLogps[i] *= by
 	r.DRejectedLogps[i] *= by
+	if len(r.DMiddleLogps) > 0 {
+		for j := range r.DMiddleLogps[i] {
+			r.DMiddleLogps[i][j] *= by
+		}
+	}
 }
 
 // Needs says what a loss has to be given.
 type Needs struct {
 	Reference  bool // log-probs of the reference
 	Rejected   bool // pairs; else single completions
+	Lists      bool // ranked lists, of which a pair is one of two; Rejected is true as well
 	Sums       bool // log-probs of completions
 	Means      bool // log-probs of completions divided by their lengths; with Sums, each in a term of its own
 	Labels     bool // unpaired rows: single completions with labels
@@ -113,6 +125,8 @@ type Needs struct {
 func (n Needs) String() string {
 	words := []string{"completions"}
 	switch {
+	case n.Lists:
+		words[0] = "lists or pairs"
 	case n.Rejected:
 		words[0] = "pairs"
 	case n.Labels:
@@ -153,7 +167,7 @@ type Loss interface {
 	// Compute fills r, whose slices it resizes and overwrites.
 	Compute(b Batch, r *Result)
 	// StepZero is the loss of every example when policy and reference are the same model; ok is false if that is no
-	// constant.
+	// constant; see StepZeroOf.
 	StepZero() (value float64, ok bool)
 }
 
@@ -175,6 +189,7 @@ type Info struct {
 // catalogue is every loss, in the order in which help texts list them.
 var catalogue = []Info{
 	dpoInfo,
+	plackettLuceInfo,
 	cdpoInfo,
 	robustInfo,
 	ipoInfo,
@@ -241,6 +256,17 @@ func Rewards(l Loss, b *Batch, i int) (chosen, rejected float64) {
 		return l.Beta() * chosen, l.Beta() * rejected
 	}
 	return l.Beta() * b.ChosenLogps[i] / float64(b.ChosenTokens[i]), l.Beta() * b.RejectedLogps[i] / float64(b.RejectedTokens[i])
+}
+
+// StepZeroOf is the loss of example i when policy and reference are the same model: StepZero, or what the loss's method of this name says, if
+// it depends on the example. ok is false if there is no closed form.
+func StepZeroOf(l Loss, b *Batch, i int) (value float64, ok bool) {
+	if own, ok := l.(interface {
+		StepZeroOf(b *Batch, i int) (value float64, ok bool)
+	}); ok {
+		return own.StepZeroOf(b, i)
+	}
+	return l.StepZero()
 }
 
 // Catalogue lists all losses.

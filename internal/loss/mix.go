@@ -15,7 +15,8 @@ import (
 // dpo=0.8,bco=0.2,sft=1, in the text form that is a sum's name. One loss with weight 1 is that loss itself.
 //
 // Every part has hyperparameters of its own, with its own defaults: in Settings "dpo.beta" is that of part dpo, and "beta" that of every part
-// which uses it and has none of its own. A part that needs no rejected completion, as sft, sees the chosen side of the pairs of the others.
+// which uses it and has none of its own. A part that needs no rejected completion, as sft, sees the chosen side of the pairs of the others. With
+// plackett_luce, on ranked lists, one on pairs sees the best against the worst of each.
 //
 // The rewards that are logged, and Beta, are those of the first part that has a reference; without one, of the first part on pairs; without
 // one, of the first part. A part that couples pairs makes the sum one that does; a part that remembers something makes it a StatefulMix.
@@ -79,6 +80,19 @@ func (l *Mix) StepZero() (float64, bool) {
 	return sum, true
 }
 
+// StepZeroOf is that of every part; see the function of this name.
+func (l *Mix) StepZeroOf(b *Batch, i int) (float64, bool) {
+	var sum float64
+	for _, p := range l.parts {
+		v, ok := StepZeroOf(p.Loss, b, i)
+		if !ok {
+			return 0, false
+		}
+		sum += p.weight * v
+	}
+	return sum, true
+}
+
 // Compute implements Loss.
 func (l *Mix) Compute(b Batch, r *Result) {
 	l.sum(b, r, func(p Loss, r *Result) { p.Compute(b, r) })
@@ -89,7 +103,11 @@ func (*Mix) weigh(*Batch, *Result) {}
 
 // sum fills r with the weighted sum of what the parts give. Each weighs the examples in its own way.
 func (l *Mix) sum(b Batch, r *Result, compute func(Loss, *Result)) {
-	r.resize(b.Len())
+	if l.needs.Lists {
+		r.resizeLists(&b)
+	} else {
+		r.resize(b.Len())
+	}
 	var one Result
 	for _, p := range l.parts {
 		compute(p.Loss, &one)
@@ -104,6 +122,11 @@ func (r *Result) add(weight float64, one *Result) {
 		r.Losses[i] += weight * one.Losses[i]
 		r.DChosenLogps[i] += weight * one.DChosenLogps[i]
 		r.DRejectedLogps[i] += weight * one.DRejectedLogps[i]
+	}
+	for i, list := range one.DMiddleLogps {
+		for j, d := range list {
+			r.DMiddleLogps[i][j] += weight * d
+		}
 	}
 }
 
@@ -279,7 +302,7 @@ func Sum(terms ...Term) (Info, error) {
 
 // and is what two losses need together.
 func (n Needs) and(m Needs) Needs {
-	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Sums: n.Sums || m.Sums, Means: n.Means || m.Means,
+	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Lists: n.Lists || m.Lists, Sums: n.Sums || m.Sums, Means: n.Means || m.Means,
 		Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled}
 }
 

@@ -49,7 +49,10 @@ var modifiers = []Modifier{{
 
 // onPairs says why a loss cannot have a modifier of pairs.
 func onPairs(i Info) string {
-	if i.Needs.Rejected {
+	switch {
+	case i.Needs.Lists:
+		return fmt.Sprintf("loss %s is of lists, and this is of pairs", i.Name)
+	case i.Needs.Rejected:
 		return ""
 	}
 	return fmt.Sprintf("loss %s is of single completions, and this is of pairs", i.Name)

@@ -190,7 +190,7 @@ func TestModifiersGo(t *testing.T) {
 		return slices.DeleteFunc(Names(), func(n string) bool { return slices.Contains(names, n) })
 	}
 	for key, want := range map[string][]string{
-		"wpo":        without("bco", "kto", "apo_zero_unpaired", "aot", "aot_unpaired", "beta_dpo", "sft"),
+		"wpo":        without("plackett_luce", "bco", "kto", "apo_zero_unpaired", "aot", "aot_unpaired", "beta_dpo", "sft"),
 		"sft_weight": without("sft", "slic"),
 	} {
 		if !slices.Equal(takes[key], want) {

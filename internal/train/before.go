@@ -49,7 +49,7 @@ func (f *findings) UnmarshalJSON(text []byte) error {
 // sample is a held-out prompt that the policy answers.
 type sample struct {
 	text    string   // to be shown
-	answers []string // chosen and rejected of its pair, or the completion
+	answers []string // chosen and rejected of its pair, best and worst of its list, or the completion
 	label   data.Label
 	ids     []int32
 }
@@ -73,6 +73,9 @@ func (r *runner) samples() []sample {
 			text = r.in.Reader.Decode(ids)
 		}
 		one := sample{text: text, ids: ids, label: r.in.Eval.Examples[i].Label}
+		if n := len(sequences); n > 2 {
+			sequences = []data.Sequence{sequences[0], sequences[n-1]}
+		}
 		for _, s := range sequences {
 			one.answers = append(one.answers, r.in.Reader.Decode(s.IDs[s.First:]))
 		}
@@ -135,7 +138,7 @@ func (r *runner) showChange(w io.Writer) {
 		fmt.Fprintf(w, "\nOn %s held-out %s, before training and after:\n\n", n, plural(r.in.Eval))
 		report.Table(w, []string{"", "before", "after", "unit and meaning"}, table)
 		if ties, _ := r.before.metrics.Value("rewards/ties"); ties == 1 {
-			fmt.Fprintf(w, "\nGained: compared with the reference. The policy began as the reference, so before\ntraining %s of %s pairs are tied.\n", n, n)
+			fmt.Fprintf(w, "\nGained: compared with the reference. The policy began as the reference, so before\ntraining %s of %s %s are tied.\n", n, n, plural(r.in.Eval))
 		}
 	}
 	if r.renewal != nil && r.renewal.step > 0 && r.after.metrics != nil {

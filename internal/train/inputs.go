@@ -72,6 +72,8 @@ func (o *Options) form(l loss.Loss) data.Form {
 	switch needs := l.Needs(); {
 	case needs.Labels:
 		return data.Labelled
+	case needs.Lists:
+		return data.Lists
 	case !needs.Rejected:
 		return data.Completions
 	}
@@ -154,6 +156,9 @@ func (in *Inputs) logData(log *slog.Logger, o *Options) {
 
 // plural is what a set has many of.
 func plural(set *data.Set) string {
+	if set.Report.Lists > 0 {
+		return "lists"
+	}
 	if len(set.Examples) > 0 && len(set.Examples[0].Own()) == 2 {
 		return "pairs"
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
@@ -65,7 +66,8 @@ func PassOne(ctx context.Context, req Request, ref score.Reference, graph model.
 		speed = fmt.Sprintf(", %s tokens/s", report.Count(int64(float64(st.Tokens)/s)))
 	}
 	what := "pairs"
-	if len(sets) > 0 && len(sets[0]) > 0 && sets[0][0].Label != data.Unlabelled {
+	notPair := func(e data.Example) bool { return e.Label != data.Unlabelled || len(e.Sequences) > 2 }
+	if slices.ContainsFunc(sets, func(set []data.Example) bool { return slices.ContainsFunc(set, notPair) }) {
 		what = "rows"
 	}
 	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s %s), %s reused (%s %[3]s)%[6]s; cache %[7]s",

@@ -66,21 +66,26 @@ type shownExample struct {
 	rows   data.Options
 }
 
-// kind is what the example is: a pair, an unpaired row or a completion.
+// kind is what the example is: a pair, a list, an unpaired row or a completion.
 func (e *shownExample) kind() string {
 	switch {
 	case e.Label != data.Unlabelled:
 		return "unpaired"
 	case len(e.Sequences) == 2:
 		return "pair"
+	case len(e.Sequences) > 2:
+		return "list"
 	}
 	return "completion"
 }
 
 // name is that of a sequence.
 func (e *shownExample) name(i int) string {
-	if e.kind() == "pair" {
+	switch e.kind() {
+	case "pair":
 		return [...]string{"chosen", "rejected"}[i]
+	case "list":
+		return fmt.Sprintf("completion_%d", i+1)
 	}
 	return "completion"
 }
@@ -138,13 +143,13 @@ var (
 
 // print writes the example for people.
 func (e *shownExample) print(w io.Writer, colours bool) {
-	what := map[string]string{"pair": "a pair", "unpaired": "an unpaired row", "completion": "a completion"}[e.kind()]
+	what := map[string]string{"pair": "a pair", "list": "a list, best first", "unpaired": "an unpaired row", "completion": "a completion"}[e.kind()]
 	fmt.Fprintf(w, "%s: %s; weight %v; %s\n", e.Place(), what, e.Weight(), e.truncation())
 	first := e.Sequences[0]
 	e.stretch(w, "prompt, not scored", first.IDs[:e.Shared], e.Sides[0].Tokens[:e.Shared], 0, promptStyle, colours)
 	for i, s := range e.Sequences {
 		title, as := e.name(i), learnStyle
-		if e.Label == data.Undesirable || i == 1 {
+		if e.Label == data.Undesirable || i > 0 {
 			as = unlearnStyle
 		}
 		if e.Label != data.Unlabelled {

@@ -144,7 +144,7 @@ func (s *stepper) lookAhead(examples []*data.Example, refs []score.Logps, cut []
 // wholeStep computes the losses of all examples of a step at once.
 func (s *stepper) wholeStep(examples []*data.Example, outcomes []eval.Outcome, refs []score.Logps) error {
 	for i, e := range examples { // or the losses of all would not be finite
-		if !finite(outcomes[i].Logps[0]) || !finite(outcomes[i].Logps[1]) {
+		if !finite(outcomes[i].Logps[0]) || !finite(outcomes[i].Logps[1]) || slices.ContainsFunc(outcomes[i].Middle, func(p float64) bool { return !finite(p) }) {
 			return s.nonFinite("log-prob", e)
 		}
 	}
@@ -179,7 +179,7 @@ func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Ra
 		}
 	}
 	before := s.whole.in.Part(r.From, r.To)
-	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) {
+	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) || !slices.EqualFunc(s.in.MiddleLogps, before.MiddleLogps, slices.Equal) {
 		return fmt.Errorf("%s: the log-probs of this example or one of the %d after it are not those that the losses of the step were computed from; please report this", examples[r.From].Place(), r.To-r.From-1)
 	}
 	s.res = s.whole.res.Part(r.From, r.To)
@@ -204,6 +204,11 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 			}
 			sum += s.res.Losses[i]
 			s.dLogps = append(s.dLogps, s.res.DChosenLogps[i]/float64(n))
+			if s.loss.Needs().Lists {
+				for _, d := range s.res.DMiddleLogps[i] {
+					s.dLogps = append(s.dLogps, d/float64(n))
+				}
+			}
 			if len(e.Sequences) > 1 {
 				s.dLogps = append(s.dLogps, s.res.DRejectedLogps[i]/float64(n))
 			}
@@ -225,7 +230,6 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 // proveStepZero checks, on the policy's first forward pass, that it gives the reference's log-probs to the bit and that
 // the loss is its closed form there.
 func (s *stepper) proveStepZero(examples []*data.Example) error {
-	want, closed := s.loss.StepZero()
 	for i, e := range examples {
 		first := "chosen"
 		if e.Label != data.Unlabelled {
@@ -239,7 +243,15 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 				return notProved(e, "rejected", policy, ref)
 			}
 		}
-		if want := want * e.Weight(); closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
+		if s.loss.Needs().Lists {
+			for j, policy := range s.in.MiddleLogps[i] {
+				if ref := s.in.RefMiddleLogps[i][j]; policy != ref {
+					return notProved(e, fmt.Sprintf("completion %d of the list", j+2), policy, ref)
+				}
+			}
+		}
+		want, closed := loss.StepZeroOf(s.loss, &s.in, i)
+		if want *= e.Weight(); closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {
 			return fmt.Errorf("%s: the loss before the first step is %v, want %v; please report this", e.Place(), s.res.Losses[i], want)
 		}
 	}

@@ -36,6 +36,27 @@ INPUTS = {
         pair("nearly the reference", -64.0000001, -80.0, -64.0, -80.0000002, 30, 40, (2.0, 1.0), (0.52, 0.48)),
     ],
 }
+# Completions between chosen and rejected, by the pair's name, which make a list of it: log-probs of the policy and the reference.
+MIDDLE = {
+    "wrong": [(-44.5, -41.25)],
+    "both fall": [(-80.0, -75.5), (-91.125, -85.0), (-60.5, -66.25)],
+    "both rise": [(-12.0, -15.5), (-13.75, -16.0)],
+    "hardly moved": [(-40.0005, -40.0), (-38.25, -38.25), (-41.5, -41.501), (-39.75, -39.75)],
+    "margin 2000": [(-700.5, -700.25), (-300.0, -1250.0)],
+    "margin -2000": [(-250.0, -750.5), (-1100.0, -100.5)],
+    "nearly certain": [(-3.5e-11, -1.0), (-2.0, -1e-9)],
+    "same log-ratios": [(-500.25, -501.5), (-7000.0, -7001.25)],
+    "nearly the reference": [(-70.0, -70.0000003)],
+}
+for row in (p for rows in INPUTS.values() for p in rows):
+    for k, (policy, ref) in enumerate(MIDDLE.get(row["id"], [])):
+        row[f"pm{k}"], row[f"rm{k}"] = policy, ref
+
+
+def middle(p, key):
+    return [p[k] for k in sorted(p) if k.startswith(key)]
+
+
 # Log-probs of mismatched rows.
 MISMATCHED = {
     "usual": ([-61.5, -44.25, -70.0, -38.75], [-63.0, -43.5, -72.25, -39.25]),
@@ -81,6 +102,13 @@ def coin_kl(p, q):
 
 def dpo(p, a):
     return -log_s(a["beta"] * margin(p))
+
+
+def plackett_luce(p, a):
+    """Minus the log-probability that a list, best first, comes out in its order."""
+    chosen, rejected = log_ratios(p)
+    odds = [(a["beta"] * x).exp() for x in [chosen, *(m - r for m, r in zip(middle(p, "pm"), middle(p, "rm"))), rejected]]
+    return -sum((odds[k] / sum(odds[k:])).ln() for k in range(len(odds)))
 
 
 def cdpo(p, a):
@@ -331,6 +359,7 @@ def none(pairs, a, _):
 # Of every loss: how it is made of pairs, how its state is, and the settings to write it for; the first ones are its defaults.
 LOSSES = {
     "dpo": (each(dpo), none, [dict(beta=0.1), dict(beta=1.0)]),
+    "plackett_luce": (each(plackett_luce), none, [dict(beta=0.1), dict(beta=1.0)]),
     "cdpo": (each(cdpo), none, [dict(beta=0.1, label_smoothing=0.1), dict(beta=0.5, label_smoothing=0.3)]),
     "robust": (each(robust), none, [dict(beta=0.1, label_smoothing=0.1), dict(beta=0.5, label_smoothing=0.4)]),
     "ipo": (each(ipo), none, [dict(beta=0.1), dict(beta=2.0)]),
@@ -411,6 +440,10 @@ LOSSES = {
 }
 
 
+# Those of lists.
+LISTS = ("plackett_luce",)
+
+
 def exact(values):
     """Numbers as they are in a float64, without its rounding from here on."""
     return {k: D(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for k, v in values.items()}
@@ -442,6 +475,7 @@ def cases(name):
                     loss=float(losses[i]),
                     d_policy_chosen=float(derivative(of, pairs, a, state, i, "pc")),
                     d_policy_rejected=float(derivative(of, pairs, a, state, i, "pr")),
+                    **({"d_policy_middle": [float(derivative(of, pairs, a, state, i, k)) for k in sorted(p) if k.startswith("pm")]} if name in LISTS else {}),
                 )
                 for i, p in enumerate(pairs)
             ]
@@ -453,7 +487,7 @@ def step_zero(name, params):
     of, state_of, _ = LOSSES[name]
     if state_of in (kto_z, no_z):
         return None
-    same = [dict(exact(p), pc=D(p["rc"]), pr=D(p["rr"])) for rows in INPUTS.values() for p in rows]
+    same = [dict(exact(p), pc=D(p["rc"]), pr=D(p["rr"]), **{"pm" + k[2:]: D(v) for k, v in p.items() if k.startswith("rm")}) for rows in INPUTS.values() for p in rows]
     a = exact(params)
     values = {float(of([p], a, dict(state_of([p], a, ([D(0)], [D(0)])), **({"beta_used": a["beta"]} if name == "beta_dpo" else {})))[0]) for p in same}
     return values.pop() if len(values) == 1 else None
@@ -465,9 +499,14 @@ FIELDS = dict(
 )  # fmt: skip
 
 
+def fields(name, p):
+    lists = dict(policy_middle=middle(p, "pm"), ref_middle=middle(p, "rm")) if name in LISTS else {}
+    return {field: p[k] for field, k in FIELDS.items()} | lists
+
+
 def write(folder, name):
     inputs = {
-        key: dict(pairs=[{field: p[k] for field, k in FIELDS.items()} for p in rows], kl_policy_logps=MISMATCHED[key][0], kl_ref_logps=MISMATCHED[key][1])
+        key: dict(pairs=[fields(name, p) for p in rows], kl_policy_logps=MISMATCHED[key][0], kl_ref_logps=MISMATCHED[key][1])
         for key, rows in INPUTS.items()
     }
     all_cases = list(cases(name))
