@@ -539,7 +539,7 @@ var badData = []mistake{
 	{"data: eval_data without win rates", func(k *kitchen) { k.write("p.jsonl", said(`"p_win": 0.75`)) }, trains + "--data p.jsonl --eval-data pairs.jsonl --loss dno", exitFailed,
 		"pairs.jsonl:1: p_win: missing (there are prompt, chosen, rejected); loss dno needs p_win (lines 2, 3, 4, 5 ... too)"},
 	wrongRanked("one completion", "plackett_luce", `"completions": ["a"]`, "completions: a list of 1; want 2 to 64, best first or with scores"),
-	wrongRanked("more completions than can be ranked", "plackett_luce", `"completions": ["a"`+strings.Repeat(`, "a"`, 64)+`]`, "completions: a list of 65; want 2 to 64, best first or with scores"),
+	wrongRanked("more completions than can be ranked", "plackett_luce", `"completions": ["a"`+strings.Repeat(`, "a"`, 64)+`]`, "completions: a list of more than 64; want 2 to 64, best first or with scores"),
 	wrongRanked("completions that are a text", "plackett_luce", `"completions": "a"`, `completions: "a"; want a list of texts, or of lists of messages`),
 	wrongRanked("a completion that is a number", "dpo", `"completions": ["a", 5]`, "completions: completion 2: 5; want text or a list of messages"),
 	wrongRanked("completions as UltraFeedback has them", "dpo", `"completions": [{"model": "m", "response": "a"}, {"model": "n", "response": "b"}]`,

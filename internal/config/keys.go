@@ -68,7 +68,7 @@ func (k Key) Values() []Value {
 			values = append(values, Value{Value: name})
 		}
 	case k.Name == "metric_for_best_model":
-		for _, m := range eval.MetricsOf(loss.Needs{Reference: true, Rejected: true}) {
+		for _, m := range eval.MetricsOf(loss.Needs{Reference: true, Rejected: true, Lists: true}) {
 			values = append(values, Value{"eval_" + m.Name, m.Unit})
 		}
 	case k.Kind == reflect.Bool:

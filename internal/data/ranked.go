@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,7 @@ func (r row) ranking() ([]ranked, error) {
 	case !ok:
 		return nil, fmt.Errorf("completions: %s; want a list of texts, or of lists of messages", short(string(r.completions)))
 	case len(raws) < 2 || len(raws) > maxRanked:
-		return nil, fmt.Errorf("completions: a list of %d; want 2 to %d, best first or with scores", len(raws), maxRanked)
+		return nil, fmt.Errorf("completions: a list of %s; want 2 to %d, best first or with scores", many(raws), maxRanked)
 	}
 	ranking := make([]ranked, len(raws))
 	for i, raw := range raws {
@@ -80,7 +81,7 @@ func (r row) score(ranking []ranked) error {
 	case !ok:
 		return fmt.Errorf("%s; want a list of numbers, one for each completion", short(string(r.scores)))
 	case len(raws) != len(ranking):
-		return fmt.Errorf("a list of %d, and there are %d completions; give one for each", len(raws), len(ranking))
+		return fmt.Errorf("a list of %s, and there are %d completions; give one for each", many(raws), len(ranking))
 	}
 	for i, raw := range raws {
 		v, err := parseNumber(raw)
@@ -92,10 +93,29 @@ func (r row) score(ranking []ranked) error {
 	return nil
 }
 
-// elements are those of a JSON list; ok is false for what is none.
+// elements are those of a JSON list, and of one that is longer than maxRanked one more than that, so that a long line of short ones does not fill the memory; ok is
+// false for what is no list.
 func elements(raw json.RawMessage) (list []json.RawMessage, ok bool) {
-	err := json.Unmarshal(raw, &list)
-	return list, err == nil
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return nil, false
+	}
+	for d.More() && len(list) <= maxRanked {
+		var one json.RawMessage
+		if d.Decode(&one) != nil {
+			return nil, false
+		}
+		list = append(list, one)
+	}
+	return list, true
+}
+
+// many is how many elements there are, as far as they were read.
+func many(list []json.RawMessage) string {
+	if len(list) > maxRanked {
+		return fmt.Sprintf("more than %d", maxRanked)
+	}
+	return fmt.Sprint(len(list))
 }
 
 // makeRanked turns a ranked row into a list or a single completion, or leaves in out what pairs are to be made of.

@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -208,7 +209,7 @@ func TestRankedErrors(t *testing.T) {
 		{Lists, Wanted{}, rankedRow(`{"a": 1}`, ""), `completions: {"a": 1}; want a list of texts, or of lists of messages`},
 		{Lists, Wanted{}, rankedRow(`[]`, ""), "completions: a list of 0; want 2 to 64, best first or with scores"},
 		{Lists, Wanted{}, rankedRow(`["a"]`, ""), "completions: a list of 1; want 2 to 64, best first or with scores"},
-		{Lists, Wanted{}, rankedRow(say(65), ""), "completions: a list of 65; want 2 to 64, best first or with scores"},
+		{Lists, Wanted{}, rankedRow(say(65), ""), "completions: a list of more than 64; want 2 to 64, best first or with scores"},
 		{Pairs, Wanted{}, rankedRow(`["a", 5]`, ""), "completions: completion 2: 5; want text or a list of messages"},
 		{Pairs, Wanted{}, rankedRow(`["a", null]`, ""), "completions: completion 2: null; want text or a list of messages"},
 		{Pairs, Wanted{}, rankedRow(`["a", {"role": "assistant", "content": "b"}]`, ""), `completions: completion 2: {"role": "assistant", "content": "b"}; want text or a list of messages`},
@@ -223,6 +224,7 @@ func TestRankedErrors(t *testing.T) {
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, "5"), "scores: 5; want a list of numbers, one for each completion"},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, "[1]"), "scores: a list of 1, and there are 2 completions; give one for each"},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, "[1, 2, 3]"), "scores: a list of 3, and there are 2 completions; give one for each"},
+		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, "[1"+strings.Repeat(", 1", 64)+"]"), "scores: a list of more than 64, and there are 2 completions; give one for each"},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, `[1, "2"]`), `scores: score 2: "2"; want a number`},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, `[1, null]`), "scores: score 2: null; want a number"},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, `[[1], 2]`), "scores: score 1: [1]; want a number"},
@@ -239,6 +241,22 @@ func TestRankedErrors(t *testing.T) {
 		if want := "ranked.jsonl:1: " + tt.want + " (line 2 too)"; text(err) != want {
 			t.Errorf("%s:\n%q, want\n%q", tt.row, text(err), want)
 		}
+	}
+}
+
+// TestLongestRow: a line of millions of completions is refused without a list of them.
+func TestLongestRow(t *testing.T) {
+	row := []byte(rankedRow("["+strings.Repeat(`"",`, 4<<20)+`""]`, ""))
+	m := &maker{encoder: whole, form: Lists}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := m.make(row)
+	runtime.ReadMemStats(&after)
+	if want := "completions: a list of more than 64; want 2 to 64, best first or with scores"; text(err) != want {
+		t.Errorf("%q, want %q", text(err), want)
+	}
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > 8*uint64(len(row)) {
+		t.Errorf("a line of %d bytes took %d", len(row), taken)
 	}
 }
 

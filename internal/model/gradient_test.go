@@ -10,6 +10,7 @@ import (
 	"dpotrain/internal/compute"
 	"dpotrain/internal/compute/cpu"
 	"dpotrain/internal/model"
+	"dpotrain/internal/testfiles"
 )
 
 // smallPairs have few ids, so that a float64 run takes a millisecond or two: one shares its prompt, the other, whose chosen completion
@@ -48,20 +49,20 @@ func TestWholeModelGradients(t *testing.T) {
 			refs := slices.Clone(forward(t, fw, b).Logps)
 			const scale = 1.05 // of the policy's weights, which makes the margins differ from zero
 			scaleWeights(m, float64Device, scale)
-			d := trained(t, m, float64Device, b, refs, model.GraphOptions{Training: true})
-			again := trained(t, m, float64Device, b, refs, model.GraphOptions{Training: true, Recompute: true})
+			d := trained(t, m, float64Device, b, dpo(refs), model.GraphOptions{Training: true})
+			again := trained(t, m, float64Device, b, dpo(refs), model.GraphOptions{Training: true, Recompute: true})
 			for name, v := range d {
 				if !slices.Equal(v, again[name]) {
 					t.Errorf("%s: the gradient is another with Recompute", name)
 				}
 			}
-			centralDifferences(t, m, fw, b, refs, d)
+			centralDifferences(t, m, fw, b, dpo(refs), d)
 
 			for _, lv := range cpu.Levels() {
 				dev := newDevice(t, lv, 2)
 				m := load(t, dir, dev)
 				scaleWeights(m, dev, scale)
-				share, tensor := farthest(d, trained(t, m, dev, b, refs, model.GraphOptions{Training: true}))
+				share, tensor := farthest(d, trained(t, m, dev, b, dpo(refs), model.GraphOptions{Training: true}))
 				t.Logf("%v: gradients within %.2g of the l2 (%s)", lv, share, tensor)
 				if !(share <= 1e-3) {
 					t.Errorf("%v: %s: the gradient differs by %.3g of its l2 from float64, want at most 1e-3", lv, tensor, share)
@@ -74,12 +75,52 @@ func TestWholeModelGradients(t *testing.T) {
 	}
 }
 
-// trained is every tensor's gradient of the DPO loss.
-func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, refs []float64, o model.GraphOptions) map[string][]float64 {
+// TestListGradients does so for the loss of a ranked list of four on one prompt, with models that have all kinds of attention.
+func TestListGradients(t *testing.T) {
+	for _, name := range []string{"llama", "gpt2", "mistral-old"} {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, testfiles.Path(t, "models", name), float64Device)
+			b := pack(lists(smallPairs(m.Config.Spec.Vocab, m.Config.Spec.Windows))[0])
+			if b.Sequences != 4 || b.Segments[3].PrefixEnd != b.Segments[0].End {
+				t.Fatalf("no list of four on one prefix: %+v", b.Segments)
+			}
+			fw := newGraph(t, m, model.GraphOptions{})
+			loss := plackettLuce(slices.Clone(forward(t, fw, b).Logps))
+			scaleWeights(m, float64Device, 1.05)
+			centralDifferences(t, m, fw, b, loss, trained(t, m, float64Device, b, loss, model.GraphOptions{Training: true}))
+		})
+	}
+}
+
+// plackettLuce is minus the log-probability of a ranking, best first, by the textbook.
+func plackettLuce(refs []float64) model.LossFunc {
+	return func(logps []float64) (float64, []float64, error) {
+		total, d := 0.0, make([]float64, len(logps))
+		odds := make([]float64, len(logps))
+		for i, p := range logps {
+			odds[i] = math.Exp(goldenBeta * (p - refs[i]))
+		}
+		for k := range odds[:len(odds)-1] {
+			var sum float64
+			for _, o := range odds[k:] {
+				sum += o
+			}
+			total -= math.Log(odds[k] / sum)
+			d[k] -= goldenBeta
+			for j := k; j < len(odds); j++ {
+				d[j] += goldenBeta * odds[j] / sum
+			}
+		}
+		return total, d, nil
+	}
+}
+
+// trained is every tensor's gradient of a loss.
+func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, loss model.LossFunc, o model.GraphOptions) map[string][]float64 {
 	t.Helper()
 	g := newGraph(t, m, o)
 	d.Zero(m.G)
-	forwardBackward(t, g, b, dpo(refs))
+	forwardBackward(t, g, b, loss)
 	all := map[string][]float64{}
 	var squares float64
 	for _, p := range m.Params {
@@ -95,10 +136,9 @@ func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, r
 }
 
 // centralDifferences checks a sample of the elements of every tensor: those with the largest gradients, and random ones.
-func centralDifferences(t *testing.T, m *model.Model, fw *model.Graph, b *compute.Batch, refs []float64, got map[string][]float64) {
+func centralDifferences(t *testing.T, m *model.Model, fw *model.Graph, b *compute.Batch, loss model.LossFunc, got map[string][]float64) {
 	t.Helper()
 	const largest, others, limit = 2, 2, 1e-7
-	loss := dpo(refs)
 	at := func() float64 {
 		l, _, _ := loss(forward(t, fw, b).Logps)
 		return l
