@@ -250,7 +250,7 @@ func TestLongestRow(t *testing.T) {
 	m := &maker{encoder: whole, form: Lists}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := m.make(row)
+	_, err := m.make(row, lineReader)
 	runtime.ReadMemStats(&after)
 	if want := "completions: a list of more than 64; want 2 to 64, best first or with scores"; text(err) != want {
 		t.Errorf("%q, want %q", text(err), want)
@@ -279,6 +279,22 @@ func TestTruncatedLists(t *testing.T) {
 	}
 	if cut, ok := (Options{MaxLength: 3}).Truncated(Example{Sequences: set.Examples[0].Sequences[:2]}); ok {
 		t.Errorf("both sides of a pair are %s", whole.showAll(cut))
+	}
+}
+
+// TestRankedCSV: in a table the columns completions and scores hold JSON.
+func TestRankedCSV(t *testing.T) {
+	m := &maker{encoder: whole, form: Lists}
+	set, err := m.loadFrom("ranked.csv", strings.NewReader("prompt,completions,scores\n"+`p,"[""a"", ""b"", ""c""]","[1, 3, 2]"`+"\n"+`q,"[""d"", ""e""]",`+"\n"), func(int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range set.Examples {
+		got = append(got, e.Place()+" "+whole.showAll(e))
+	}
+	if want := []string{"ranked.csv:2 ^p|b$ ^p|c$ ^p|a$", "ranked.csv:3 ^q|d$ ^q|e$"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
