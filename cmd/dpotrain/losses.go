@@ -20,9 +20,9 @@ func newLossesCommand() *cobra.Command {
 		Use:   "losses [NAME]",
 		Short: "List the losses, or describe one: what it needs, its hyperparameters and its paper",
 		Long: `List the losses with what each needs, whether it takes log-probs as sums over a completion or means over its tokens,
-whether it remembers something from step to step, its hyperparameters with their defaults, and the modifiers. With a name,
-or another trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which, and what to
-watch.`,
+whether it remembers something from step to step, its hyperparameters with their defaults, and the modifiers. With a
+name, or another trainer's name for the same loss, describe that one in full. docs/losses.md says when to take which,
+and what to watch.`,
 		Example: `  dpotrain losses
   dpotrain losses ipo
   dpotrain losses --json`,
