@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"dpotrain/internal/chat"
 	"dpotrain/internal/tokenizer"
@@ -18,7 +19,8 @@ type maker struct {
 	options  Options
 	form     Form
 	wanted   Wanted
-	watch    *watch // nil but for Show
+	watch    *watch       // nil but for Show
+	stops    atomic.Int64 // rows at which the template was stopped
 }
 
 // made is what became of a row.

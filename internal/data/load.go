@@ -19,6 +19,7 @@ const (
 	batchRows   = 512      // rows read before they are encoded together
 	batchBytes  = 16 << 20 // likewise
 	errorsShown = 10
+	maxStops    = 10 // rows that may be skipped because the chat template was stopped, each after seconds
 )
 
 // loadPath reads the files that a path names.
@@ -149,8 +150,8 @@ func firstRow(path string) (row, bool) {
 	return r, err == nil
 }
 
-// makeAll makes the examples of items on all cores. It ends with one at which the chat template was stopped, if there is one: the template
-// would take as long at all others.
+// makeAll makes the examples of items on all cores. It ends with one at which the chat template was stopped, if that is an error or has happened
+// more often than maxStops: the template would take as long at all others.
 func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 	var (
 		next atomic.Int64
@@ -166,7 +167,7 @@ func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 					items[i].made, items[i].Err = m.make(items[i].Text, read)
 				}
 				items[i].Text = nil
-				if errors.Is(items[i].Err, chat.ErrBound) {
+				if errors.Is(items[i].Err, chat.ErrBound) && (m.stops.Add(1) > maxStops || m.options.OnBadRow != "skip") {
 					last.Store(&items[i])
 					next.Store(int64(len(items)))
 				}

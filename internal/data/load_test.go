@@ -419,16 +419,22 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
-// TestStopped: a template without end is stopped once and not at every row, whatever becomes of bad rows.
+// TestStopped: a template without end is stopped at the first row, or if bad rows are skipped at the eleventh, and not at all of them: the error
+// would name others too.
 func TestStopped(t *testing.T) {
-	endless := template(t, `{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}`)
-	path := write(t, strings.Repeat(`{"prompt":[{"role":"user","content":"p"}],"completion":[{"role":"assistant","content":"c"}]}`+"\n", 512))
-	start := time.Now()
-	_, err := Load(path, Completions, whole, endless, Options{OnBadRow: "skip"}, nil)
-	if !errors.Is(err, chat.ErrBound) || !strings.HasPrefix(text(err), path+":") {
-		t.Errorf("error %v, want a place and chat.ErrBound", err)
+	const source = `{% if messages[0].content == "p" %}{{ range(10**9) }}{% endif %}` + plainTemplate
+	row := func(prompt string) string {
+		return `{"prompt":[{"role":"user","content":"` + prompt + `"}],"completion":[{"role":"assistant","content":"c"}]}` + "\n"
 	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %v", took)
+	for _, c := range []struct {
+		onBadRow      string
+		stopped, kept int
+		want          bool // an error
+	}{{"error", 512, 0, true}, {"skip", 512, 0, true}, {"skip", 2, 20, false}, {"error", 1, 20, true}} {
+		path := write(t, strings.Repeat(row("p"), c.stopped)+strings.Repeat(row("q"), c.kept))
+		set, err := Load(path, Completions, whole, template(t, source), Options{OnBadRow: c.onBadRow}, nil)
+		if errors.Is(err, chat.ErrBound) != c.want || strings.HasSuffix(text(err), "too)") || c.want && !strings.HasPrefix(text(err), path+":") || !c.want && (err != nil || len(set.Examples) != c.kept || set.Report.Skipped() != c.stopped) {
+			t.Errorf("%+v: error %v", c, err)
+		}
 	}
 }

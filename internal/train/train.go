@@ -6,8 +6,8 @@
 // The way of one step: examples in the order of data.Order -> micro-batches (package plan) -> graph (package model) -> loss (package
 // loss) -> gradients -> clipping and AdamW (optimizer.go) at the rate of schedule.go.
 //
-// The commands precompute-ref, eval, init and a part of bench are here too, because they read the same inputs: PrecomputeRef
-// (pass_one.go), Eval (evaluate.go), Init (init.go) and Measure (measure.go).
+// The commands precompute-ref, eval, show, init and a part of bench are here too, because they read the same inputs: PrecomputeRef
+// (pass_one.go), Eval (evaluate.go), Show (show.go), Init (init.go) and Measure (measure.go).
 //
 // To add a setting: a field of Options with its tags, which package config turns into key, flag and variable; whether a run may
 // go on with another value of it is said in package config (free). A schedule is a case of schedule.factor, held against
