@@ -210,3 +210,46 @@ func TestShowJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestShowRanked: a ranked row is a list, best first, and with a loss on pairs as many pairs as ranked_pairs makes of it.
+func TestShowRanked(t *testing.T) {
+	p := newPlace(t)
+	file := p.write(t, "ranked.jsonl", `{"prompt": "p", "completions": ["a", "b", "c"], "scores": [1, 3, 2]}`+"\n")
+	args := []string{"show", "--model", testfiles.Path(t, "models", "llama"), "--data", file, "--row", "1"}
+	out, _ := dpotrain(t, args...)
+	for _, want := range []string{"a list, best first", "completion_1, scored", "completion_3, scored"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	type row struct {
+		Kind             string
+		First            string `json:"completion_1"`
+		Last             string `json:"completion_3"`
+		Chosen, Rejected string
+	}
+	for _, c := range []struct {
+		args []string
+		want []row
+	}{
+		{nil, []row{{Kind: "list", First: "b", Last: "a"}}},
+		{[]string{"--loss", "dpo"}, []row{{Kind: "pair", Chosen: "b", Rejected: "a"}}},
+		{[]string{"--loss", "dpo", "--ranked-pairs", "adjacent"}, []row{{Kind: "pair", Chosen: "b", Rejected: "c"}, {Kind: "pair", Chosen: "c", Rejected: "a"}}},
+	} {
+		out, _ := dpotrain(t, slices.Concat(args, []string{"--json"}, c.args)...)
+		var got []row
+		for line := range strings.Lines(out) {
+			var r row
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range []*string{&r.First, &r.Last, &r.Chosen, &r.Rejected} {
+				*text, _, _ = strings.Cut(*text, "<") // the end-of-text token
+			}
+			got = append(got, r)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q: %+v, want %+v", c.args, got, c.want)
+		}
+	}
+}

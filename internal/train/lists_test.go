@@ -241,16 +241,19 @@ func TestRankedPairs(t *testing.T) {
 	}
 }
 
-// TestListsResume stops a run on lists and goes on with it to the same bits.
+// TestListsResume stops a run on lists and goes on with it to the same bits, with one reference and with one that is renewed on the way.
 func TestListsResume(t *testing.T) {
-	o := remembers(t, "plackett_luce")
-	o.Data, o.EvalData = rankedRows(t, o.Data, 4, 2, 3, 5, 4, 3, 2, 2, 6, 3, 3, 4), rankedRows(t, o.EvalData, 2, 4, 3)
-	o.NumTrainEpochs = 3
-	whole := mustRun(t, o)
-	for _, stop := range []int{1, 4} {
-		o := elsewhere(t, o)
-		mustStop(t, o, stop)
-		o.ResumeFromCheckpoint = "latest"
-		sameBits(t, mustRun(t, o), whole)
+	two := 2
+	for _, renewed := range []*int{nil, &two} {
+		o := remembers(t, "plackett_luce")
+		o.Data, o.EvalData = rankedRows(t, o.Data, 4, 2, 3, 5, 4, 3, 2, 2, 6, 3, 3, 4), rankedRows(t, o.EvalData, 2, 4, 3)
+		o.NumTrainEpochs, o.ReferenceUpdateSteps = 3, renewed
+		whole := mustRun(t, o)
+		for _, stop := range []int{1, 4} {
+			o := elsewhere(t, o)
+			mustStop(t, o, stop)
+			o.ResumeFromCheckpoint = "latest"
+			sameBits(t, mustRun(t, o), whole)
+		}
 	}
 }
