@@ -70,8 +70,9 @@ var doors = map[string]string{
 	"golang.org/x/sys/cpu":  "compute/cpu",
 	"golang.org/x/sys/unix": "compute/cpu plan safetensors",
 
-	"github.com/dlclark/regexp2": "tokenizer",
 	"golang.org/x/text":          "tokenizer",
+	"github.com/rivo/uniseg":     "tokenizer",
+	"google.golang.org/protobuf": "tokenizer",
 
 	"github.com/edsrzf/mmap-go": "safetensors",
 	"github.com/x448/float16":   "safetensors",

@@ -633,19 +633,35 @@ func badModels(w kitchenware) []mistake {
 			"model/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"),
 		wrongModel("model: no tokenizer_config.json", func(k *kitchen) { k.remove("model/tokenizer_config.json") },
 			"model/tokenizer_config.json: no such file; get it from where tokenizer.json comes from"),
-		wrongModel("model: SentencePiece alone", func(k *kitchen) {
+		wrongModel("model: a damaged tokenizer.model alone", func(k *kitchen) {
 			k.remove("model/tokenizer.json")
 			k.write("model/tokenizer.model", "\n\x0e\n\x05<unk>")
+		}, "model/tokenizer.model: not a SentencePiece model, or damaged; get the file again"),
+		wrongModel("model: vocab.txt alone", func(k *kitchen) {
+			k.remove("model/tokenizer.json")
+			k.write("model/vocab.txt", "a\n")
 		},
-			"model/tokenizer.json: no such file; make it of tokenizer.model once, in Python: from transformers import AutoTokenizer; "+
+			"model/tokenizer.json: no such file; make it of vocab.txt once, in Python: from transformers import AutoTokenizer; "+
 				`AutoTokenizer.from_pretrained("model").save_pretrained("model")`),
-		wrongModel("model: vocab.json and merges.txt alone", func(k *kitchen) {
+		wrongModel("model: vocab.json without merges.txt", func(k *kitchen) {
 			k.remove("model/tokenizer.json")
 			k.write("model/vocab.json", "{}")
-			k.write("model/merges.txt", "")
 		},
 			"model/tokenizer.json: no such file; make it of vocab.json once, in Python: from transformers import AutoTokenizer; "+
 				`AutoTokenizer.from_pretrained("model").save_pretrained("model")`),
+		wrongModel("model: a line of merges.txt", func(k *kitchen) {
+			k.remove("model/tokenizer.json")
+			k.write("model/vocab.json", `{"a": 0, "b": 1}`)
+			k.write("model/merges.txt", "#version: 0.2\na b c\n")
+		}, `model/merges.txt:2: "a b c" is not two texts with one space between them`),
+		wrongModel("model: vocab.json of another class", func(k *kitchen) {
+			k.remove("model/tokenizer.json")
+			k.write("model/vocab.json", `{"a": 0, "b": 1}`)
+			k.write("model/merges.txt", "#version: 0.2\n")
+			k.write("model/tokenizer_config.json", `{"tokenizer_class": "CLIPTokenizer"}`)
+		},
+			`model/vocab.json: tokenizer_class "CLIPTokenizer" is not supported without tokenizer.json; want GPT2Tokenizer, CodeGenTokenizer `+
+				`or Qwen2Tokenizer`),
 		wrongModel("model: no weights", func(k *kitchen) { k.remove("model/model.safetensors") },
 			"model: no model.safetensors in it; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"),
 		wrongModel("model: pytorch_model.bin", func(k *kitchen) {
@@ -919,7 +935,16 @@ func badModels(w kitchenware) []mistake {
 		wrongModel("tokenizer: a list", func(k *kitchen) { k.write("model/tokenizer.json", "[]") },
 			"model/tokenizer.json: a list where an object belongs; get the file again"),
 		wrongModel("tokenizer: WordPiece", func(k *kitchen) { k.replace("model/tokenizer.json", `"type": "BPE"`, `"type": "WordPiece"`) },
-			`model/tokenizer.json: model: type "WordPiece" is not supported; want BPE`),
+			`model/tokenizer.json: model: type "WordPiece" is not supported; want BPE, Unigram`),
+		wrongModel("tokenizer: a component", func(k *kitchen) {
+			k.write("model/tokenizer.json", `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "UnicodeScripts"}}`)
+		},
+			`model/tokenizer.json: pre_tokenizer: type "UnicodeScripts" is not supported; want Sequence, Split, Digits, ByteLevel, Metaspace, `+
+				`Whitespace, WhitespaceSplit, Punctuation`),
+		wrongModel("tokenizer: a pattern", func(k *kitchen) {
+			k.write("model/tokenizer.json", `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", `+
+				`"pattern": {"Regex": "(a)\\1"}, "behavior": "Isolated"}}`)
+		}, `model/tokenizer.json: pre_tokenizer.pattern.Regex: \1 is not supported in "(a)\\1"`),
 		wrongModel("tokenizer: a git-lfs pointer", func(k *kitchen) {
 			k.write("model/tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 269060552\n")
 		}, "model/tokenizer.json: a git-lfs pointer and not the file itself; get that with git lfs pull"),

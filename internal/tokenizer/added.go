@@ -8,50 +8,37 @@ import (
 
 // matchSet finds added tokens in a text: the leftmost, and of those the longest.
 type matchSet struct {
-	root  node
-	first [256]bool // bytes with which a token can begin
+	tree   *trie
+	tokens []addedToken // by the tree's ids
+	first  [256]bool    // bytes with which a token can begin
 }
 
-// node is a node of a trie over bytes.
-type node struct {
-	next  map[byte]*node
-	token *addedToken // the token that ends here
-}
-
-// add looks for text from now on, which stands for a.
-func (m *matchSet) add(text string, a addedToken) {
-	if text == "" {
-		return
-	}
-	m.first[text[0]] = true
-	n := &m.root
-	for i := range len(text) {
-		if n.next == nil {
-			n.next = map[byte]*node{}
+// newMatchSet takes the tokens by the texts that are looked for.
+func newMatchSet(tokens map[string]addedToken) *matchSet {
+	m := &matchSet{}
+	places := map[string]int32{}
+	for text, a := range tokens {
+		if text != "" {
+			m.first[text[0]] = true
+			places[text] = int32(len(m.tokens))
+			m.tokens = append(m.tokens, a)
 		}
-		child := n.next[text[i]]
-		if child == nil {
-			child = &node{}
-			n.next[text[i]] = child
-		}
-		n = child
 	}
-	if n.token == nil { // two tokens may be the same once normalized: the smaller id wins
-		n.token = &a
-	}
+	m.tree = newTrie(places)
+	return m
 }
 
 // longest returns the longest token at the start of s, and its length; nil if there is none.
 func (m *matchSet) longest(s string) (*addedToken, int) {
 	var token *addedToken
 	length := 0
-	n := &m.root
+	node := int32(trieRoot)
 	for i := range len(s) {
-		if n = n.next[s[i]]; n == nil {
+		if node = m.tree.next(node, s[i]); node == none {
 			break
 		}
-		if n.token != nil {
-			token, length = n.token, i+1
+		if k := m.tree.nodes[node].id; k != none {
+			token, length = &m.tokens[k], i+1
 		}
 	}
 	return token, length

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -12,14 +11,13 @@ import (
 // bpe cuts words into pieces by byte-pair encoding: it begins with the single symbols of a word, runes or bytes, and joins
 // the two neighbours with the best rank until no more can be joined.
 type bpe struct {
-	byteLevel    bool           // symbols are bytes, else runes
-	bytes        [256]int32     // ids of byte symbols, or with byteFallback of <0x00> to <0xFF>; -1: none
-	runes        map[rune]int32 // ids of rune symbols
-	words        map[string]int32
-	merges       map[uint64]merge // by pairKey
-	unknown      int32            // id of what has no id, -1: it is dropped
-	fuseUnknown  bool             // neighbours without id become one
-	byteFallback bool             // runes without id become bytes
+	byteLevel   bool             // symbols are bytes, else runes
+	bytes       byteIDs          // of byte symbols, or of the bytes that stand for a rune without id
+	runes       map[rune]int32   // ids of rune symbols
+	words       map[string]int32 // ids of words that are not cut
+	merges      map[uint64]merge // by pairKey
+	unknown     int32            // id of what has no id, none: it is dropped
+	fuseUnknown bool             // neighbours without id become one
 
 	cache   wordCache
 	scratch sync.Pool // of *bpeScratch
@@ -30,8 +28,15 @@ type merge struct{ rank, id int32 }
 
 func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
 
-// newBPE builds the model. vocab has its own pieces, ids those and the added tokens.
-func newBPE(f *modelFile, vocab, ids map[string]int32, byteLevel bool) (*bpe, error) {
+func emptyBPE() *bpe {
+	m := &bpe{bytes: noBytes(), runes: map[rune]int32{}, merges: map[uint64]merge{}, unknown: none}
+	m.scratch.New = func() any { return new(bpeScratch) }
+	m.cache.seed = maphash.MakeSeed()
+	return m
+}
+
+// newBPE builds the model. vocab has its pieces without the added tokens.
+func (b *builder) newBPE(f *modelFile, vocab map[string]int32) (*bpe, error) {
 	if f.Dropout != nil && *f.Dropout != 0 {
 		return nil, fmt.Errorf("model.dropout: %g makes the ids random; set it to null", *f.Dropout)
 	}
@@ -41,33 +46,27 @@ func newBPE(f *modelFile, vocab, ids map[string]int32, byteLevel bool) (*bpe, er
 	if f.EndOfWordSuffix != nil && *f.EndOfWordSuffix != "" {
 		return nil, errors.New("model.end_of_word_suffix: not supported; use a tokenizer without it")
 	}
-	m := &bpe{
-		byteLevel: byteLevel, runes: map[rune]int32{}, unknown: -1,
-		fuseUnknown: f.FuseUnk, byteFallback: f.ByteFallback,
-	}
-	m.scratch.New = func() any { return new(bpeScratch) }
-	m.cache.seed = maphash.MakeSeed()
-
+	m := emptyBPE()
+	m.byteLevel, m.fuseUnknown = b.byteLevel, f.FuseUnk
 	if f.UnkToken != nil && *f.UnkToken != "" {
-		id, ok := ids[*f.UnkToken]
+		id, ok := b.ids[*f.UnkToken]
 		if !ok {
 			return nil, fmt.Errorf("model.unk_token: %.100q is not in the vocabulary; add it or set it to null", *f.UnkToken)
 		}
 		m.unknown = id
 	}
-	for b := range m.bytes {
-		text := fmt.Sprintf("<0x%02X>", b)
-		if byteLevel {
-			text = string(byteRunes[b])
-		}
-		id, ok := vocab[text]
-		if !ok {
-			id = -1
-			if byteLevel && f.ByteFallback {
-				return nil, fmt.Errorf("model.byte_fallback: not supported for a byte-level vocabulary that lacks %.100q", text)
+	switch {
+	case m.byteLevel:
+		for value, r := range byteRunes {
+			id, ok := vocab[string(r)]
+			if ok {
+				m.bytes[value] = id
+			} else if f.ByteFallback {
+				return nil, fmt.Errorf("model.byte_fallback: not supported for a byte-level vocabulary that lacks %.100q", string(r))
 			}
 		}
-		m.bytes[b] = id
+	case f.ByteFallback:
+		m.bytes = fallbackBytes(vocab)
 	}
 	if f.IgnoreMerges {
 		m.words = make(map[string]int32, len(vocab))
@@ -77,7 +76,7 @@ func newBPE(f *modelFile, vocab, ids map[string]int32, byteLevel bool) (*bpe, er
 			m.runes[r] = id
 		}
 		if f.IgnoreMerges && text != "" {
-			if byteLevel {
+			if m.byteLevel {
 				raw, ok := bytesOf(text)
 				if !ok {
 					continue // holds runes that no byte becomes: never met
@@ -103,9 +102,6 @@ func newBPE(f *modelFile, vocab, ids map[string]int32, byteLevel bool) (*bpe, er
 	}
 	return m, nil
 }
-
-// part is an id and the bytes [start, end) of the word that it stands for.
-type part struct{ id, start, end int32 }
 
 // encode yields the pieces of a word.
 func (m *bpe) encode(word string, yield func(part)) {
@@ -133,7 +129,7 @@ func (m *bpe) encode(word string, yield func(part)) {
 // symbol is a piece of a word while it is being put together, in a doubly linked list.
 type symbol struct {
 	part
-	previous, next int32 // -1: none
+	previous, next int32 // none at the ends
 }
 
 // candidate is a pair of neighbours that may be joined. It is void once one of the two has changed.
@@ -187,7 +183,7 @@ func (m *bpe) start(s *bpeScratch, word string) {
 			if id, ok := m.runes[r]; ok {
 				s.add(id, i, j)
 				unknown = false
-			} else if m.byteFallback && m.haveBytes(word[i:j]) {
+			} else if m.bytes.spell(word[i:j]) {
 				for k := i; k < j; k++ {
 					s.add(m.bytes[word[k]], k, k+1)
 				}
@@ -200,15 +196,6 @@ func (m *bpe) start(s *bpeScratch, word string) {
 	if n := len(s.symbols); n > 0 {
 		s.symbols[n-1].next = -1
 	}
-}
-
-func (m *bpe) haveBytes(s string) bool {
-	for i := range len(s) {
-		if m.bytes[s[i]] < 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // join joins the symbols of s and returns what is left; n symbols take O(n log n).
@@ -296,46 +283,4 @@ func (s *bpeScratch) pop() candidate {
 	}
 	s.heap[i] = c
 	return top
-}
-
-// wordCache remembers the pieces of short words: most words of a text have been seen before. It is split into shards
-// so that goroutines seldom wait for each other; a full shard is emptied.
-type wordCache struct {
-	seed   maphash.Seed
-	shards [64]struct {
-		sync.RWMutex
-		words map[string][]part
-	}
-}
-
-const (
-	maxCachedWord = 64   // bytes
-	maxShardWords = 2048 // 131,072 words in all, at most some 100 MB
-)
-
-// get returns the pieces of word, not to be changed.
-func (c *wordCache) get(word string) ([]part, bool) {
-	if len(word) > maxCachedWord {
-		return nil, false
-	}
-	shard := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
-	shard.RLock()
-	defer shard.RUnlock()
-	parts, ok := shard.words[word]
-	return parts, ok
-}
-
-// put remembers copies of word and parts.
-func (c *wordCache) put(word string, parts []part) {
-	if len(word) > maxCachedWord {
-		return
-	}
-	parts = append([]part(nil), parts...)
-	shard := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
-	shard.Lock()
-	defer shard.Unlock()
-	if shard.words == nil || len(shard.words) >= maxShardWords {
-		shard.words = map[string][]part{}
-	}
-	shard.words[strings.Clone(word)] = parts
 }

@@ -46,7 +46,7 @@ func (b *builder) compileDecoder(c component, key string, out []decoder) ([]deco
 		}
 		return one(eachText(func(s string) string { return strings.ReplaceAll(s, *c.Pattern.String, c.Content) }))
 	case "Fuse":
-		return one(func(texts []string) []string { return []string{strings.Join(texts, "")} })
+		return one(fuse)
 	case "Strip":
 		if utf8.RuneCountInString(c.Content) != 1 || c.Start < 0 || c.Stop < 0 {
 			return nil, fmt.Errorf("%s: want content of one character, and start and stop of 0 or more", key)
@@ -77,6 +77,8 @@ func (b *builder) compileDecoder(c component, key string, out []decoder) ([]deco
 	}
 	return nil, unsupported(key, c.Type, "Sequence, Replace, Fuse, Strip, ByteFallback, ByteLevel, Metaspace")
 }
+
+func fuse(texts []string) []string { return []string{strings.Join(texts, "")} }
 
 // joinWithSpaces is what tokenizers does where tokenizer.json names no decoder.
 func joinWithSpaces(texts []string) []string { return []string{strings.Join(texts, " ")} }

@@ -15,8 +15,9 @@ import (
 // Limits on what a folder may bring. The largest known tokenizer.json has 33 MB, the longest known piece some 1,000 bytes.
 const (
 	maxFile    = 1 << 28 // bytes of a file
-	maxPiece   = 1 << 14 // bytes of a vocabulary entry or added token
-	maxContent = 256     // bytes that a normalizer, pre-tokenizer or decoder puts in
+	maxPiece   = 1 << 14 // bytes of a vocabulary entry
+	maxAdded   = 512     // bytes of an added token, which is looked for from every place of a text
+	maxContent = 64      // bytes that a normalizer, pre-tokenizer or decoder puts in
 	maxSteps   = 64      // normalizers, pre-tokenizers, post-processors and decoders together
 )
 
@@ -50,24 +51,29 @@ type component struct {
 	Processors    []component `json:"processors"`
 	Decoders      []component `json:"decoders"`
 
-	Pattern          *pattern `json:"pattern"`
-	Content          string   `json:"content"`
-	Prepend          string   `json:"prepend"`
-	StripLeft        bool     `json:"strip_left"`
-	StripRight       bool     `json:"strip_right"`
-	Behavior         string   `json:"behavior"`
-	Invert           bool     `json:"invert"`
-	IndividualDigits bool     `json:"individual_digits"`
-	AddPrefixSpace   *bool    `json:"add_prefix_space"`
-	UseRegex         *bool    `json:"use_regex"`
-	Replacement      string   `json:"replacement"`
-	PrependScheme    string   `json:"prepend_scheme"`
-	Split            *bool    `json:"split"`
-	Start            int      `json:"start"`
-	Stop             int      `json:"stop"`
+	Pattern    *pattern `json:"pattern"`
+	Content    string   `json:"content"`
+	Prepend    string   `json:"prepend"`
+	StripLeft  bool     `json:"strip_left"`
+	StripRight bool     `json:"strip_right"`
+
+	PrecompiledCharsmap string `json:"precompiled_charsmap"` // base64
+
+	Behavior         string `json:"behavior"`
+	Invert           bool   `json:"invert"`
+	IndividualDigits bool   `json:"individual_digits"`
+	AddPrefixSpace   *bool  `json:"add_prefix_space"`
+	UseRegex         *bool  `json:"use_regex"`
+	Replacement      string `json:"replacement"`
+	PrependScheme    string `json:"prepend_scheme"`
+	Split            *bool  `json:"split"`
+	Start            int    `json:"start"`
+	Stop             int    `json:"stop"`
 
 	Single        []templatePiece            `json:"single"`
 	SpecialTokens map[string]templateSpecial `json:"special_tokens"`
+	CLS           *tokenAndID                `json:"cls"`
+	SEP           *tokenAndID                `json:"sep"`
 }
 
 type pattern struct {
@@ -89,6 +95,23 @@ type templateSpecial struct {
 	IDs []int64 `json:"ids"`
 }
 
+// tokenAndID is a token of a RobertaProcessing or BertProcessing: a list of its text and its id.
+type tokenAndID struct {
+	text string
+	id   int64
+}
+
+func (t *tokenAndID) UnmarshalJSON(data []byte) error {
+	pair := []any{&t.text, &t.id}
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 {
+		return errors.New("cls or sep: not a list of a text and its id")
+	}
+	return nil
+}
+
 // modelFile is the key model. Vocab and Merges are read once Type is known: their shapes depend on it.
 type modelFile struct {
 	Type                    string          `json:"type"`
@@ -99,6 +122,7 @@ type modelFile struct {
 	FuseUnk                 bool            `json:"fuse_unk"`
 	ByteFallback            bool            `json:"byte_fallback"`
 	IgnoreMerges            bool            `json:"ignore_merges"`
+	UnkID                   *int            `json:"unk_id"`
 	Vocab                   json.RawMessage `json:"vocab"`
 	Merges                  json.RawMessage `json:"merges"`
 }
@@ -119,6 +143,9 @@ type configFile struct {
 	CLS  roleText `json:"cls_token"`
 	Mask roleText `json:"mask_token"`
 }
+
+// class is the name of the class in Python, which is the same for a fast tokenizer and a slow one.
+func (c *configFile) class() string { return strings.TrimSuffix(c.Class, "Fast") }
 
 // roles returns the texts by their keys, empty ones included.
 func (c *configFile) roles() map[string]string {
@@ -164,26 +191,35 @@ func (l *idList) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// readJSON decodes dir/name into v. Errors name the file and, where the content is at fault, the byte and the key.
-func readJSON(dir, name string, v any) error {
+// readFile reads dir/name, which is no larger than maxFile.
+func readFile(dir, name string) ([]byte, error) {
 	path := filepath.Join(dir, name)
 	f, err := os.Open(path)
 	if err != nil {
-		return err // names the path
+		return nil, err // names the path
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(data) > maxFile {
-		return fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, maxFile)
+		return nil, fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, maxFile)
 	}
 	if what := foreign(data); what != "" {
-		return fmt.Errorf("%s: %s", path, what)
+		return nil, fmt.Errorf("%s: %s", path, what)
+	}
+	return data, nil
+}
+
+// readJSON decodes dir/name into v. Errors name the file and, where the content is at fault, the byte and the key.
+func readJSON(dir, name string, v any) error {
+	data, err := readFile(dir, name)
+	if err != nil {
+		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", path, jsonError(err, ""))
+		return fmt.Errorf("%s: %w", filepath.Join(dir, name), jsonError(err, ""))
 	}
 	return nil
 }
@@ -201,9 +237,9 @@ func foreign(data []byte) string {
 	return ""
 }
 
-// noTokenizer says what to do about a folder without tokenizer.json.
+// noTokenizer says what to do about a folder without a vocabulary that Load reads.
 func noTokenizer(dir string) error {
-	for _, name := range []string{"tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"} {
+	for _, name := range []string{vocabFile, mergesFile, "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return fmt.Errorf(`%s: no such file; make it of %s once, in Python: from transformers import AutoTokenizer; AutoTokenizer.from_pretrained("%[3]s").save_pretrained("%[3]s")`,
 				filepath.Join(dir, mainFile), name, filepath.ToSlash(dir))
@@ -224,6 +260,8 @@ func jsonError(err error, key string) error {
 			return fmt.Errorf("%.200s: %s where %s belongs; get the file again", field, jsonWord(kind.Value), goWord(kind.Type))
 		}
 		return fmt.Errorf("%s where %s belongs; get the file again", jsonWord(kind.Value), goWord(kind.Type))
+	case key != "":
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return err
 }

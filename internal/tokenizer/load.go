@@ -10,63 +10,51 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 const (
 	mainFile       = "tokenizer.json"
+	modelFileName  = "tokenizer.model"
+	vocabFile      = "vocab.json"
+	mergesFile     = "merges.txt"
 	settingsFile   = "tokenizer_config.json"
 	rolesFile      = "special_tokens_map.json"
+	addedFile      = "added_tokens.json"
 	generationName = "generation_config.json"
 )
 
 // folderFiles are the files that Files looks for.
 var folderFiles = []string{
-	mainFile, settingsFile, rolesFile, "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
-	"chat_template.jinja", generationName,
+	mainFile, settingsFile, rolesFile, addedFile, vocabFile, mergesFile, modelFileName, "chat_template.jinja", generationName,
 }
 
-// Load reads the tokenizer of a model folder: tokenizer.json and tokenizer_config.json, which must be there, and
-// special_tokens_map.json and generation_config.json, which need not.
+// Load reads the tokenizer of a model folder. The vocabulary is that of tokenizer.json, which needs tokenizer_config.json beside it;
+// without it that of tokenizer.model, a SentencePiece model; without either that of vocab.json with merges.txt, as GPT-2
+// and Qwen 2 have them. tokenizer_config.json, special_tokens_map.json, added_tokens.json and generation_config.json need not be there.
 //
 // Where the files disagree, the roles (bos_token, eos_token, ...) are those of tokenizer_config.json, then those of
-// special_tokens_map.json, then the ids of generation_config.json. Tokens of added_tokens_decoder and of the roles become
+// special_tokens_map.json, then those that belong to tokenizer.model or to the class of vocab.json, then the first ids of
+// generation_config.json. Tokens of added_tokens_decoder, of added_tokens.json where the former is missing, and of the roles become
 // added tokens if tokenizer.json has not made them such. A stated add_bos_token or add_eos_token decides over the
 // post-processor where the class is LlamaTokenizer(Fast) or there is no post-processor, as in transformers 4; elsewhere
 // the post-processor decides, as in transformers 5.
 //
 // It returns an error naming file and key for anything that is damaged, contradictory or not implemented.
 func Load(dir string) (*Tokenizer, error) {
-	var f tokenizerFile
-	var c, roles configFile
-	var g generationFile
-	if err := readJSON(dir, mainFile, &f); errors.Is(err, fs.ErrNotExist) {
-		return nil, noTokenizer(dir)
-	} else if err != nil {
+	b := &builder{texts: map[int32]string{}, ids: map[string]int32{}, added: map[int32]addedToken{}, users: map[string]addedToken{}}
+	if err := b.readBeside(dir); err != nil {
 		return nil, err
 	}
-	if err := readJSON(dir, settingsFile, &c); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no such file; get it from where %s comes from", filepath.Join(dir, settingsFile), mainFile)
-	} else if err != nil {
+	name, err := b.readVocabulary(dir)
+	if err != nil {
 		return nil, err
 	}
-	if err := readJSON(dir, rolesFile, &roles); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := readJSON(dir, generationName, &g); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-
-	b := &builder{texts: map[int32]string{}, ids: map[string]int32{}, added: map[int32]addedToken{}}
-	if err := b.readMain(&f, &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, mainFile), err)
-	}
-	if err := b.readSettings(&c, &roles, &g); err != nil {
+	if err := b.readSettings(); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, settingsFile), err)
 	}
-	t, err := b.build(&c)
+	t, err := b.build()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, mainFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
 	}
 	for _, name := range folderFiles {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
@@ -76,47 +64,119 @@ func Load(dir string) (*Tokenizer, error) {
 	return t, nil
 }
 
+// readBeside reads the files beside the vocabulary, which need not be there.
+func (b *builder) readBeside(dir string) error {
+	for _, f := range []struct {
+		name string
+		into any
+	}{{settingsFile, &b.settings}, {rolesFile, &b.roles}, {addedFile, &b.addedIDs}, {generationName, &b.generation}} {
+		if err := readJSON(dir, f.name, f.into); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// readVocabulary takes in the file with the vocabulary, and returns its name.
+func (b *builder) readVocabulary(dir string) (name string, err error) {
+	var f tokenizerFile
+	switch err := readJSON(dir, mainFile, &f); {
+	case err == nil:
+		if _, err := os.Stat(filepath.Join(dir, settingsFile)); err != nil {
+			return "", fmt.Errorf("%s: no such file; get it from where %s comes from", filepath.Join(dir, settingsFile), mainFile)
+		}
+		return mainFile, inFile(dir, mainFile, b.readMain(&f))
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	switch data, err := readFile(dir, modelFileName); {
+	case err == nil:
+		f, err := readSentencePiece(data)
+		if err == nil {
+			err = b.readSentencePieceModel(f)
+		}
+		return modelFileName, inFile(dir, modelFileName, err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	var vocab json.RawMessage
+	if err := readJSON(dir, vocabFile, &vocab); errors.Is(err, fs.ErrNotExist) {
+		return "", noTokenizer(dir)
+	} else if err != nil {
+		return "", err
+	}
+	text, err := readFile(dir, mergesFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", noTokenizer(dir)
+	} else if err != nil {
+		return "", err
+	}
+	merges, err := readMergesText(string(text))
+	if err != nil {
+		return "", fmt.Errorf("%s:%w", filepath.Join(dir, mergesFile), err)
+	}
+	return vocabFile, inFile(dir, vocabFile, b.readVocabAndMerges(vocab, merges))
+}
+
+// inFile puts a file's path in front of an error.
+func inFile(dir, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+}
+
 // builder gathers the parts of a Tokenizer.
 type builder struct {
+	settings, roles configFile // roles is special_tokens_map.json
+	addedIDs        map[string]int64
+	generation      generationFile
+
 	texts map[int32]string
 	ids   map[string]int32 // the reverse of texts
 	added map[int32]addedToken
+	users map[string]addedToken // of tokenizer.model, by the texts that stand for them once normalized
 	steps int
+
+	instructions int // of all regular expressions
 
 	normalizers []normalizer
 	splitters   []splitter
 	byteLevel   bool
-	model       *bpe
+	model       model
 	post        template
 	hasPost     bool
 	decoders    []decoder
 
-	special map[string]string
+	defaults map[string]string // roles that belong to the vocabulary
+	special  map[string]string
 }
 
 // readMain takes in tokenizer.json.
-func (b *builder) readMain(f *tokenizerFile, c *configFile) error {
-	switch {
-	case f.Model.Type == "BPE", f.Model.Type == "" && len(f.Model.Merges) > 0: // files before 2021 do not name it
-	case f.Model.Type == "" && len(f.Model.Vocab) == 0:
-		return errors.New("model: missing; this is not the tokenizer.json of a Hugging Face tokenizer")
-	default:
-		return unsupported("model", f.Model.Type, "BPE")
-	}
-	if len(f.Model.Vocab) == 0 {
-		return errors.New("model.vocab: missing; it is an object of pieces and ids")
-	}
-	var vocab map[string]int64
-	if err := json.Unmarshal(f.Model.Vocab, &vocab); err != nil {
-		return jsonError(err, "model.vocab")
-	}
-	if len(vocab) == 0 {
-		return errors.New("model.vocab: empty")
-	}
-	for _, text := range slices.Sorted(maps.Keys(vocab)) { // sorted, so that the same file gives the same error
-		if err := b.addID(text, vocab[text]); err != nil {
-			return fmt.Errorf("model.vocab: %w", err)
+func (b *builder) readMain(f *tokenizerFile) error {
+	kind := f.Model.Type
+	if kind == "" { // files before 2021 do not name it
+		switch {
+		case len(f.Model.Merges) > 0:
+			kind = "BPE"
+		case f.Model.UnkID != nil:
+			kind = "Unigram"
+		case len(f.Model.Vocab) == 0:
+			return errors.New("model: missing; this is not the tokenizer.json of a Hugging Face tokenizer")
 		}
+	}
+	if kind != "BPE" && kind != "Unigram" {
+		return unsupported("model", kind, "BPE, Unigram")
+	}
+	var pieces []scoredPiece
+	var err error
+	if kind == "BPE" {
+		err = b.readVocab(f.Model.Vocab)
+	} else {
+		pieces, err = b.readScores(f.Model.Vocab)
+	}
+	if err != nil {
+		return err
 	}
 	inVocab := maps.Clone(b.ids)
 	for i, a := range f.AddedTokens {
@@ -125,15 +185,14 @@ func (b *builder) readMain(f *tokenizerFile, c *configFile) error {
 		}
 	}
 
-	var err error
 	if f.Normalizer != nil {
 		if b.normalizers, err = b.compileNormalizer(*f.Normalizer, "normalizer", nil); err != nil {
 			return err
 		}
 	}
 	if f.PreTokenizer != nil {
-		if f.PreTokenizer.Type == "ByteLevel" && c.AddPrefixSpace != nil {
-			f.PreTokenizer.AddPrefixSpace = c.AddPrefixSpace
+		if f.PreTokenizer.Type == "ByteLevel" && b.settings.AddPrefixSpace != nil {
+			f.PreTokenizer.AddPrefixSpace = b.settings.AddPrefixSpace
 		}
 		if err := b.compileSplitter(*f.PreTokenizer, "pre_tokenizer"); err != nil {
 			return err
@@ -153,8 +212,69 @@ func (b *builder) readMain(f *tokenizerFile, c *configFile) error {
 	} else {
 		b.decoders = []decoder{joinWithSpaces}
 	}
-	b.model, err = newBPE(&f.Model, inVocab, b.ids, b.byteLevel)
+	if kind == "BPE" {
+		if len(b.splitters) == 0 && !b.byteLevel && spacesBegin(inVocab) {
+			b.splitters = []splitter{cutAtSpaces}
+		}
+		b.model, err = b.newBPE(&f.Model, inVocab)
+		return err
+	}
+	b.model, err = b.newUnigram(&f.Model, pieces)
 	return err
+}
+
+// readVocab takes in model.vocab of a BPE tokenizer: an object of pieces and ids.
+func (b *builder) readVocab(data json.RawMessage) error {
+	if len(data) == 0 {
+		return errors.New("model.vocab: missing; it is an object of pieces and ids")
+	}
+	var vocab map[string]int64
+	if err := json.Unmarshal(data, &vocab); err != nil {
+		return jsonError(err, "model.vocab")
+	}
+	if len(vocab) == 0 {
+		return errors.New("model.vocab: empty")
+	}
+	for _, text := range slices.Sorted(maps.Keys(vocab)) { // sorted, so that the same file gives the same error
+		if err := b.addID(text, vocab[text]); err != nil {
+			return fmt.Errorf("model.vocab: %w", err)
+		}
+	}
+	return nil
+}
+
+// readScores takes in model.vocab of a Unigram tokenizer: a list of pieces with their scores, by id.
+func (b *builder) readScores(data json.RawMessage) ([]scoredPiece, error) {
+	if len(data) == 0 {
+		return nil, errors.New("model.vocab: missing; it is a list of pieces with their scores")
+	}
+	var pieces []scoredPiece
+	if err := json.Unmarshal(data, &pieces); err != nil {
+		return nil, jsonError(err, "model.vocab")
+	}
+	for id, p := range pieces {
+		if err := b.addID(p.text, int64(id)); err != nil {
+			return nil, fmt.Errorf("model.vocab: %w", err)
+		}
+	}
+	return pieces, nil
+}
+
+func (b *builder) newUnigram(f *modelFile, pieces []scoredPiece) (*unigram, error) {
+	if b.byteLevel {
+		return nil, errors.New("pre_tokenizer: ByteLevel is not supported for a Unigram model")
+	}
+	if f.UnkID == nil {
+		return nil, errors.New("model.unk_id: missing; it is the id of what the vocabulary does not have")
+	}
+	m, err := newUnigram(pieces, *f.UnkID)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if f.ByteFallback {
+		m.bytes = fallbackBytes(m.ids)
+	}
+	return m, nil
 }
 
 // addID gives text an id.
@@ -181,6 +301,9 @@ func (b *builder) addToken(a addedToken) error {
 	if a.Content == "" {
 		return nil
 	}
+	if len(a.Content) > maxAdded {
+		return fmt.Errorf("id %d: %d bytes, more than %d", a.ID, len(a.Content), maxAdded)
+	}
 	if err := b.addID(a.Content, a.ID); err != nil {
 		return err
 	}
@@ -190,10 +313,10 @@ func (b *builder) addToken(a addedToken) error {
 	return nil
 }
 
-// readSettings takes in the other files: more added tokens, and the roles.
-func (b *builder) readSettings(c, roles *configFile, g *generationFile) error {
-	for _, key := range slices.Sorted(maps.Keys(c.AddedTokensDecoder)) {
-		a := c.AddedTokensDecoder[key]
+// readSettings takes in what the other files say: more added tokens, and the roles.
+func (b *builder) readSettings() error {
+	for _, key := range slices.Sorted(maps.Keys(b.settings.AddedTokensDecoder)) {
+		a := b.settings.AddedTokensDecoder[key]
 		id, err := strconv.ParseInt(key, 10, 64)
 		if err != nil {
 			return fmt.Errorf("added_tokens_decoder: key %.100q is not an id", key)
@@ -203,18 +326,35 @@ func (b *builder) readSettings(c, roles *configFile, g *generationFile) error {
 			return fmt.Errorf("added_tokens_decoder[%.100s]: %w", key, err)
 		}
 	}
-	b.special = c.roles()
-	for role, text := range roles.roles() {
+	b.special = b.settings.roles()
+	fill := func(role, text string) {
 		if b.special[role] == "" {
 			b.special[role] = text
 		}
 	}
-	for role, ids := range map[string]idList{"bos_token": g.BOS, "eos_token": g.EOS} {
-		if b.special[role] == "" && len(ids) > 0 && ids[0] >= 0 && ids[0] < maxID {
-			b.special[role] = b.texts[int32(ids[0])]
+	for role, text := range b.roles.roles() {
+		fill(role, text)
+	}
+	for role, text := range b.defaults {
+		if _, ok := b.ids[text]; ok {
+			fill(role, text)
+		}
+	}
+	for role, ids := range map[string]idList{"bos_token": b.generation.BOS, "eos_token": b.generation.EOS} {
+		if len(ids) > 0 && ids[0] >= 0 && ids[0] < maxID {
+			fill(role, b.texts[int32(ids[0])])
 		}
 	}
 	maps.DeleteFunc(b.special, func(_, text string) bool { return text == "" })
+	if b.settings.AddedTokensDecoder == nil {
+		special := slices.Collect(maps.Values(b.special))
+		for _, text := range slices.Sorted(maps.Keys(b.addedIDs)) {
+			is := slices.Contains(special, text)
+			if err := b.addToken(addedToken{ID: b.addedIDs[text], Content: text, Special: is, Normalized: !is}); err != nil {
+				return fmt.Errorf("%s: %w", addedFile, err)
+			}
+		}
+	}
 	for _, role := range slices.Sorted(maps.Keys(b.special)) {
 		text := b.special[role]
 		id, ok := b.ids[text]
@@ -232,7 +372,7 @@ func (b *builder) readSettings(c, roles *configFile, g *generationFile) error {
 }
 
 // build puts the parts together once all files are read.
-func (b *builder) build(c *configFile) (*Tokenizer, error) {
+func (b *builder) build() (*Tokenizer, error) {
 	t := &Tokenizer{
 		normalizers: b.normalizers, splitters: b.splitters, model: b.model, post: b.post, decoders: b.decoders,
 		texts: b.texts, skipped: map[int32]bool{}, special: b.special,
@@ -240,11 +380,21 @@ func (b *builder) build(c *configFile) (*Tokenizer, error) {
 	t.size = int(slices.Max(slices.Collect(maps.Keys(b.texts)))) + 1
 	t.bos, t.eos, t.pad = b.role("bos_token"), b.role("eos_token"), b.role("pad_token")
 
+	if t.eos != nil {
+		t.stops = []int32{t.eos.ID}
+	}
+	for _, id := range b.generation.EOS {
+		if b.checkID(id) == nil && !slices.Contains(t.stops, int32(id)) {
+			t.stops = append(t.stops, int32(id))
+		}
+	}
+
+	raw, normalized := map[string]addedToken{}, maps.Clone(b.users)
 	for _, id := range slices.Sorted(maps.Keys(b.added)) {
 		a := b.added[id]
 		t.skipped[id] = a.Special
 		if !a.Normalized {
-			t.rawAdded.add(a.Content, a)
+			raw[a.Content] = a
 			continue
 		}
 		s := span{text: a.Content}
@@ -254,10 +404,14 @@ func (b *builder) build(c *configFile) (*Tokenizer, error) {
 				return nil, fmt.Errorf("added token %.100q: %w", a.Content, err)
 			}
 		}
-		t.normalizedAdded.add(s.text, a)
+		if _, ok := normalized[s.text]; !ok { // two may be the same once normalized: the smaller id wins
+			normalized[s.text] = a
+		}
+		t.texts[id] = s.text // tokenizers decodes it so, too
 	}
+	t.rawAdded, t.normalizedAdded = newMatchSet(raw), newMatchSet(normalized)
 
-	if strings.TrimSuffix(c.Class, "Fast") == "LlamaTokenizer" || !b.hasPost {
+	if c := b.settings; c.class() == "LlamaTokenizer" || !b.hasPost {
 		var err error
 		if t.post.prefix, err = override(c.AddBOS, t.bos, t.post.prefix); err != nil {
 			return nil, fmt.Errorf("add_bos_token of %s: %w", settingsFile, err)

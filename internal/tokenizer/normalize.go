@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func (b *builder) compileNormalizer(c component, key string, out []normalizer) (
 		if err := checkContent(c.Content, key+".content"); err != nil {
 			return nil, err
 		}
-		find, err := compilePattern(c.Pattern, key)
+		find, err := b.compilePattern(c.Pattern, key)
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +55,20 @@ func (b *builder) compileNormalizer(c component, key string, out []normalizer) (
 		return one(lowercase)
 	case "Strip":
 		return one(func(s span) (span, error) { return strip(s, c.StripLeft, c.StripRight), nil })
+	case "StripAccents":
+		return one(func(s span) (span, error) { return replaceAll(s, findRunes(isAccent), "") })
+	case "Precompiled":
+		data, err := base64.StdEncoding.DecodeString(c.PrecompiledCharsmap)
+		if err != nil {
+			return nil, fmt.Errorf("%s.precompiled_charsmap: %w", key, err)
+		}
+		m, err := readCharsmap(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s.precompiled_charsmap: %w", key, err)
+		}
+		return one(m.normalize)
 	}
-	return nil, unsupported(key, c.Type, "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip")
+	return nil, unsupported(key, c.Type, "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Precompiled")
 }
 
 // prepend puts text before s, unless s is empty.
@@ -69,9 +82,9 @@ func prepend(s span, text string) (span, error) {
 }
 
 func replaceAll(s span, find matcher, with string) (span, error) {
-	matches, err := find(s.text)
-	if err != nil || len(matches) == 0 {
-		return s, err
+	matches := find(s.text)
+	if len(matches) == 0 {
+		return s, nil
 	}
 	w := newRewriter(s)
 	for _, m := range matches {
@@ -120,17 +133,22 @@ func strip(s span, left, right bool) span {
 type unicodeForm struct{ form norm.Form }
 
 // normalize rewrites s segment by segment: a segment is a rune that never combines with what stands before it, and all
-// that follows it up to the next such rune.
+// that follows it up to the next such rune. laterMarks stay as they are.
 func (u unicodeForm) normalize(s span) (span, error) {
 	if u.form.IsNormalString(s.text) {
 		return s, nil
 	}
 	w := newRewriter(s)
 	for i := 0; i < len(s.text); {
+		if n := laterMarkLen(s.text[i:]); n > 0 {
+			i += n
+			w.keep(i)
+			continue
+		}
 		j, marks := i, 0
 		for j < len(s.text) {
 			p := u.form.PropertiesString(s.text[j:])
-			if j > i && p.BoundaryBefore() {
+			if j > i && (p.BoundaryBefore() || laterMarkLen(s.text[j:]) > 0) {
 				break
 			}
 			if p.LeadCCC() != 0 || p.TrailCCC() != 0 {
@@ -153,6 +171,14 @@ func (u unicodeForm) normalize(s span) (span, error) {
 		i = j
 	}
 	return w.finish()
+}
+
+// laterMarkLen is the length of the one of laterMarks that s begins with, 0 if it begins with none.
+func laterMarkLen(s string) int {
+	if r, n := utf8.DecodeRuneInString(s); laterMarks.has(r) {
+		return n
+	}
+	return 0
 }
 
 // longSegment normalizes a segment of many combining marks. Package norm follows the Stream-Safe Text Format, which

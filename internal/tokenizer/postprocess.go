@@ -26,8 +26,15 @@ func (b *builder) compileTemplate(c component, key string) (template, error) {
 		return all, nil
 	case "TemplateProcessing":
 		return b.compileSingle(c, key)
+	case "RobertaProcessing", "BertProcessing":
+		prefix, err := b.single(c.CLS, key+".cls")
+		if err != nil {
+			return template{}, err
+		}
+		suffix, err := b.single(c.SEP, key+".sep")
+		return template{prefix, suffix}, err
 	}
-	return template{}, unsupported(key, c.Type, "TemplateProcessing, ByteLevel, Sequence")
+	return template{}, unsupported(key, c.Type, "TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing, Sequence")
 }
 
 // compileSingle reads the form of a TemplateProcessing for one sequence.
@@ -47,8 +54,8 @@ func (b *builder) compileSingle(c component, key string) (template, error) {
 				return t, fmt.Errorf("%s.single[%d]: %.100q is not in special_tokens", key, i, p.SpecialToken.ID)
 			}
 			for _, id := range token.IDs {
-				if id < 0 || id >= maxID || b.texts[int32(id)] == "" {
-					return t, fmt.Errorf("%s.special_tokens: %.100q has id %d, which is not in the vocabulary", key, p.SpecialToken.ID, id)
+				if err := b.checkID(id); err != nil {
+					return t, fmt.Errorf("%s.special_tokens: %.100q: %w", key, p.SpecialToken.ID, err)
 				}
 				*side = append(*side, int32(id))
 			}
@@ -60,4 +67,22 @@ func (b *builder) compileSingle(c component, key string) (template, error) {
 		return t, fmt.Errorf("%s.single: no sequence A in it", key)
 	}
 	return t, nil
+}
+
+// single reads the one token on a side of a sequence.
+func (b *builder) single(t *tokenAndID, key string) ([]int32, error) {
+	if t == nil {
+		return nil, fmt.Errorf("%s: missing; it is a list of a text and its id", key)
+	}
+	if err := b.checkID(t.id); err != nil {
+		return nil, fmt.Errorf("%s: %.100q: %w", key, t.text, err)
+	}
+	return []int32{int32(t.id)}, nil
+}
+
+func (b *builder) checkID(id int64) error {
+	if id < 0 || id >= maxID || b.texts[int32(id)] == "" {
+		return fmt.Errorf("id %d is not in the vocabulary", id)
+	}
+	return nil
 }

@@ -3,11 +3,8 @@ package tokenizer
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/dlclark/regexp2"
 )
 
 // splitter cuts a span into words and appends them to out. Empty words are dropped.
@@ -22,7 +19,7 @@ func (b *builder) compileSplitter(c component, key string) error {
 		return fmt.Errorf("%s: %s after ByteLevel is not supported; ByteLevel must be the last pre-tokenizer", key, c.Type)
 	}
 	add := func(find matcher, cut behavior, invert bool) {
-		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return split(s, find, cut, invert, out) })
+		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return split(s, find, cut, invert, out), nil })
 	}
 	switch c.Type {
 	case "Sequence":
@@ -33,13 +30,13 @@ func (b *builder) compileSplitter(c component, key string) error {
 		}
 		return nil
 	case "Split":
-		find, err := compilePattern(c.Pattern, key)
+		find, err := b.compilePattern(c.Pattern, key)
 		if err != nil {
 			return err
 		}
 		cut, ok := behaviors[c.Behavior]
 		if !ok {
-			return fmt.Errorf("%s.behavior: %.100q is not one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous", key, c.Behavior)
+			return unknownBehavior(key, c.Behavior)
 		}
 		add(find, cut, c.Invert)
 		return nil
@@ -48,7 +45,23 @@ func (b *builder) compileSplitter(c component, key string) error {
 		if c.IndividualDigits {
 			cut = isolated
 		}
-		add(findNumbers, cut, false)
+		add(findRunes(unicode.IsNumber), cut, false)
+		return nil
+	case "Whitespace":
+		add(findWords, removed, true)
+		return nil
+	case "WhitespaceSplit":
+		add(findRunes(unicode.IsSpace), removed, false)
+		return nil
+	case "Punctuation":
+		cut, ok := behaviors[c.Behavior]
+		if c.Behavior == "" {
+			cut, ok = isolated, true
+		}
+		if !ok {
+			return unknownBehavior(key, c.Behavior)
+		}
+		add(findRunes(isPunctuation), cut, false)
 		return nil
 	case "ByteLevel":
 		b.byteLevel = true
@@ -76,7 +89,11 @@ func (b *builder) compileSplitter(c component, key string) error {
 		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return metaspace(s, c, scheme, out) })
 		return nil
 	}
-	return unsupported(key, c.Type, "Sequence, Split, Digits, ByteLevel, Metaspace")
+	return unsupported(key, c.Type, "Sequence, Split, Digits, ByteLevel, Metaspace, Whitespace, WhitespaceSplit, Punctuation")
+}
+
+func unknownBehavior(key, name string) error {
+	return fmt.Errorf("%s.behavior: %.100q is not one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous", key, name)
 }
 
 // prependScheme is always, first or never. Older files say add_prefix_space instead.
@@ -110,7 +127,38 @@ func metaspace(s span, c component, scheme string, out []span) ([]span, error) {
 	if c.Split != nil && !*c.Split {
 		return append(out, s), nil
 	}
-	return split(s, findString(c.Replacement), mergedWithNext, false, out)
+	return split(s, findString(c.Replacement), mergedWithNext, false, out), nil
+}
+
+// cutAtSpaces cuts in front of every run of ▁, for a BPE model that has no piece across such a place: the ids are the same, and words
+// that come again need not be joined again.
+func cutAtSpaces(s span, out []span) ([]span, error) {
+	start := 0
+	for at := 0; ; {
+		n := strings.Index(s.text[at:], spaceSymbol)
+		if n < 0 {
+			return append(out, s.slice(start, len(s.text))), nil
+		}
+		if n > 0 && at+n > start {
+			out = append(out, s.slice(start, at+n))
+			start = at + n
+		}
+		at += n + len(spaceSymbol)
+	}
+}
+
+// spacesBegin says that ▁ is a piece, and that no piece has one behind another rune.
+func spacesBegin(vocab map[string]int32) bool {
+	for text := range vocab {
+		for strings.HasPrefix(text, spaceSymbol) {
+			text = text[len(spaceSymbol):]
+		}
+		if strings.Contains(text, spaceSymbol) {
+			return false
+		}
+	}
+	_, ok := vocab[spaceSymbol]
+	return ok
 }
 
 // behavior says what becomes of the stretches that match a pattern.
@@ -130,11 +178,8 @@ var behaviors = map[string]behavior{
 }
 
 // split cuts s at the matches of find. With invert the matches and what lies between them change places.
-func split(s span, find matcher, cut behavior, invert bool, out []span) ([]span, error) {
-	matches, err := find(s.text)
-	if err != nil {
-		return nil, err
-	}
+func split(s span, find matcher, cut behavior, invert bool, out []span) []span {
+	matches := find(s.text)
 	type stretch struct {
 		start, end int
 		match      bool
@@ -191,16 +236,16 @@ func split(s span, find matcher, cut behavior, invert bool, out []span) ([]span,
 			out = append(out, s.slice(x.start, x.end))
 		}
 	}
-	return out, nil
+	return out
 }
 
 // matcher finds all matches of a pattern in a text, in order and without overlap.
-type matcher func(text string) ([]match, error)
+type matcher func(text string) []match
 
 type match struct{ start, end int } // bytes [start, end)
 
 // compilePattern returns the matcher of a Split or Replace. key says where that stands in the file.
-func compilePattern(p *pattern, key string) (matcher, error) {
+func (b *builder) compilePattern(p *pattern, key string) (matcher, error) {
 	key += ".pattern"
 	switch {
 	case p == nil || (p.String == nil) == (p.Regex == nil):
@@ -214,17 +259,22 @@ func compilePattern(p *pattern, key string) (matcher, error) {
 	if scan := scanners[*p.Regex]; scan != nil {
 		return scannerMatcher(scan), nil
 	}
-	return compileRegex(*p.Regex, key+".Regex")
+	re, err := compileRegex(*p.Regex, key+".Regex", maxInstructions-b.instructions)
+	if err != nil {
+		return nil, err
+	}
+	b.instructions += len(re.program)
+	return re.find, nil
 }
 
 // findString matches a text literally.
 func findString(what string) matcher {
-	return func(s string) ([]match, error) {
+	return func(s string) []match {
 		var out []match
 		for i := 0; ; {
 			k := strings.Index(s[i:], what)
 			if k < 0 {
-				return out, nil
+				return out
 			}
 			out = append(out, match{i + k, i + k + len(what)})
 			i += k + len(what)
@@ -232,73 +282,52 @@ func findString(what string) matcher {
 	}
 }
 
-// findNumbers matches every rune of \p{N}.
-func findNumbers(s string) ([]match, error) {
-	var out []match
-	for i, r := range s {
-		if unicode.IsNumber(r) {
-			out = append(out, match{i, i + utf8.RuneLen(r)})
+// findRunes matches every rune that is of a kind.
+func findRunes(is func(rune) bool) matcher {
+	return func(s string) []match {
+		var out []match
+		for i, r := range s {
+			if is(r) {
+				out = append(out, match{i, i + utf8.RuneLen(r)})
+			}
 		}
+		return out
 	}
-	return out, nil
+}
+
+// findWords matches \w+|[^\w\s]+.
+func findWords(s string) []match {
+	var out []match
+	const space, word, other = 0, 1, 2
+	last := space
+	for i, r := range s {
+		kind := other
+		switch {
+		case unicode.IsSpace(r):
+			kind = space
+		case isWord(r):
+			kind = word
+		}
+		end := i + utf8.RuneLen(r)
+		if kind != space && kind == last {
+			out[len(out)-1].end = end
+		} else if kind != space {
+			out = append(out, match{i, end})
+		}
+		last = kind
+	}
+	return out
 }
 
 // scannerMatcher matches word after word.
 func scannerMatcher(scan func(string) int) matcher {
-	return func(s string) ([]match, error) {
+	return func(s string) []match {
 		out := make([]match, 0, len(s)/4+1)
 		for i := 0; i < len(s); {
 			n := scan(s[i:])
 			out = append(out, match{i, i + n})
 			i += n
 		}
-		return out, nil
+		return out
 	}
-}
-
-const maxRegex = 4096 // bytes of a pattern; the engine recurses where parentheses nest
-
-// regexTimeout bounds the work of one pattern on one text: patterns can be made to backtrack without end.
-var regexTimeout = 10 * time.Second
-
-// compileRegex returns a matcher for a regular expression with look-around, which Go's regexp lacks. regexp2 reads the
-// constructs that occur in tokenizer.json as Oniguruma does, which tokenizers uses.
-func compileRegex(expr, key string) (_ matcher, err error) {
-	if len(expr) > maxRegex {
-		return nil, fmt.Errorf("%s: %d bytes, more than %d", key, len(expr), maxRegex)
-	}
-	defer func() { // regexp2 panics where a \p{class} is unknown
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: cannot compile: %v", key, r)
-		}
-	}()
-	re, err := regexp2.Compile(expr, regexp2.Unicode)
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot compile: %w", key, err)
-	}
-	re.MatchTimeout = regexTimeout
-	return func(s string) ([]match, error) {
-		deadline := time.Now().Add(regexTimeout)
-		runes := []rune(s)
-		at, seen := 0, 0 // byte and rune we have come to
-		bytesTo := func(i int) int {
-			for ; seen < i; seen++ {
-				at += utf8.RuneLen(runes[seen])
-			}
-			return at
-		}
-		var out []match
-		m, err := re.FindRunesMatch(runes)
-		for ; m != nil && err == nil; m, err = re.FindNextMatch(m) {
-			start := bytesTo(m.Index)
-			out = append(out, match{start, bytesTo(m.Index + m.Length)})
-			if len(out)%256 == 0 && time.Now().After(deadline) {
-				return nil, fmt.Errorf("tokenizer.json: %s: no end after %v on a text of %d bytes; cut the text", key, regexTimeout, len(s))
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("tokenizer.json: %s: no end after %v on a text of %d bytes; cut the text", key, regexTimeout, len(s))
-		}
-		return out, nil
-	}, nil
 }

@@ -1,25 +1,28 @@
 // Package tokenizer turns text into token ids and back, as the Hugging Face tokenizer of a model folder does.
 //
-// Load is given a model folder and reads its tokenizer.json, tokenizer_config.json and, where they exist,
-// special_tokens_map.json and generation_config.json. The Tokenizer it returns never changes and may be used from many
+// Load is given a model folder and reads what has its vocabulary (tokenizer.json, or else tokenizer.model, or else vocab.json with
+// merges.txt) and the files beside it (docs/tokenizers.md). The Tokenizer it returns never changes and may be used from many
 // goroutines. On its way through Encode a text
 //
 //  1. is cut at the added tokens, such as <|im_end|> (added.go),
-//  2. is normalized between them (normalize.go),
-//  3. is cut into words (pretokenize.go; scan.go holds the well-known patterns, written by hand),
-//  4. becomes ids, word by word (bpe.go),
+//  2. is normalized between them (normalize.go, charsmap.go),
+//  3. is cut into words (pretokenize.go; regex.go runs the patterns, scan.go has the well-known ones by hand),
+//  4. becomes ids, word by word (bpe.go, unigram.go),
 //  5. gets the ids that belong around every sequence, such as BOS (postprocess.go).
+//
+// tokenizer.model has steps of its own for 2 and 4 (sentencepiece.go). Time and memory are in proportion to the text, whatever
+// it is and whatever the files say.
 //
 // Text travels as spans (span.go), which know the original bytes behind every byte, so that each id can be led back to
 // the text it stands for. Offsets are bytes of the original text. They differ from Hugging Face's, which count
 // characters, leave out the space before a word where trim_offsets says so, and give an invented space the place of the
 // character after it; here an invented space is an empty range.
 //
-// Only BPE is implemented, byte-level (GPT-2, Llama 3, Qwen) and SentencePiece style (Llama 2, Mistral, Phi-3). A
-// component that is not implemented is an error of Load, never an approximation. To add one: a case in compileNormalizer,
-// compileSplitter, compileDecoder or compileTemplate, its fields in component (files.go), and a row in the tables of
-// tokenizer_test.go. truncation and padding of tokenizer.json are left out on purpose, as they are in transformers
-// unless asked for; so is clean_up_tokenization_spaces.
+// The ids are those of tokenizers 0.23, and of SentencePiece for tokenizer.model: scripts/check-tokenizers compares, and cases_test.go
+// holds a part of it. A component that is not implemented is an error of Load, never an approximation. To add one: a case in
+// compileNormalizer, compileSplitter, compileDecoder or compileTemplate, its fields in component (files.go), a row in the tables of
+// tokenizer_test.go, and a tokenizer that has it in scripts/checktokenizers/trained.py. truncation and padding of tokenizer.json are left
+// out on purpose, as they are in transformers unless asked for; so is clean_up_tokenization_spaces.
 package tokenizer
 
 import (
@@ -32,17 +35,21 @@ import (
 const (
 	maxText = 1 << 24 // longest text Encode takes, also after normalization, in bytes
 	maxID   = 1 << 24 // ids are smaller than this
+
+	// What normalizers may make of a text. The longest that Unicode makes of a character is 11 times as long.
+	maxGrowth = 32      // times its bytes
+	minGrown  = 1 << 16 // bytes, also of a shorter text
 )
 
 // Tokenizer is a loaded tokenizer. It is safe for concurrent use.
 type Tokenizer struct {
 	files []string
 
-	rawAdded        matchSet // added tokens looked for in the text as it is
-	normalizedAdded matchSet // added tokens looked for after normalization
+	rawAdded        *matchSet // added tokens looked for in the text as it is
+	normalizedAdded *matchSet // added tokens looked for after normalization
 	normalizers     []normalizer
 	splitters       []splitter
-	model           *bpe
+	model           model
 	post            template
 	decoders        []decoder
 
@@ -52,6 +59,7 @@ type Tokenizer struct {
 
 	special       map[string]string
 	bos, eos, pad *Special
+	stops         []int32
 }
 
 // Encoding is a text as ids. Offsets has one entry per id.
@@ -74,8 +82,7 @@ type Special struct {
 // Encode returns the ids of text. With addSpecial it also adds what the tokenizer puts around every single sequence, as
 // add_special_tokens=True does in transformers. Special tokens written out in text become their ids either way.
 //
-// It returns an error if text is not valid UTF-8, is longer than 16 MiB before or after normalization, or makes a regular
-// expression of tokenizer.json run too long.
+// It returns an error if text is not valid UTF-8, or is longer than 16 MiB before or after normalization.
 func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 	if len(text) > maxText {
 		return Encoding{}, fmt.Errorf("text has %d bytes, more than the %d that can be encoded at once; cut it", len(text), maxText)
@@ -97,6 +104,9 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 		for _, normalize := range t.normalizers {
 			if normal, err = normalize(normal); err != nil {
 				return Encoding{}, err
+			}
+			if limit := max(minGrown, maxGrowth*len(raw.text)); len(normal.text) > limit {
+				return Encoding{}, fmt.Errorf("text of %d bytes has more than %d once normalized; the normalizer of %s makes too much of it", len(raw.text), limit, mainFile)
 			}
 		}
 		for _, s := range t.normalizedAdded.cut(normal) {
@@ -153,6 +163,9 @@ func (t *Tokenizer) BOS() (Special, bool) { return t.bos.value() }
 
 // EOS is the token that ends a sequence, if the tokenizer names one.
 func (t *Tokenizer) EOS() (Special, bool) { return t.eos.value() }
+
+// StopIDs are the ids that end an answer: that of EOS, and those that generation_config.json lists.
+func (t *Tokenizer) StopIDs() []int32 { return slices.Clone(t.stops) }
 
 // AppendsEOS says that Encode with addSpecial puts the EOS token behind the text.
 func (t *Tokenizer) AppendsEOS() bool {

@@ -1,0 +1,58 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// readMergesText reads merges.txt: a pair a line, with a space between the two. Errors begin with the line.
+func readMergesText(text string) ([][2]string, error) {
+	var pairs [][2]string
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || number == 1 && strings.HasPrefix(line, "#version") {
+			continue
+		}
+		left, right, ok := strings.Cut(line, " ")
+		if !ok || strings.Contains(right, " ") {
+			return nil, fmt.Errorf("%d: %.100q is not two texts with one space between them", number, line)
+		}
+		pairs = append(pairs, [2]string{left, right})
+	}
+	return pairs, nil
+}
+
+// readVocabAndMerges takes in vocab.json and merges.txt: the vocabulary of a byte-level BPE tokenizer, whose other components go by
+// the class that tokenizer_config.json names. Without a name it is GPT-2's.
+func (b *builder) readVocabAndMerges(vocab json.RawMessage, merges [][2]string) error {
+	const endOfText = "<|endoftext|>"
+	yes, no := true, false
+	bytes := component{Type: "ByteLevel", AddPrefixSpace: &no}
+	f := &tokenizerFile{PreTokenizer: &bytes, Decoder: &component{Type: "ByteLevel"}}
+	switch class := b.settings.class(); class {
+	case "", "GPT2Tokenizer", "CodeGenTokenizer":
+		if b.settings.AddPrefixSpace != nil && *b.settings.AddPrefixSpace {
+			bytes.AddPrefixSpace = &yes
+		}
+		b.defaults = map[string]string{"bos_token": endOfText, "eos_token": endOfText, "unk_token": endOfText}
+	case "Qwen2Tokenizer":
+		bytes.UseRegex = &no
+		words := qwen2Pattern
+		f.Normalizer = &component{Type: "NFC"}
+		f.PreTokenizer = &component{Type: "Sequence", Pretokenizers: []component{
+			{Type: "Split", Pattern: &pattern{Regex: &words}, Behavior: "Isolated"}, bytes,
+		}}
+		b.defaults = map[string]string{"eos_token": endOfText, "pad_token": endOfText, "unk_token": endOfText}
+	default:
+		return fmt.Errorf("tokenizer_class %.100q is not supported without %s; %s", class, mainFile, "want GPT2Tokenizer, CodeGenTokenizer or Qwen2Tokenizer")
+	}
+	list, err := json.Marshal(merges)
+	if err != nil {
+		return err
+	}
+	f.Model = modelFile{Type: "BPE", Vocab: vocab, Merges: list}
+	return b.readMain(f)
+}

@@ -1,0 +1,369 @@
+package tokenizer
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// regex is a regular expression as Oniguruma, which tokenizers uses, understands it (regexparse.go). It finds what a
+// backtracking engine finds: at each place the match that the alternatives' order and the repeats' greed prefer.
+//
+// It works from the end of the text to its start. For every place and instruction it notes where a match that goes on with
+// this instruction from there would end; the instructions look only at the place behind and at others of the same place.
+// So the time is the product of text and program whatever the two are, look-ahead included, and no pattern explodes.
+type regex struct {
+	program []instruction // every instruction stands behind those of the same place that it looks at
+	start   int32
+	sets    []runeSet
+	ascii   [utf8.RuneSelf][]bool // by rune and set: the set has the rune
+}
+
+// instruction is one step of a match. a and b are the instructions that follow.
+type instruction struct {
+	op   opcode
+	set  int32
+	a, b int32
+}
+
+type opcode uint8
+
+const (
+	opMatch  opcode = iota // the end
+	opSet                  // a rune of set, then a
+	opWhile                // a rune of set, then a; b only if there is none. What it took is not given back: possessive
+	opEither               // a, or else b
+	opAhead                // if a matches, then b
+	opNot                  // unless a matches, then b
+	opAssert               // if the place is of kind set, then a
+	opBehind               // if the rune before is in set, then a
+)
+
+// A kind of place is what opAssert asks for.
+const (
+	textStart int32 = iota
+	textEnd
+	textEndOrLastLine // the end, or before the line feed that ends the text
+	lineStart
+	lineEnd
+	wordBorder
+	noWordBorder
+)
+
+const (
+	maxRegex        = 4096 // bytes of a pattern; the parser recurses where parentheses nest
+	maxInstructions = 2048 // of all patterns of a tokenizer, with which the time for a text grows
+)
+
+// find returns the matches in s, from left to right and without overlap. An empty match does not touch the match before it.
+func (re *regex) find(s string) []match {
+	ends := re.ends(s)
+	var out []match
+	last := -1
+	for i := 0; i <= len(s); {
+		e := int(ends[i])
+		if e < 0 || e == i && i == last {
+			i += max(1, runeLen(s[i:]))
+			continue
+		}
+		out = append(out, match{i, e})
+		i, last = e, e
+	}
+	return out
+}
+
+func runeLen(s string) int {
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
+
+// ends returns, for the first byte of every rune of s and for its end, where the match that begins there ends, or none.
+func (re *regex) ends(s string) []int32 {
+	ends := make([]int32, len(s)+1)
+	here, behind := make([]int32, len(re.program)), make([]int32, len(re.program))
+	for k := range behind {
+		behind[k] = none
+	}
+	other := make([]bool, len(re.sets)) // of a rune beyond ASCII, or of none
+	member := other                     // by set: it has the rune at i
+	after := rune(none)
+	for i := len(s); ; {
+		before, size := lastRune(s[:i])
+		for k, c := range re.program {
+			end := int32(none)
+			switch c.op {
+			case opMatch:
+				end = int32(i)
+			case opSet:
+				if member[c.set] {
+					end = behind[c.a]
+				}
+			case opWhile:
+				if member[c.set] {
+					end = behind[c.a]
+				} else {
+					end = here[c.b]
+				}
+			case opEither:
+				if end = here[c.a]; end == none {
+					end = here[c.b]
+				}
+			case opAhead:
+				if here[c.a] != none {
+					end = here[c.b]
+				}
+			case opNot:
+				if here[c.a] == none {
+					end = here[c.b]
+				}
+			case opAssert:
+				if isPlace(c.set, i, len(s), before, after) {
+					end = here[c.a]
+				}
+			case opBehind:
+				if before != none && re.sets[c.set].has(before) {
+					end = here[c.a]
+				}
+			}
+			here[k] = end
+		}
+		ends[i] = here[re.start]
+		if i == 0 {
+			return ends
+		}
+		i -= size
+		if after = before; before < utf8.RuneSelf {
+			member = re.ascii[before]
+		} else {
+			member = other
+			for k, set := range re.sets {
+				member[k] = set.has(before)
+			}
+		}
+		here, behind = behind, here
+	}
+}
+
+func lastRune(s string) (rune, int) {
+	if s == "" {
+		return none, 0
+	}
+	return utf8.DecodeLastRuneInString(s)
+}
+
+// isPlace says whether place i of a text of n bytes, between the runes before and after, is of a kind.
+func isPlace(kind int32, i, n int, before, after rune) bool {
+	switch kind {
+	case textStart:
+		return i == 0
+	case textEnd:
+		return i == n
+	case textEndOrLastLine:
+		return i == n || i == n-1 && after == '\n'
+	case lineStart:
+		return i == 0 || before == '\n' && i < n // none behind the line feed that ends the text
+	case lineEnd:
+		return i == n || after == '\n'
+	}
+	return (wordRunes.has(before) != wordRunes.has(after)) == (kind == wordBorder)
+}
+
+// compileRegex reads a pattern that has at most limit instructions. key says where it stands in the file.
+func compileRegex(pattern, key string, limit int) (*regex, error) {
+	if len(pattern) > maxRegex {
+		return nil, fmt.Errorf("%s: %d bytes, more than %d", key, len(pattern), maxRegex)
+	}
+	tree, err := parseRegex(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w in %.200q", key, err, pattern)
+	}
+	c := regexCompiler{limit: limit}
+	end := c.emit(instruction{op: opMatch})
+	start := c.compile(tree, end)
+	if c.err == nil {
+		start = c.sort(start)
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("%s: %w in %.200q", key, c.err, pattern)
+	}
+	re := &regex{program: c.program, start: start, sets: c.sets}
+	for r := range re.ascii {
+		re.ascii[r] = make([]bool, len(re.sets))
+		for k, set := range re.sets {
+			re.ascii[r][k] = set.has(rune(r))
+		}
+	}
+	return re, nil
+}
+
+// regexCompiler makes a program of a tree.
+type regexCompiler struct {
+	limit   int
+	program []instruction
+	sets    []runeSet
+	err     error
+}
+
+func (c *regexCompiler) emit(i instruction) int32 {
+	if len(c.program) >= c.limit {
+		c.err = fmt.Errorf("more than %d steps", maxInstructions)
+		return 0
+	}
+	c.program = append(c.program, i)
+	return int32(len(c.program) - 1)
+}
+
+func (c *regexCompiler) set(s runeSet) int32 {
+	for k, old := range c.sets {
+		if old.equal(s) {
+			return int32(k)
+		}
+	}
+	c.sets = append(c.sets, s)
+	return int32(len(c.sets) - 1)
+}
+
+// compile emits what matches n and then goes on with next, and returns where it begins.
+func (c *regexCompiler) compile(n regexNode, next int32) int32 {
+	if c.err != nil {
+		return 0
+	}
+	switch n := n.(type) {
+	case setNode:
+		return c.emit(instruction{op: opSet, set: c.set(n.set), a: next})
+	case sequenceNode:
+		for i := len(n) - 1; i >= 0; i-- {
+			next = c.compile(n[i], next)
+		}
+		return next
+	case choiceNode:
+		start := c.compile(n[len(n)-1], next)
+		for i := len(n) - 2; i >= 0; i-- {
+			start = c.emit(instruction{op: opEither, a: c.compile(n[i], next), b: start})
+		}
+		return start
+	case placeNode:
+		return c.emit(instruction{op: opAssert, set: int32(n), a: next})
+	case lookNode:
+		return c.compileLook(n, next)
+	case repeatNode:
+		return c.compileRepeat(n, next)
+	}
+	panic(fmt.Sprintf("regex node %T", n))
+}
+
+func (c *regexCompiler) compileLook(n lookNode, next int32) int32 {
+	if n.behind {
+		set := n.body.(setNode).set
+		if n.not { // also where there is no rune before
+			set = set.negate()
+			place := c.emit(instruction{op: opAssert, set: textStart, a: next})
+			return c.emit(instruction{op: opEither, a: c.emit(instruction{op: opBehind, set: c.set(set), a: next}), b: place})
+		}
+		return c.emit(instruction{op: opBehind, set: c.set(set), a: next})
+	}
+	op := opAhead
+	if n.not {
+		op = opNot
+	}
+	return c.emit(instruction{op: op, a: c.compile(n.body, c.emit(instruction{op: opMatch})), b: next})
+}
+
+func (c *regexCompiler) compileRepeat(n repeatNode, next int32) int32 {
+	either := func(body, next int32) int32 {
+		if n.lazy {
+			body, next = next, body
+		}
+		return c.emit(instruction{op: opEither, a: body, b: next})
+	}
+	switch {
+	case n.possessive:
+		end, set := next, c.set(n.body.(setNode).set)
+		if n.max == unlimited {
+			next = c.emit(instruction{op: opWhile, set: set, b: end})
+			c.program[next].a = next
+			break
+		}
+		for range n.max - n.min {
+			next = c.emit(instruction{op: opWhile, set: set, a: next, b: end})
+		}
+	case n.max == unlimited:
+		loop := c.emit(instruction{op: opEither})
+		body := c.compile(n.body, loop)
+		if n.lazy {
+			c.program[loop].a, c.program[loop].b = next, body
+		} else {
+			c.program[loop].a, c.program[loop].b = body, next
+		}
+		next = loop
+	default:
+		end := next
+		for i := n.min; i < n.max && c.err == nil; i++ {
+			next = either(c.compile(n.body, next), end)
+		}
+	}
+	for range n.min {
+		start := c.compile(n.body, next)
+		if start == next { // an empty body, or an error
+			break
+		}
+		next = start
+	}
+	return next
+}
+
+var errEmptyLoop = errors.New("a part that may be empty is repeated without end, which is not supported")
+
+// sort puts every instruction behind those that it looks at at the same place, and returns where start has gone. There is
+// no such order where a loop can turn without taking a rune.
+func (c *regexCompiler) sort(start int32) int32 {
+	const unseen, open = -1, -2
+	place := make([]int32, len(c.program))
+	for i := range place {
+		place[i] = unseen
+	}
+	var sorted []instruction
+	var from []int32 // the instruction that stands at a place of sorted
+	var visit func(i int32)
+	visit = func(i int32) {
+		if place[i] == open {
+			c.err = errEmptyLoop
+		}
+		if place[i] != unseen || c.err != nil {
+			return
+		}
+		place[i] = open
+		in := c.program[i]
+		switch in.op {
+		case opEither, opAhead, opNot:
+			visit(in.a)
+			visit(in.b)
+		case opAssert, opBehind:
+			visit(in.a)
+		case opWhile:
+			visit(in.b)
+		}
+		place[i] = int32(len(sorted))
+		sorted, from = append(sorted, in), append(from, i)
+	}
+	visit(start)
+	for k := 0; k < len(sorted) && c.err == nil; k++ { // those that only a rune leads to
+		if op := sorted[k].op; op == opSet || op == opWhile {
+			visit(sorted[k].a)
+		}
+	}
+	if c.err != nil {
+		return 0
+	}
+	for k, in := range sorted {
+		if in.op != opMatch {
+			sorted[k].a = place[in.a]
+		}
+		switch in.op {
+		case opWhile, opEither, opAhead, opNot:
+			sorted[k].b = place[in.b]
+		}
+	}
+	c.program = sorted
+	return place[start]
+}

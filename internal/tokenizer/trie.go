@@ -1,0 +1,64 @@
+package tokenizer
+
+import (
+	"maps"
+	"slices"
+)
+
+// trie finds which pieces of a vocabulary a text begins with.
+type trie struct{ nodes []trieNode }
+
+// trieNode stands for the start of one or more pieces. Its children lie side by side, in order of their bytes.
+type trieNode struct {
+	id       int32 // of the piece that ends here, none if there is no such piece
+	child    int32 // the first
+	children uint16
+	label    byte // the last byte
+}
+
+// newTrie takes one step for every byte of the pieces.
+func newTrie(pieces map[string]int32) *trie {
+	sorted := slices.Sorted(maps.Keys(pieces))
+	t := &trie{nodes: []trieNode{{id: none}}}
+	type stretch struct{ first, last, depth int } // the pieces [first, last) that have a node's bytes as their first depth ones
+	open := []stretch{{0, len(sorted), 0}}        // one for every node
+	for k := 0; k < len(t.nodes); k++ {
+		s := open[k]
+		if s.first < s.last && len(sorted[s.first]) == s.depth {
+			t.nodes[k].id = pieces[sorted[s.first]]
+			s.first++
+		}
+		t.nodes[k].child = int32(len(t.nodes))
+		for s.first < s.last {
+			label, end := sorted[s.first][s.depth], s.first
+			for end < s.last && sorted[end][s.depth] == label {
+				end++
+			}
+			t.nodes = append(t.nodes, trieNode{id: none, label: label})
+			open = append(open, stretch{s.first, end, s.depth + 1})
+			t.nodes[k].children++
+			s.first = end
+		}
+	}
+	return t
+}
+
+const trieRoot = 0
+
+// next returns the node behind byte b of a node, none if no piece goes on so.
+func (t *trie) next(node int32, b byte) int32 {
+	n := &t.nodes[node]
+	low, high := n.child, n.child+int32(n.children)
+	for low < high {
+		middle := (low + high) / 2
+		switch label := t.nodes[middle].label; {
+		case label == b:
+			return middle
+		case label < b:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return none
+}

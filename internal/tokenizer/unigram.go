@@ -1,0 +1,217 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// unigram cuts a word into the pieces whose scores have the largest sum (Kudo 2018, arXiv:1804.10959), by Viterbi's
+// algorithm: for every place in the word the best way to come there.
+type unigram struct {
+	pieces       *trie
+	ids          map[string]int32
+	scores       []float64 // by id
+	unknown      int32     // id of what has no piece
+	unknownScore float64
+	bytes        byteIDs // for what has no piece
+	rounds       bool    // sums are rounded to float32, as SentencePiece has them; tokenizers does not round
+
+	cache   wordCache
+	scratch sync.Pool // of *unigramScratch
+}
+
+// unknownPenalty is how much worse than the worst piece a rune without a piece is: the number of SentencePiece.
+const unknownPenalty = 10
+
+// maxUnigramPiece bounds the pieces that are looked at from every place, in bytes.
+const maxUnigramPiece = 512
+
+// newUnigram takes the pieces by id. Those without a text are not looked for.
+func newUnigram(pieces []scoredPiece, unknown int) (*unigram, error) {
+	if unknown < 0 || unknown >= len(pieces) {
+		return nil, fmt.Errorf("unknown id %d is not in 0..%d", unknown, len(pieces)-1)
+	}
+	m := &unigram{ids: make(map[string]int32, len(pieces)), unknown: int32(unknown), scores: make([]float64, len(pieces)), bytes: noBytes()}
+	m.scratch.New = func() any { return new(unigramScratch) }
+	m.cache.seed = maphash.MakeSeed()
+	lowest := pieces[0].score
+	for id, p := range pieces {
+		if len(p.text) > maxUnigramPiece {
+			return nil, fmt.Errorf("piece %d: %d bytes, more than %d", id, len(p.text), maxUnigramPiece)
+		}
+		m.scores[id] = p.score
+		lowest = min(lowest, p.score)
+		if p.text != "" {
+			m.ids[p.text] = int32(id)
+		}
+	}
+	m.unknownScore = lowest - unknownPenalty
+	m.pieces = newTrie(m.ids)
+	return m, nil
+}
+
+// best is the best way to a place in a word: by piece id from start on.
+type best struct {
+	score     float64
+	id, start int32 // start is none as long as there is no way
+}
+
+type unigramScratch struct {
+	ways           []best
+	parts, spelled []part
+}
+
+// encode yields the pieces of a word.
+func (m *unigram) encode(word string, yield func(part)) {
+	parts, ok := m.cache.get(word)
+	if !ok {
+		s := m.scratch.Get().(*unigramScratch)
+		defer func() {
+			if cap(s.ways) <= maxKeptSymbols {
+				m.scratch.Put(s)
+			}
+		}()
+		m.findWays(s, word)
+		parts = m.walkBack(s, word)
+		m.cache.put(word, parts)
+	}
+	for _, p := range parts {
+		yield(p)
+	}
+}
+
+// findWays fills s.ways for every place of the word.
+func (m *unigram) findWays(s *unigramScratch, word string) {
+	s.ways = slices.Grow(s.ways[:0], len(word)+1)[:len(word)+1]
+	for i := range s.ways {
+		s.ways[i] = best{start: none}
+	}
+	s.ways[0].score = 0
+	for i, r := range word {
+		size := utf8.RuneLen(r)
+		from := s.ways[i].score
+		single := false // the rune is a piece
+		reach := func(end int, id int32, score float64) {
+			score += from
+			if m.rounds {
+				score = float64(float32(score))
+			}
+			if w := &s.ways[end]; w.start == none || score > w.score {
+				*w = best{score, id, int32(i)}
+			}
+		}
+		node := int32(trieRoot)
+		for end := i; end < len(word); {
+			if node = m.pieces.next(node, word[end]); node == none {
+				break
+			}
+			end++
+			if id := m.pieces.nodes[node].id; id != none {
+				reach(end, id, m.scores[id])
+				single = single || end == i+size
+			}
+		}
+		if !single {
+			reach(i+size, m.unknown, m.unknownScore)
+		}
+	}
+}
+
+// walkBack returns the pieces on the best way to the end. Unknown ones side by side are one.
+func (m *unigram) walkBack(s *unigramScratch, word string) []part {
+	s.parts = s.parts[:0]
+	for end := int32(len(word)); end > 0; {
+		w := s.ways[end]
+		if n := len(s.parts); n > 0 && w.id == m.unknown && s.parts[n-1].id == m.unknown {
+			s.parts[n-1].start = w.start
+		} else {
+			s.parts = append(s.parts, part{w.id, w.start, end})
+		}
+		end = w.start
+	}
+	slices.Reverse(s.parts)
+	return m.spellUnknown(s, word)
+}
+
+// spellUnknown puts bytes in place of unknown pieces, where the vocabulary has them.
+func (m *unigram) spellUnknown(s *unigramScratch, word string) []part {
+	s.spelled = s.spelled[:0]
+	for _, p := range s.parts {
+		if p.id == m.unknown {
+			text := word[p.start:p.end]
+			if id, ok := m.ids[text]; ok {
+				p.id = id // the unknown token, written out
+			} else if m.bytes.spell(text) {
+				for i := p.start; i < p.end; i++ {
+					s.spelled = append(s.spelled, part{m.bytes[word[i]], i, i + 1})
+				}
+				continue
+			}
+		}
+		s.spelled = append(s.spelled, p)
+	}
+	return s.spelled
+}
+
+// scoredPiece is an entry of a Unigram vocabulary.
+type scoredPiece struct {
+	text  string
+	score float64
+}
+
+func (p *scoredPiece) UnmarshalJSON(data []byte) error {
+	var score json.Number
+	pair := []any{&p.text, &score}
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return err
+	}
+	var ok bool
+	if p.score, ok = parseScore(score.String()); !ok || len(pair) != 2 {
+		return errors.New("not a text and a score")
+	}
+	return nil
+}
+
+// parseScore reads a number as serde_json does, through which tokenizers reads its files: digits beyond the 64 bits of an integer
+// are left out, and integer and power of ten are rounded each by itself. The last bit may differ from that of the nearest number,
+// and with it which of two ways of the same sum is taken.
+func parseScore(text string) (float64, bool) {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
+	power, err := strconv.Atoi(exponent)
+	if err != nil && exponent != "" || whole == "" {
+		return 0, false
+	}
+	var digits uint64
+	dropped := 0
+	for _, c := range whole + fraction {
+		d := uint64(c - '0')
+		if dropped > 0 || digits > (math.MaxUint64-d)/10 {
+			dropped++
+			continue
+		}
+		digits = digits*10 + d
+	}
+	power += dropped - len(fraction)
+	score := float64(digits)
+	if power < -308 || power > 308 {
+		return 0, digits == 0 || power < 0
+	}
+	if power < 0 {
+		score /= math.Pow10(-power)
+	} else {
+		score *= math.Pow10(power)
+	}
+	if strings.HasPrefix(text, "-") {
+		score = -score
+	}
+	return score, !math.IsInf(score, 0)
+}
