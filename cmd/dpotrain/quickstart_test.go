@@ -250,8 +250,7 @@ func answers(t *testing.T, dir string, n int) []string {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	eos, _ := reader.EOS()
-	list, err := generate.Greedy(context.Background(), g, prompts, generate.Options{MaxNewTokens: 64, Stop: []int32{eos}, Rows: 2048})
+	list, err := generate.Greedy(context.Background(), g, prompts, generate.Options{MaxNewTokens: 64, Stop: reader.StopIDs(), Rows: 2048})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,11 +150,8 @@ func (r *Reader) maker(form Form, o Options) (*maker, error) {
 // Decode is the text of ids, without special tokens.
 func (r *Reader) Decode(ids []int32) string { return r.tokenizer.Decode(ids, true) }
 
-// EOS is the id that ends a completion; ok is false when the tokenizer has none.
-func (r *Reader) EOS() (id int32, ok bool) {
-	eos, ok := r.tokenizer.EOS()
-	return eos.ID, ok
-}
+// StopIDs are the ids that end an answer: the tokenizer's EOS, and those that generation_config.json lists.
+func (r *Reader) StopIDs() []int32 { return r.tokenizer.StopIDs() }
 
 // Files are the contents of the tokenizer's files and the chat template, by name, for a folder in which a model is saved.
 func (r *Reader) Files() (map[string][]byte, error) {

@@ -90,12 +90,9 @@ func (r *runner) answers(ctx context.Context) ([]string, error) {
 	for _, s := range r.samples() {
 		prompts = append(prompts, s.ids)
 	}
-	o := generate.Options{MaxNewTokens: r.o.MaxNewTokens, Rows: r.o.MicroBatchTokens}
+	o := generate.Options{MaxNewTokens: r.o.MaxNewTokens, Rows: r.o.MicroBatchTokens, Stop: r.in.Reader.StopIDs()}
 	if s := r.in.Policy.Config.Spec; s.Rope == nil {
 		o.MaxLength = s.Positions
-	}
-	if id, ok := r.in.Reader.EOS(); ok {
-		o.Stop = []int32{id}
 	}
 	answers, err := generate.Greedy(ctx, r.evalGraph, prompts, o)
 	if err != nil {
