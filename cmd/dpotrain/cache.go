@@ -35,7 +35,7 @@ func newCacheInspectCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:     "inspect",
-		Short:   "List the cached reference models: fingerprint, sequences, model, precision, size",
+		Short:   "List the cached reference models: fingerprint, records, model, precision, size",
 		Example: `  dpotrain cache inspect --ref-cache-dir ref_cache`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,10 +60,10 @@ func newCacheInspectCommand() *cobra.Command {
 				if f.Fingerprint != (refcache.Fingerprint{}) {
 					name = f.Fingerprint.String()[:16]
 				}
-				rows = append(rows, []string{name, report.Count(int64(f.Records)), report.Count(f.Tokens), f.Facts.Model,
+				rows = append(rows, []string{name, report.Count(int64(f.Records)), report.Count(f.Tokens), report.Count(f.Entropies), f.Facts.Model,
 					f.Facts.Precision, f.Facts.Kernels, report.Bytes(f.Bytes), state})
 			}
-			report.Table(cmd.OutOrStdout(), []string{"fingerprint", "sequences", "tokens", "model", "precision", "kernels", "size", "state"}, rows)
+			report.Table(cmd.OutOrStdout(), []string{"fingerprint", "records", "log-probs", "entropies", "model", "precision", "kernels", "size", "state"}, rows)
 			if bad > 0 {
 				return fmt.Errorf("%d of %d cache files in %s cannot be used; see their state in the table", bad, len(infos), dir)
 			}
@@ -79,7 +79,7 @@ func newCacheVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every record of the reference cache",
-		Long: `Read every record of every cache file and check it: its checksums, and that its log-probs are numbers. A record that is
+		Long: `Read every record of every cache file and check it: its checksums, and that what it holds are numbers. A record that is
 not sound is named with its place in the file, and the exit code is 1. A torn tail, which a run leaves that was killed
 while it wrote, is harmless: it was not in use yet, and the next run that writes cuts it off.`,
 		Example: `  dpotrain cache verify

@@ -416,7 +416,7 @@ func TestCacheInspect(t *testing.T) {
 		dpotrain(t, "precompute-ref", "--model", model, "--data", testfiles.Path(t, "pairs.jsonl"), "--ref-cache-dir", p.cache)
 	}
 	out, _ = dpotrain(t, "cache", "inspect", "--ref-cache-dir", p.cache)
-	contains(t, out, "fingerprint", "sequences", "model", "precision", "kernels", "size", "fp32", "cpu-", "KiB", "sound", p.model, filepath.Join("models", "gpt2"))
+	contains(t, out, "fingerprint", "records", "log-probs", "entropies", "model", "precision", "kernels", "size", "fp32", "cpu-", "KiB", "sound", p.model, filepath.Join("models", "gpt2"))
 	files, err := filepath.Glob(filepath.Join(p.cache, "*.refs"))
 	if err != nil || len(files) != 2 || strings.Count(out, "sound") != 2 {
 		t.Fatalf("%d files, %v, want 2 that are sound:\n%s", len(files), err, out)

@@ -103,7 +103,7 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 	LossBatch(&e.batch, l, outcomes, refs)
 	if l.Needs().Mismatched {
 		for i, o := range outcomes {
-			e.batch.MismatchedLogps, e.batch.RefMismatchedLogps = append(e.batch.MismatchedLogps, o.Logps[1]), append(e.batch.RefMismatchedLogps, refs[i][1])
+			e.batch.MismatchedLogps, e.batch.RefMismatchedLogps = append(e.batch.MismatchedLogps, o.Logps[1]), append(e.batch.RefMismatchedLogps, refs[i].Sums[1])
 		}
 	}
 	l.Compute(e.batch, &e.result)

@@ -88,7 +88,7 @@ func golden(t *testing.T) (e *testfiles.Expected, examples []data.Example, refs 
 			return data.Sequence{IDs: slices.Concat(p.PromptIDs, completion), First: len(p.PromptIDs)}
 		}
 		examples = append(examples, data.Example{File: "expected.json", Line: i + 1, Sequences: []data.Sequence{sequence(p.ChosenIDs), sequence(p.RejectedIDs)}})
-		refs = append(refs, score.Logps{p.ChosenLogp, p.RejectedLogp})
+		refs = append(refs, score.Logps{Sums: []float64{p.ChosenLogp, p.RejectedLogp}})
 	}
 	return e, examples, refs
 }
@@ -193,8 +193,8 @@ func TestRunSameBits(t *testing.T) {
 					t.Errorf("%s, example %d, %s: %v, alone %v", name, i, metric, got, want)
 				}
 			}
-			if got := value(t, first.Row(i), "ref_logps/rejected"); got != refs[i][1] {
-				t.Errorf("example %d: ref_logps/rejected %v, want %v", i, got, refs[i][1])
+			if got := value(t, first.Row(i), "ref_logps/rejected"); got != refs[i].Sums[1] {
+				t.Errorf("example %d: ref_logps/rejected %v, want %v", i, got, refs[i].Sums[1])
 			}
 			if got, want := value(t, first.Row(i), "tokens/chosen"), len(more[i].Sequences[0].IDs)-more[i].Sequences[0].First; got != float64(want) {
 				t.Errorf("example %d: tokens/chosen %v, want %d", i, got, want)
@@ -209,7 +209,7 @@ func TestRunReferenceItself(t *testing.T) {
 	m := policy(t, 1, 1)
 	e := run(t, m, examples, refs, newLoss(t, "dpo"), 100)
 	for i, o := range e.outcomes { // float32's log-probs, not PyTorch's
-		refs[i] = score.Logps{o.Logps[0], o.Logps[1]}
+		refs[i] = score.Logps{Sums: o.Logps[:]}
 	}
 	e = run(t, m, examples, refs, newLoss(t, "dpo"), 1)
 	row := metricsOf(e)

@@ -121,13 +121,13 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			b.RejectedLogps, b.RejectedTokens = append(b.RejectedLogps, o.Logps[1]), append(b.RejectedTokens, o.Tokens[1])
 		}
 		if refs != nil {
-			last := len(refs[i]) - 1
-			b.RefChosenLogps = append(b.RefChosenLogps, refs[i][0])
+			last := len(refs[i].Sums) - 1
+			b.RefChosenLogps = append(b.RefChosenLogps, refs[i].Sums[0])
 			if needs.Rejected {
-				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i][last])
+				b.RefRejectedLogps = append(b.RefRejectedLogps, refs[i].Sums[last])
 			}
 			if needs.Lists {
-				b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, o.Middle), append(b.RefMiddleLogps, refs[i][1:last])
+				b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, o.Middle), append(b.RefMiddleLogps, refs[i].Sums[1:last])
 			}
 		}
 		if needs.Labels {

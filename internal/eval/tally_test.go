@@ -27,7 +27,7 @@ var (
 		{Logps: [2]float64{-20, -5}, Tokens: [2]int{3, 1}, Length: 20, Entropy: 12, Correct: 2},
 		{Logps: [2]float64{-30, -25}, Tokens: [2]int{5, 7}, Length: 30, Entropy: 22, Correct: 3},
 	}
-	references = []score.Logps{{-11, -11}, {-21, -6}, {-28, -28}}
+	references = []score.Logps{{Sums: []float64{-11, -11}}, {Sums: []float64{-21, -6}}, {Sums: []float64{-28, -28}}}
 )
 
 // add counts outcomes as a training step or an evaluation does.
@@ -157,7 +157,7 @@ func TestTallyLists(t *testing.T) {
 		{Logps: [2]float64{-19, -8}, Middle: []float64{-5, -6}, Tokens: [2]int{3, 1}, MiddleTokens: 6, Length: 25, Entropy: 16, Correct: 2},
 		{Logps: [2]float64{-30, -25}, Tokens: [2]int{5, 7}, Length: 30, Entropy: 24, Correct: 3},
 	}
-	refs := []score.Logps{{-11, -22, -11}, {-21, -6, -6, -6}, {-28, -28}}
+	refs := []score.Logps{{Sums: []float64{-11, -22, -11}}, {Sums: []float64{-21, -6, -6, -6}}, {Sums: []float64{-28, -28}}}
 	want := []want{
 		{"rewards/chosen", 0.1 / 3}, {"rewards/rejected", 0}, {"rewards/accuracies", 2.0 / 3}, {"rewards/ties", 0}, {"rewards/concordance", 5.0 / 9}, {"rewards/margins", 0.1 / 3},
 		{"logps/chosen", -59.0 / 3}, {"logps/rejected", -15}, {"logps/accuracies", 1.0 / 3}, {"entropy", 48.0 / 30}, {"mean_token_accuracy", 0.6},

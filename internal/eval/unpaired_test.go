@@ -19,7 +19,7 @@ func TestTallyUnpaired(t *testing.T) {
 		{Logps: [2]float64{-20, -60}, Tokens: [2]int{4}, Length: 7, Entropy: 6, Correct: 2, Label: data.Desirable},
 		{Logps: [2]float64{-30, -70}, Tokens: [2]int{6}, Length: 9, Entropy: 3, Correct: 3, Label: data.Undesirable},
 	}
-	refs := []score.Logps{{-12, -56}, {-16, -59}, {-33, -71}}
+	refs := []score.Logps{{Sums: []float64{-12, -56}}, {Sums: []float64{-16, -59}}, {Sums: []float64{-33, -71}}}
 	var (
 		b loss.Batch
 		r loss.Result
@@ -27,7 +27,7 @@ func TestTallyUnpaired(t *testing.T) {
 	counted := func(from, to int) *Tally {
 		LossBatch(&b, l, rows[from:to], refs[from:to])
 		for i, o := range rows { // those of the whole step
-			b.MismatchedLogps, b.RefMismatchedLogps = append(b.MismatchedLogps, o.Logps[1]), append(b.RefMismatchedLogps, refs[i][1])
+			b.MismatchedLogps, b.RefMismatchedLogps = append(b.MismatchedLogps, o.Logps[1]), append(b.RefMismatchedLogps, refs[i].Sums[1])
 		}
 		l.Compute(b, &r)
 		tally := NewTally(l)

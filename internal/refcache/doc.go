@@ -2,7 +2,8 @@
 // reference once, whatever loss, order, split or number of epochs follows.
 //
 // It is given the fingerprint of a reference model (everything that decides the bits of its log-probs) and the keys of the
-// sequences a run needs, and gives back one float32 a scored token, in nats, or says which sequences are missing. Sums are taken by
+// sequences a run needs, and gives back one float32 a scored token, in nats, or says which sequences are missing; and likewise further
+// numbers that a run asks for, as the entropy of the distribution that the token was scored by. Sums are taken by
 // the reader and never stored. Tokenizer, chat template and max_length act through the token ids and so need no place in the key.
 //
 // Readers take no lock. A Writer holds the lock file beside the cache file while it appends; a second one waits, reads what the
@@ -37,9 +38,10 @@
 //
 //	tag  content
 //	1    log-probs of the scored tokens in order, float32 each; at least one
+//	2    entropies in nats of the distributions that they were scored by, likewise
 //
-// A reader passes over tags it does not know; a record without the field that is asked for counts as missing. If several records have
-// one key, the last that holds the field counts.
+// A reader passes over tags it does not know; a record that lacks one of the fields that are asked for counts as missing. If several
+// records have one key, the last that holds all of them counts. What is missing is appended with all that is asked for, log-probs included.
 //
 // # Damage
 //
@@ -48,6 +50,6 @@
 // before its data arrives. Anything else that does not check is an error which names the file and the offset. A newer version is refused.
 // Verify finds all damaged records, not the first alone.
 //
-// To add a field: a tag in the table above and in format.go, a reader beside Logps, a row in the tests. The version is raised only when
-// an older reader would misread the file.
+// To add a field: a tag in the table above, in docs/formats.md and in format.go, a row in the tests. The version is raised only when an
+// older reader would misread the file.
 package refcache

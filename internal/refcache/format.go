@@ -28,9 +28,25 @@ const (
 
 	checksumSize = 4
 	fieldHead    = 6 // tag, length
-
-	tagLogps = 1
 )
+
+// Field is a kind of number that a record may have of every scored token, float32 each. Its value is its tag in the file.
+type Field uint16
+
+const (
+	Logps     Field = 1 // log-probs in nats
+	Entropies Field = 2 // entropies in nats of the distributions that the tokens were scored by
+)
+
+// knownFields are those of this version of the program.
+var knownFields = []Field{Logps, Entropies}
+
+func (f Field) String() string {
+	if f == Entropies {
+		return "entropy"
+	}
+	return "log-prob"
+}
 
 var (
 	le         = binary.LittleEndian
@@ -121,29 +137,52 @@ func readHeader(f *os.File, size int64) (fp Fingerprint, facts Facts, end int64,
 	return Fingerprint(b[12:44]), facts, end, nil
 }
 
-// appendRecord appends the record of a sequence to b.
-func appendRecord(b []byte, k Key, logps []float32) []byte {
+// appendRecord appends the record of a sequence to b: values are its numbers of each of the fields, as many of each.
+func appendRecord(b []byte, k Key, fields []Field, values [][]float32) []byte {
 	start := len(b)
-	b = le.AppendUint32(b, uint32(recordSize(len(logps))))
+	b = le.AppendUint32(b, uint32(recordSize(len(values[0]), len(fields))))
 	b = append(b, k[:]...)
 	b = le.AppendUint32(b, checksum(b[start:]))
-	b = le.AppendUint16(b, tagLogps)
-	b = le.AppendUint32(b, uint32(4*len(logps)))
-	for _, v := range logps {
-		b = le.AppendUint32(b, math.Float32bits(v))
+	for i, f := range fields {
+		b = le.AppendUint16(b, uint16(f))
+		b = le.AppendUint32(b, uint32(4*len(values[i])))
+		for _, v := range values[i] {
+			b = le.AppendUint32(b, math.Float32bits(v))
+		}
 	}
 	return le.AppendUint32(b, checksum(b[start:]))
 }
 
-// recordSize is the size in bytes of the record of a sequence with that many scored tokens.
-func recordSize(tokens int) int { return recordHead + fieldHead + 4*tokens + checksumSize }
+// recordSize is the size in bytes of the record of a sequence with so many scored tokens and fields.
+func recordSize(tokens, fields int) int {
+	return recordHead + fields*(fieldHead+4*tokens) + checksumSize
+}
 
 // record is one record as scan meets it.
 type record struct {
 	key    Key
 	offset int64  // of its first byte in the file
 	size   int    // bytes
-	logps  []byte // field 1, four bytes a token; nil if the record has none. Valid until the next record
+	fields []byte // valid until the next record
+}
+
+// values are the numbers of a field, four bytes each; nil if the record has none.
+func (r record) values(f Field) []byte {
+	b, _ := findField(r.fields, f)
+	return b
+}
+
+// has reports whether the record has all of the fields.
+func (r record) has(fields []Field) bool {
+	return !slices.ContainsFunc(fields, func(f Field) bool { return r.values(f) == nil })
+}
+
+// sound reports whether the fields fill the record exactly, and those that are known are of whole numbers.
+func (r record) sound() bool {
+	return !slices.ContainsFunc(knownFields, func(f Field) bool {
+		b, ok := findField(r.fields, f)
+		return !ok || len(b)%4 != 0
+	})
 }
 
 // scan reads the records of f from byte offset from, which must be the start of one, to byte size, and gives each to visit, whose error ends it. It returns
@@ -176,11 +215,11 @@ func scan(f *os.File, from, size int64, visit func(record) error) (end int64, er
 		if !sealed(buf) {
 			return at, tornOrDamaged(f, at, at+n, size)
 		}
-		logps, ok := findField(buf[recordHead:n-checksumSize], tagLogps)
-		if !ok || len(logps)%4 != 0 {
+		r := record{key: Key(buf[4:20]), offset: at, size: int(n), fields: buf[recordHead : n-checksumSize]}
+		if !r.sound() {
 			return at, damaged(f.Name(), at)
 		}
-		if err := visit(record{key: Key(buf[4:20]), offset: at, size: int(n), logps: logps}); err != nil {
+		if err := visit(r); err != nil {
 			return at, err
 		}
 		at += n
@@ -225,8 +264,8 @@ func dataEnd(f *os.File, from, size int64) (int64, error) {
 	}
 }
 
-// findField returns the bytes of the first field with that tag, nil if there is none, and whether the fields fill b exactly.
-func findField(b []byte, tag uint16) (found []byte, ok bool) {
+// findField returns the bytes of the first field of a kind that has any, nil if there is none, and whether the fields fill b exactly.
+func findField(b []byte, f Field) (found []byte, ok bool) {
 	for len(b) > 0 {
 		if len(b) < fieldHead {
 			return nil, false
@@ -236,7 +275,7 @@ func findField(b []byte, tag uint16) (found []byte, ok bool) {
 			return nil, false
 		}
 		body := b[fieldHead : fieldHead+int(n)]
-		if le.Uint16(b) == tag && found == nil && n > 0 {
+		if Field(le.Uint16(b)) == f && found == nil && n > 0 {
 			found = body
 		}
 		b = b[fieldHead+int(n):]

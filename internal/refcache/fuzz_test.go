@@ -17,6 +17,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add(append(whole[:len(whole):len(whole)], make([]byte, 64)...))
 	f.Add(append(whole[:len(whole):len(whole)], head(1<<25)...))
 	f.Add(append(whole[:len(whole):len(whole)], raw(2, 5, 5)...))
+	f.Add(append(whole[:len(whole):len(whole)], raw(uint16(Entropies), 5, 5)...))
+	f.Add(wholeFileWithEntropies(f, n))
 	f.Add([]byte("DPO"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -29,7 +31,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil || inspected[0].Err != nil && verified[0].Err == nil {
 			t.Fatalf("Verify: %+v, %v; Inspect: %+v", verified, err, inspected)
 		}
-		c, err := Open(dir, testFP, testFacts, testKeys(n))
+		c, err := Open(dir, testFP, testFacts, testKeys(n), Entropies)
 		if err != nil {
 			return
 		}
@@ -39,14 +41,14 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, i := range c.Missing() {
-			if err := w.Append(testKey(i), testLogps(i)); err != nil {
+			if err := w.Append(testKey(i), testLogps(i), testEntropies(i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		again, err := Open(dir, testFP, testFacts, testKeys(n))
+		again, err := Open(dir, testFP, testFacts, testKeys(n), Entropies)
 		if err != nil {
 			t.Fatalf("after a writer had continued it: %v", err)
 		}
@@ -55,7 +57,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("missing after all were written: %v", missing)
 		}
 		for i := range n {
-			if _, ok, err := again.Logps(testKey(i)); !ok || err != nil {
+			if _, ok, err := again.Read(testKey(i)); !ok || err != nil {
 				t.Fatalf("sequence %d: %v, %v", i, ok, err)
 			}
 		}

@@ -16,6 +16,7 @@ type Info struct {
 	Facts       Facts
 	Records     int   // that are sound
 	Tokens      int64 // log-probs in them
+	Entropies   int64 // likewise
 	Bytes       int64 // size of the file
 	TornBytes   int64 // at its end, left by a writer that was killed; the next writer removes them
 	Err         error // the first thing that is wrong with the file; for Inspect the counts are of what comes before
@@ -86,7 +87,8 @@ func readFile(path string, v *verifier) Info {
 				}
 			}
 			info.Records++
-			info.Tokens += int64(len(r.logps) / 4)
+			info.Tokens += int64(len(r.values(Logps)) / 4)
+			info.Entropies += int64(len(r.values(Entropies)) / 4)
 			return nil
 		})
 		if err == nil {

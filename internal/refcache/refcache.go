@@ -52,12 +52,13 @@ type Facts struct {
 	Kernels   string `json:"kernels"`   // cpu-avx512, cpu-avx2, cpu-neon-arm64, cpu-generic ...
 }
 
-// Cache is one cache file, seen by a run that wants the log-probs of certain sequences. It is not safe for concurrent use.
+// Cache is one cache file, seen by a run that wants certain fields of certain sequences. It is not safe for concurrent use.
 type Cache struct {
 	path   string
 	fp     Fingerprint
 	facts  Facts
 	wanted []Key
+	fields []Field      // that a record must have, or it is as if it were not there
 	index  map[Key]span // every wanted key, and what a Writer of this Cache appended
 	file   *os.File     // nil while there is no file
 	end    int64        // where the last whole record ends; 0 without a whole header
@@ -69,12 +70,13 @@ type span struct {
 	size   int
 }
 
-// Open reads the cache file of fingerprint fp in dir, checks every record and remembers where those of the wanted keys are. A missing
-// file, or directory, is an empty cache. The facts are for the header should a Writer have to create the file. Close frees the file.
+// Open reads the cache file of fingerprint fp in dir, checks every record and remembers where those of the wanted keys are that have
+// log-probs and the further fields. A missing file, or directory, is an empty cache. The facts are for the header should a Writer have to
+// create the file. Close frees the file.
 //
 // Opening takes one pass over the file; memory grows with the number of wanted keys, not with the file.
-func Open(dir string, fp Fingerprint, facts Facts, wanted []Key) (*Cache, error) {
-	c := &Cache{path: filepath.Join(dir, fp.String()[:16]+".refs"), fp: fp, facts: facts, wanted: wanted}
+func Open(dir string, fp Fingerprint, facts Facts, wanted []Key, further ...Field) (*Cache, error) {
+	c := &Cache{path: filepath.Join(dir, fp.String()[:16]+".refs"), fp: fp, facts: facts, wanted: wanted, fields: append([]Field{Logps}, further...)}
 	if err := c.refresh(); err != nil {
 		c.Close()
 		return nil, err
@@ -116,7 +118,7 @@ func (c *Cache) refresh() error {
 		c.end = end
 	}
 	c.end, err = scan(c.file, c.end, info.Size(), func(r record) error {
-		if _, ok := c.index[r.key]; ok && r.logps != nil {
+		if _, ok := c.index[r.key]; ok && r.has(c.fields) {
 			c.index[r.key] = span{r.offset, r.size}
 		}
 		return nil
@@ -156,7 +158,8 @@ func (c *Cache) Close() error {
 	return f.Close()
 }
 
-// Missing returns the indices of the wanted keys that have no log-probs yet, in order; of equal keys only the first.
+// Missing returns the indices of the wanted keys that have no record with all that is asked for yet, in order; of equal keys only the
+// first.
 func (c *Cache) Missing() []int {
 	var missing []int
 	seen := make(map[Key]bool)
@@ -169,9 +172,9 @@ func (c *Cache) Missing() []int {
 	return missing
 }
 
-// Logps returns the log-probs of the scored tokens of k, in nats, and whether there are any. The key must be a wanted one or one that
-// was appended. The record is checked again; one that changed on disk since it was indexed is an error.
-func (c *Cache) Logps(k Key) ([]float32, bool, error) {
+// Read returns the numbers of the scored tokens of k, a list for each of the fields, log-probs first, and whether there are any. The key
+// must be a wanted one or one that was appended. The record is checked again; one that changed on disk since it was indexed is an error.
+func (c *Cache) Read(k Key) ([][]float32, bool, error) {
 	s := c.index[k]
 	if s.size == 0 {
 		return nil, false, nil
@@ -183,15 +186,19 @@ func (c *Cache) Logps(k Key) ([]float32, bool, error) {
 	if !sealed(b) || int(le.Uint32(b)) != s.size || Key(b[4:20]) != k {
 		return nil, false, damaged(c.path, s.offset)
 	}
-	field, ok := findField(b[recordHead:s.size-checksumSize], tagLogps)
-	if !ok || field == nil {
+	r := record{fields: b[recordHead : s.size-checksumSize]}
+	if !r.sound() || !r.has(c.fields) {
 		return nil, false, damaged(c.path, s.offset)
 	}
-	logps := make([]float32, len(field)/4)
-	for i := range logps {
-		logps[i] = math.Float32frombits(le.Uint32(field[4*i:]))
+	all := make([][]float32, len(c.fields))
+	for i, f := range c.fields {
+		field := r.values(f)
+		all[i] = make([]float32, len(field)/4)
+		for t := range all[i] {
+			all[i][t] = math.Float32frombits(le.Uint32(field[4*t:]))
+		}
 	}
-	return logps, true, nil
+	return all, true, nil
 }
 
 // Writer appends to the file of a Cache. One process at a time has it.
@@ -311,10 +318,11 @@ func (w *Writer) start() error {
 	return c.refresh()
 }
 
-// Append adds the log-probs of the scored tokens of k, in nats. The cache has them from now on, the disk for certain after Sync.
-// A key that has log-probs already is left as it is. No log-probs, or one that is not finite, is an error and writes nothing.
-// After a failed write the Writer refuses all others; the next one repairs the file.
-func (w *Writer) Append(k Key, logps []float32) error {
+// Append adds the numbers of the scored tokens of k: log-probs, and then a list of as many for each of the further fields that the Cache
+// was opened with; it panics if there are not as many. The cache has them from now on, the disk for certain after Sync. A key that has all
+// fields already is left as it is. No log-probs, or a number that is not finite, is an error and writes nothing. After a failed write the
+// Writer refuses all others; the next one repairs the file.
+func (w *Writer) Append(k Key, logps []float32, further ...[]float32) error {
 	c := w.cache
 	if w.err != nil {
 		return w.err
@@ -322,18 +330,24 @@ func (w *Writer) Append(k Key, logps []float32) error {
 	if len(logps) == 0 {
 		return fmt.Errorf("%s: no log-probs for key %x; a sequence without scored tokens has no record", c.path, k)
 	}
-	for i, v := range logps {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("%s: log-prob %d of %d of key %x is %v; the reference gives no finite number here", c.path, i, len(logps), k, v)
+	values := append([][]float32{logps}, further...)
+	for i, f := range c.fields {
+		if len(values) != len(c.fields) || len(values[i]) != len(logps) {
+			panic("refcache: a record needs the fields that the cache was opened with, of every token")
+		}
+		for t, v := range values[i] {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return fmt.Errorf("%s: %v %d of %d of key %x is %v; the reference gives no finite number here", c.path, f, t, len(logps), k, v)
+			}
 		}
 	}
-	if recordSize(len(logps)) > maxRecord {
-		return fmt.Errorf("%s: %d log-probs for key %x are more than one record holds (%d bytes)", c.path, len(logps), k, maxRecord)
+	if recordSize(len(logps), len(values)) > maxRecord {
+		return fmt.Errorf("%s: the numbers of %d tokens of key %x are more than one record holds (%d bytes)", c.path, len(logps), k, maxRecord)
 	}
 	if c.index[k].size != 0 {
 		return nil
 	}
-	w.buf = appendRecord(w.buf[:0], k, logps)
+	w.buf = appendRecord(w.buf[:0], k, c.fields, values)
 	w.dirty = true
 	if _, err := w.file.WriteAt(w.buf, c.end); err != nil {
 		w.err = fmt.Errorf("%s: %w; what was computed before is kept", c.path, reason(err))

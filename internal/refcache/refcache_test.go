@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -98,6 +99,40 @@ func wholeFile(t testing.TB, n int) []byte {
 	return b
 }
 
+// wholeFileWithEntropies is such a file with both fields.
+func wholeFileWithEntropies(t testing.TB, n int) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	c, err := Open(dir, testFP, testFacts, testKeys(n), Entropies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w := mustLock(t, c)
+	for i := range n {
+		if err := w.Append(testKey(i), testLogps(i), testEntropies(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(c.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// logpsOf reads the log-probs of a key.
+func logpsOf(c *Cache, k Key) ([]float32, bool, error) {
+	all, ok, err := c.Read(k)
+	if !ok {
+		return nil, false, err
+	}
+	return all[0], true, err
+}
+
 // write makes a cache file of these bytes and returns its folder.
 func write(t testing.TB, b []byte) (dir string) {
 	t.Helper()
@@ -112,7 +147,7 @@ func write(t testing.TB, b []byte) (dir string) {
 func checkLogps(t testing.TB, c *Cache, n int) (have int) {
 	t.Helper()
 	for i := range n {
-		got, ok, err := c.Logps(testKey(i))
+		got, ok, err := logpsOf(c, testKey(i))
 		if err != nil {
 			t.Fatalf("sequence %d: %v", i, err)
 		}
@@ -160,7 +195,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(infos, err)
 	}
 	size := int64(headerHead+len(`{"model":"tiny","precision":"fp32","kernels":"cpu-generic"}`)) +
-		checksumSize + int64(recordSize(1)+recordSize(2)+recordSize(3))
+		checksumSize + int64(recordSize(1, 1)+recordSize(2, 1)+recordSize(3, 1))
 	want := Info{Path: c.Path(), Fingerprint: testFP, Facts: testFacts, Records: 3, Tokens: 6, Bytes: size}
 	if infos[0] != want {
 		t.Errorf("Inspect: got %+v, want %+v", infos[0], want)
@@ -173,7 +208,7 @@ func TestRoundTrip(t *testing.T) {
 	if got, want := other.Missing(), []int{1}; !slices.Equal(got, want) {
 		t.Errorf("Missing() = %v, want %v", got, want)
 	}
-	if _, ok, err := other.Logps(testKey(0)); ok || err != nil {
+	if _, ok, err := logpsOf(other, testKey(0)); ok || err != nil {
 		t.Errorf("key that was not wanted: got %v, %v", ok, err)
 	}
 }
@@ -190,7 +225,7 @@ func TestAppendRefuses(t *testing.T) {
 		{[]float32{-1, nan}, "log-prob 1 of 2"},
 		{[]float32{inf}, "log-prob 0 of 1"},
 		{[]float32{-inf}, "log-prob 0 of 1"},
-		{make([]float32, maxRecord/4), "more than one record holds"},
+		{make([]float32, maxRecord/4), "are more than one record holds"},
 	} {
 		if err := w.Append(testKey(0), tt.logps); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Append of %d values: got error %v, want %q", len(tt.logps), err, tt.want)
@@ -350,10 +385,15 @@ func crc(b []byte) []byte {
 	return le.AppendUint32(nil, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// A file of version 1 as it was first written; go test -run Golden -update writes it again.
+// Files of version 1 as they were first written, one with entropies; go test -run Golden -update writes them again.
 func TestGolden(t *testing.T) {
-	path := filepath.Join("testdata", "version1.refs")
-	b := wholeFile(t, 3)
+	golden(t, "version1.refs", wholeFile(t, 3))
+	golden(t, "version1_entropies.refs", wholeFileWithEntropies(t, 3))
+}
+
+func golden(t *testing.T, name string, b []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
@@ -364,10 +404,10 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b, want) {
-		t.Errorf("format version 1 is written differently now: got\n%swant\n%s", hex.Dump(b), hex.Dump(want))
+		t.Errorf("%s: format version 1 is written differently now: got\n%swant\n%s", name, hex.Dump(b), hex.Dump(want))
 	}
 	if n := checkLogps(t, mustOpen(t, write(t, want), testKeys(3)), 3); n != 3 {
-		t.Errorf("%d sequences read from the golden file, want 3", n)
+		t.Errorf("%d sequences read from %s, want 3", n, name)
 	}
 }
 
@@ -430,7 +470,7 @@ func TestTornTail(t *testing.T) {
 func TestBitFlips(t *testing.T) {
 	const n = 3
 	whole := wholeFile(t, n)
-	last := len(whole) - recordSize(len(testLogps(n-1)))
+	last := len(whole) - recordSize(len(testLogps(n-1)), 1)
 	dir := write(t, whole)
 	path := filepath.Join(dir, testFP.String()[:16]+".refs")
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -466,7 +506,7 @@ func TestChangedAfterOpen(t *testing.T) {
 	if err := os.WriteFile(c.Path(), b, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok, err := c.Logps(testKey(1)); err == nil || ok {
+	if got, ok, err := logpsOf(c, testKey(1)); err == nil || ok {
 		t.Errorf("got %v, %v, %v, want an error", got, ok, err)
 	}
 }
@@ -505,7 +545,7 @@ func TestRefused(t *testing.T) {
 		}
 		return b
 	}
-	second := len(whole) - recordSize(2)
+	second := len(whole) - recordSize(2, 1)
 	for _, tt := range []struct {
 		name string
 		edit func(b []byte) []byte
@@ -519,14 +559,15 @@ func TestRefused(t *testing.T) {
 		{"huge facts", func(b []byte) []byte { b[47] = 0xff; return reseal(b) }, "header at byte 0 is damaged"},
 		{"facts are no JSON", func(b []byte) []byte { b[headerHead] = 'x'; return reseal(b) }, "header at byte 0 is damaged"},
 		{"first record", func(b []byte) []byte { b[second-20] ^= 1; return b },
-			fmt.Sprintf(`record at byte %d is damaged; move the file away and run "dpotrain precompute-ref" again`, second-recordSize(1))},
+			fmt.Sprintf(`record at byte %d is damaged; move the file away and run "dpotrain precompute-ref" again`, second-recordSize(1, 1))},
 		{"garbage behind", func(b []byte) []byte { return append(b, bytes.Repeat([]byte{0xee}, 50)...) },
 			fmt.Sprintf("record at byte %d is damaged", len(whole))},
 		{"tiny length", func(b []byte) []byte { return append(b, head(3)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
 		{"huge length", func(b []byte) []byte { return append(b, head(math.MaxUint32)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
-		{"field too long", func(b []byte) []byte { return append(b, raw(tagLogps, 99, 4)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
-		{"field too short", func(b []byte) []byte { return append(b, raw(tagLogps, 3, 4)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
-		{"half a float", func(b []byte) []byte { return append(b, raw(tagLogps, 2, 2)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
+		{"field too long", func(b []byte) []byte { return append(b, raw(uint16(Logps), 99, 4)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
+		{"field too short", func(b []byte) []byte { return append(b, raw(uint16(Logps), 3, 4)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
+		{"half an entropy", func(b []byte) []byte { return append(b, raw(uint16(Entropies), 6, 6)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
+		{"half a float", func(b []byte) []byte { return append(b, raw(uint16(Logps), 2, 2)...) }, fmt.Sprintf("record at byte %d is damaged", len(whole))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := write(t, tt.edit(slices.Clone(whole)))
@@ -566,7 +607,7 @@ func TestUnknownFields(t *testing.T) {
 		b = append(append(b, crc(b)...), body...)
 		return append(b, crc(b)...)
 	}
-	entropy := []byte{2, 0, 3, 0, 0, 0, 9, 9, 9}
+	unknown := []byte{9, 0, 3, 0, 0, 0, 9, 9, 9}
 	logps := []byte{1, 0, 4, 0, 0, 0, 0, 0, 0x80, 0xbf} // -1
 	empty := []byte{1, 0, 0, 0, 0, 0}
 	whole := wholeFile(t, 2)
@@ -575,15 +616,15 @@ func TestUnknownFields(t *testing.T) {
 		record []byte
 		want   []float32
 	}{
-		{"before", build(entropy, logps), []float32{-1}},
-		{"behind", build(logps, entropy), []float32{-1}},
-		{"alone", build(entropy), nil},
+		{"before", build(unknown, logps), []float32{-1}},
+		{"behind", build(logps, unknown), []float32{-1}},
+		{"alone", build(unknown), nil},
 		{"no fields", build(), nil},
 		{"empty log-probs", build(empty), nil},
-		{"a later record lacks them", append(build(logps), build(entropy)...), []float32{-1}},
+		{"a later record lacks them", append(build(logps), build(unknown)...), []float32{-1}},
 	} {
 		c := mustOpen(t, write(t, append(slices.Clone(whole), tt.record...)), []Key{k, testKey(0)})
-		got, ok, err := c.Logps(k)
+		got, ok, err := logpsOf(c, k)
 		if err != nil || ok != (tt.want != nil) || !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, %v, %v, want %v", tt.name, got, ok, err, tt.want)
 		}
@@ -598,8 +639,105 @@ func TestUnknownFields(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Close()
-		if got, ok, err := c.Logps(k); !ok || err != nil || got[0] != -2 {
+		if got, ok, err := logpsOf(c, k); !ok || err != nil || got[0] != -2 {
 			t.Errorf("%s: after writing: got %v, %v, %v", tt.name, got, ok, err)
+		}
+	}
+}
+
+// testEntropies tell sequence i apart from all others, too.
+func testEntropies(i int) []float32 {
+	entropies := testLogps(i)
+	for t := range entropies {
+		entropies[t] = 1 - entropies[t]
+	}
+	return entropies
+}
+
+// A run that wants entropies computes sequences without them again, beside their log-probs; whoever wants log-probs alone reads either.
+func TestEntropies(t *testing.T) {
+	const n = 3
+	whole := wholeFile(t, n)
+	dir := write(t, whole)
+	open := func(further ...Field) *Cache {
+		t.Helper()
+		c, err := Open(dir, testFP, testFacts, testKeys(n), further...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	c := open(Entropies)
+	if got := c.Missing(); !slices.Equal(got, []int{0, 1, 2}) {
+		t.Fatalf("records without entropies: Missing() = %v, want all", got)
+	}
+	if got, ok, err := c.Read(testKey(1)); ok || err != nil {
+		t.Errorf("a record without entropies: %v, %v, %v, want none", got, ok, err)
+	}
+	w := mustLock(t, c)
+	for _, i := range []int{2, 0, 2} {
+		if err := w.Append(testKey(i), testLogps(i), testEntropies(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Append(testKey(1), testLogps(1), []float32{1, float32(math.NaN())}); err == nil || !strings.Contains(err.Error(), "entropy 1 of 2 of key") {
+		t.Errorf("an entropy that is NaN: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Cache{c, open(Entropies)} {
+		if got := c.Missing(); !slices.Equal(got, []int{1}) {
+			t.Errorf("Missing() = %v, want [1]", got)
+		}
+		for _, i := range []int{0, 2} {
+			if got, ok, err := c.Read(testKey(i)); !ok || err != nil || len(got) != 2 || !slices.Equal(got[0], testLogps(i)) || !slices.Equal(got[1], testEntropies(i)) {
+				t.Errorf("sequence %d: %v, %v, %v, want log-probs and entropies", i, got, ok, err)
+			}
+		}
+	}
+	if have := checkLogps(t, open(), n); have != n {
+		t.Errorf("log-probs alone: %d sequences, want %d", have, n)
+	}
+	want := Info{Path: c.Path(), Fingerprint: testFP, Facts: testFacts, Records: n + 2, Tokens: 1 + 2 + 3 + 1 + 3, Entropies: 1 + 3, Bytes: int64(len(whole) + recordSize(1, 2) + recordSize(3, 2))}
+	if infos, err := Inspect(dir); err != nil || infos[0] != want {
+		t.Errorf("Inspect: %+v, %v, want %+v", infos, err, want)
+	}
+}
+
+// Records that have a part of what is asked for, or have it apart, count as missing; the last that has all counts.
+func TestPartialRecords(t *testing.T) {
+	k := testKey(5)
+	entropies := func(v float32) []byte { return appendRecord(nil, k, []Field{Entropies}, [][]float32{{v}}) }
+	logps := func(v float32) []byte { return appendRecord(nil, k, []Field{Logps}, [][]float32{{v}}) }
+	both := func(v float32) []byte { return appendRecord(nil, k, []Field{Entropies, Logps}, [][]float32{{-v}, {v}}) }
+	whole := wholeFile(t, 1)
+	for _, tt := range []struct {
+		name       string
+		records    [][]byte
+		logps, all [][]float32 // with log-probs alone asked for, and with entropies too
+	}{
+		{"entropies alone", [][]byte{entropies(1)}, nil, nil},
+		{"in two records", [][]byte{logps(-1), entropies(1)}, [][]float32{{-1}}, nil},
+		{"both", [][]byte{both(-2)}, [][]float32{{-2}}, [][]float32{{-2}, {2}}},
+		{"both, and more later", [][]byte{both(-2), logps(-3), entropies(4)}, [][]float32{{-3}}, [][]float32{{-2}, {2}}},
+		{"both twice", [][]byte{both(-2), both(-3)}, [][]float32{{-3}}, [][]float32{{-3}, {3}}},
+	} {
+		dir := write(t, slices.Concat(whole, bytes.Join(tt.records, nil)))
+		for _, asked := range []struct {
+			further []Field
+			want    [][]float32
+		}{{nil, tt.logps}, {[]Field{Entropies}, tt.all}} {
+			c, err := Open(dir, testFP, testFacts, []Key{k}, asked.further...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok, err := c.Read(k)
+			if err != nil || ok != (asked.want != nil) || !reflect.DeepEqual(got, asked.want) || ok != (len(c.Missing()) == 0) {
+				t.Errorf("%s, besides log-probs %v: %v, %v, %v, missing %v; want %v", tt.name, asked.further, got, ok, err, c.Missing(), asked.want)
+			}
+			c.Close()
 		}
 	}
 }
@@ -692,7 +830,7 @@ func TestInspect(t *testing.T) {
 	if infos[2].Err != nil || infos[2].TornBytes != 20 || infos[2].Records != 0 {
 		t.Errorf("cut header: %+v", infos[2])
 	}
-	if torn := int64(recordSize(3) - 5); infos[1].Err != nil || infos[1].Records != 2 || infos[1].Tokens != 3 || infos[1].TornBytes != torn {
+	if torn := int64(recordSize(3, 1) - 5); infos[1].Err != nil || infos[1].Records != 2 || infos[1].Tokens != 3 || infos[1].TornBytes != torn {
 		t.Errorf("torn tail: %+v, want 2 records, 3 tokens, %d torn bytes", infos[1], torn)
 	}
 	if _, err := Inspect(filepath.Join(dir, "absent")); err == nil {

@@ -72,9 +72,11 @@ func (v *verifier) visit(path string, r record) error {
 			return err
 		}
 	}
-	for b := r.logps; len(b) > 0; b = b[4:] {
-		if x := float64(math.Float32frombits(le.Uint32(b))); math.IsNaN(x) || math.IsInf(x, 0) {
-			return damaged(path, r.offset)
+	for _, f := range knownFields {
+		for b := r.values(f); len(b) > 0; b = b[4:] {
+			if x := float64(math.Float32frombits(le.Uint32(b))); math.IsNaN(x) || math.IsInf(x, 0) {
+				return damaged(path, r.offset)
+			}
 		}
 	}
 	return nil

@@ -89,10 +89,14 @@ func TestVerify(t *testing.T) {
 // TestVerifyContent: what no checksum tells.
 func TestVerifyContent(t *testing.T) {
 	whole := wholeFile(t, 2)
-	bad := appendRecord(nil, testKey(7), []float32{-1, float32(math.NaN())})
-	v := verifyOne(t, write(t, slices.Concat(whole, bad, appendRecord(nil, testKey(8), []float32{-1}))))
-	if !slices.Equal(v.Damaged, []int64{int64(len(whole))}) || v.Records != 3 {
-		t.Errorf("a log-prob that is NaN: %+v", v)
+	nan := float32(math.NaN())
+	good := appendRecord(nil, testKey(8), []Field{Logps}, [][]float32{{-1}})
+	for name, values := range map[string][][]float32{"log-prob": {{-1, nan}, {1, 1}}, "entropy": {{-1, -1}, {1, nan}}} {
+		bad := appendRecord(nil, testKey(7), []Field{Logps, Entropies}, values)
+		v := verifyOne(t, write(t, slices.Concat(whole, bad, good)))
+		if !slices.Equal(v.Damaged, []int64{int64(len(whole))}) || v.Records != 3 {
+			t.Errorf("a %s that is NaN: %+v", name, v)
+		}
 	}
 
 	dir := t.TempDir()

@@ -3,11 +3,12 @@
 //
 // Bring is given a Reference, which need not be loaded while nothing is missing, and sets of examples. It gives back
 // Logps: for each example, for each of its sequences, the sum in nats over the scored tokens, float64, added in order of
-// position. The cache has every token's log-prob as float32; the same sum is taken of the policy's (package model), so
-// that equal models give equal bits. An example is computed as a whole when one of its sequences is missing.
+// position; and further numbers where Options ask for them. The cache has every token's log-prob as float32; the same sum
+// is taken of the policy's (package model), so that equal models give equal bits. An example is computed as a whole when
+// one of its sequences is missing.
 //
-// To keep another number of each token: a field in package refcache, its place in filler.compute, and a reader beside
-// Sums.
+// To keep another number of each token: a field in package refcache, a flag in Options, its place in Options.fields,
+// filler.compute and read.
 package score
 
 import (
@@ -23,9 +24,12 @@ import (
 	"dpotrain/internal/refcache"
 )
 
-// Logps are the reference's log-probs of one example in nats, summed over the scored tokens in order: one for each of
-// its sequences.
-type Logps []float64
+// Logps are what the reference makes of one example: of each of its sequences one element.
+type Logps struct {
+	Sums      []float64   // log-probs in nats, summed over the scored tokens in order
+	Tokens    [][]float32 // log-probs in nats of the scored tokens; nil unless Options.Tokens asks for them
+	Entropies []float64   // of the distributions that the scored tokens were scored by, in nats, summed; nil unless Options.Entropies
+}
 
 // Stats say what pass one did, or where it failed, what there was to do.
 type Stats struct {
@@ -37,11 +41,21 @@ type Stats struct {
 
 // Options of pass one.
 type Options struct {
+	Tokens           bool                        // give back the log-prob of every token, beside the sums
+	Entropies        bool                        // give back entropies; a sequence without them in the cache is computed again
 	MicroBatchTokens int                         // rows computed together
 	Graph            model.GraphOptions          // what the reference's graph is laid out for; it grows if that is too little
 	Waiting          func()                      // called once if another process is writing the cache
 	Started          func(sequences int)         // called once before the first is computed, if any is
 	Progress         func(sequences, tokens int) // called after every micro-batch with what it added
+}
+
+// fields are those that the cache must have besides log-probs.
+func (o Options) fields() []refcache.Field {
+	if o.Entropies {
+		return []refcache.Field{refcache.Entropies}
+	}
+	return nil
 }
 
 // syncEvery is the time after which computed log-probs are made safe on disk.
@@ -101,7 +115,7 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 	if o.Started != nil {
 		o.Started(len(missing))
 	}
-	f := filler{writer: w, missing: missing}
+	f := filler{writer: w, entropies: o.Entropies, missing: missing}
 	start := time.Now()
 	synced := start
 	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
@@ -127,7 +141,7 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 	return st, nil
 }
 
-// missingKeys are those of the wanted keys, with which the cache was opened, that have no log-probs.
+// missingKeys are those of the wanted keys, with which the cache was opened, that lack something.
 func missingKeys(c *refcache.Cache, wanted []refcache.Key) map[refcache.Key]bool {
 	missing := map[refcache.Key]bool{}
 	for _, i := range c.Missing() {
@@ -182,10 +196,11 @@ func incomplete(examples []data.Example, missing map[refcache.Key]bool) []*data.
 
 // filler computes examples and appends what was missing.
 type filler struct {
-	writer  *refcache.Writer
-	missing map[refcache.Key]bool
-	packer  data.Packer
-	batch   compute.Batch
+	writer    *refcache.Writer
+	entropies bool // go into the cache too
+	missing   map[refcache.Key]bool
+	packer    data.Packer
+	batch     compute.Batch
 }
 
 // compute returns the number of sequences it put into the cache and the rows it took.
@@ -196,16 +211,21 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 		return 0, 0, err
 	}
 	// Targets are sorted by row; a sequence's lie in order of position.
-	perSequence := make([][]float32, f.batch.Sequences)
+	logps, entropies := make([][]float32, f.batch.Sequences), make([][]float32, f.batch.Sequences)
 	for i, t := range f.batch.Targets {
-		perSequence[t.Sequence] = append(perSequence[t.Sequence], float32(out.TokenLogps[i]))
+		logps[t.Sequence] = append(logps[t.Sequence], float32(out.TokenLogps[i]))
+		entropies[t.Sequence] = append(entropies[t.Sequence], float32(out.Entropy[i]))
 	}
 	n := 0
 	for _, e := range examples {
 		for _, s := range e.Sequences {
 			k := refcache.KeyOf(s.IDs, s.First)
 			if f.missing[k] {
-				if err := f.writer.Append(k, perSequence[n]); err != nil {
+				var further [][]float32
+				if f.entropies {
+					further = entropies[n : n+1]
+				}
+				if err := f.writer.Append(k, logps[n], further...); err != nil {
 					return done, tokens, fmt.Errorf("%s: %w", e.Place(), err)
 				}
 				delete(f.missing, k)
@@ -217,25 +237,38 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 	return done, f.batch.Rows(), nil
 }
 
-// Sums reads the log-probs of every example out of the cache.
-func Sums(c *refcache.Cache, examples []data.Example) ([]Logps, error) {
-	sums := make([]Logps, len(examples))
+// read reads what is asked for of every example out of the cache, which was opened with the fields of o.
+func read(c *refcache.Cache, examples []data.Example, o Options) ([]Logps, error) {
+	all := make([]Logps, len(examples))
 	for i, e := range examples {
-		sums[i] = make(Logps, len(e.Sequences))
-		for j, s := range e.Sequences {
-			l, ok, err := c.Logps(refcache.KeyOf(s.IDs, s.First))
+		l := &all[i]
+		for _, s := range e.Sequences {
+			fields, ok, err := c.Read(refcache.KeyOf(s.IDs, s.First))
 			if err != nil {
 				return nil, err
 			}
-			if !ok || len(l) != len(s.IDs)-s.First {
+			short := func(values []float32) bool { return len(values) != len(s.IDs)-s.First }
+			if !ok || slices.ContainsFunc(fields, short) {
 				return nil, fmt.Errorf("%s: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", e.Place(), c.Path())
 			}
-			for _, v := range l {
-				sums[i][j] += float64(v)
+			l.Sums = append(l.Sums, sum(fields[0]))
+			if o.Tokens {
+				l.Tokens = append(l.Tokens, fields[0])
+			}
+			if o.Entropies {
+				l.Entropies = append(l.Entropies, sum(fields[1]))
 			}
 		}
 	}
-	return sums, nil
+	return all, nil
+}
+
+// sum adds up in order.
+func sum(values []float32) (total float64) {
+	for _, v := range values {
+		total += float64(v)
+	}
+	return total
 }
 
 // Compute is what the model of a forward-only graph says of examples, without a cache. progress, if any, is called after every micro-batch
@@ -262,7 +295,7 @@ func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, micr
 		logps := out.Logps
 		for _, e := range examples[r.From:r.To] {
 			n := len(e.Sequences)
-			all = append(all, slices.Clone(logps[:n]))
+			all = append(all, Logps{Sums: slices.Clone(logps[:n])})
 			logps = logps[n:]
 		}
 		if progress != nil {
@@ -281,10 +314,10 @@ type Reference struct {
 	Load      func() (*model.Model, error)
 }
 
-// open opens the reference's cache in dir for sets of examples.
-func (ref Reference) open(dir string, sets ...[]data.Example) (*refcache.Cache, error) {
+// open opens the reference's cache in dir for sets of examples, with further fields than log-probs.
+func (ref Reference) open(dir string, further []refcache.Field, sets ...[]data.Example) (*refcache.Cache, error) {
 	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
-	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...))
+	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...), further...)
 }
 
 // AnyCache says that there are cache files in dir, of whatever reference.
@@ -293,7 +326,7 @@ func AnyCache(dir string) bool { return refcache.Any(dir) }
 // Find reads the log-probs of sets of examples if the reference's cache in dir has all of them, without computing any; else missing is the
 // number of sequences that it lacks. path is the cache file.
 func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, path string, missing int, err error) {
-	c, err := ref.open(dir, sets...)
+	c, err := ref.open(dir, nil, sets...)
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -301,7 +334,7 @@ func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, p
 	if missing = len(c.Missing()); missing > 0 {
 		return nil, c.Path(), missing, nil
 	}
-	logps, err = sumsOf(c, sets)
+	logps, err = readAll(c, sets, Options{})
 	return logps, c.Path(), 0, err
 }
 
@@ -309,7 +342,7 @@ func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, p
 // the log-probs of each set. path is the cache file. When ctx ends it stops; what was computed stays in the cache. While
 // another process computes for the same cache it waits.
 func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
-	c, err := ref.open(dir, sets...)
+	c, err := ref.open(dir, o.fields(), sets...)
 	if err != nil {
 		return nil, "", st, err
 	}
@@ -318,18 +351,18 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
-	logps, err = sumsOf(c, sets)
+	logps, err = readAll(c, sets, o)
 	return logps, c.Path(), st, err
 }
 
-// sumsOf reads the log-probs of sets of examples out of the cache.
-func sumsOf(c *refcache.Cache, sets [][]data.Example) (logps [][]Logps, err error) {
+// readAll is read for sets of examples.
+func readAll(c *refcache.Cache, sets [][]data.Example, o Options) (logps [][]Logps, err error) {
 	for _, set := range sets {
-		sums, err := Sums(c, set)
+		l, err := read(c, set, o)
 		if err != nil {
 			return nil, err
 		}
-		logps = append(logps, sums)
+		logps = append(logps, l)
 	}
 	return logps, nil
 }

@@ -44,11 +44,11 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f := &fixture{dev: dev, model: m}
 	f.reference = Reference{Name: "llama", Digest: m.Digest(), Family: dev.Family(), Precision: "fp32", Load: func() (*model.Model, error) { return m, nil }}
-	f.train, f.eval = read(t, dir, "pairs.jsonl"), read(t, dir, "pairs_eval.jsonl")
+	f.train, f.eval = load(t, dir, "pairs.jsonl"), load(t, dir, "pairs_eval.jsonl")
 	return f
 }
 
-func read(t *testing.T, dir, file string) []data.Example {
+func load(t *testing.T, dir, file string) []data.Example {
 	t.Helper()
 	r, err := data.Open(dir, "")
 	if err != nil {
@@ -90,22 +90,22 @@ func (f *fixture) fresh(t *testing.T, examples []data.Example) []Logps {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i] = append(Logps{}, out.Logps...)
+		all[i] = Logps{Sums: slices.Clone(out.Logps)}
 	}
 	return all
 }
 
-// same reports whether log-probs are the same bits.
+// same reports whether sums are the same bits.
 func same(a, b []Logps) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if len(a[i]) != len(b[i]) {
+		if len(a[i].Sums) != len(b[i].Sums) {
 			return false
 		}
-		for j := range a[i] {
-			if math.Float64bits(a[i][j]) != math.Float64bits(b[i][j]) {
+		for j := range a[i].Sums {
+			if math.Float64bits(a[i].Sums[j]) != math.Float64bits(b[i].Sums[j]) {
 				return false
 			}
 		}
@@ -442,12 +442,56 @@ func TestNotFinite(t *testing.T) {
 	}
 }
 
-// TestSumsMissing is what reading says of a row that nobody computed.
-func TestSumsMissing(t *testing.T) {
+// TestFurther asks for more than sums: the tokens' log-probs, and entropies, which a cache without them gets by computing again.
+func TestFurther(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	o := options
+	o.Tokens, o.Entropies = true, true
+	plain, _ := bring(t, f.reference, dir, options, f.train[:20])
+	logps, st := bring(t, f.reference, dir, o, f.train)
+	if got := counts(st); got != [4]int{120, 60, 0, 0} {
+		t.Errorf("computed, reused: %v; want 120 sequences computed, for none had entropies", got)
+	}
+	g, err := f.model.NewGraph(model.GraphOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	var b compute.Batch
+	for i, l := range logps[0] {
+		data.Packer{}.Pack(&b, []*data.Example{&f.train[i]})
+		out, err := g.Forward(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Logps{Sums: slices.Clone(out.Logps), Tokens: make([][]float32, 2), Entropies: make([]float64, 2)}
+		for k, target := range b.Targets {
+			want.Tokens[target.Sequence] = append(want.Tokens[target.Sequence], float32(out.TokenLogps[k]))
+			want.Entropies[target.Sequence] += float64(float32(out.Entropy[k]))
+		}
+		if !reflect.DeepEqual(l, want) {
+			t.Fatalf("pair %d: %+v, want %+v", i, l, want)
+		}
+		if e := l.Entropies[0] / float64(len(l.Tokens[0])); !(e > 0 && e < math.Log(float64(f.model.Config.Spec.Vocab))) {
+			t.Errorf("pair %d: entropy %v nats a token", i, e)
+		}
+	}
+	again, st := bring(t, f.noModel(), dir, o, f.train)
+	if counts(st) != [4]int{0, 0, 120, 60} || !reflect.DeepEqual(again, logps) {
+		t.Errorf("the second time: %v, same %v", counts(st), reflect.DeepEqual(again, logps))
+	}
+	if sums, st := bring(t, f.noModel(), dir, options, f.train[:20]); st.Computed != 0 || !reflect.DeepEqual(sums, plain) {
+		t.Errorf("sums alone: %d computed, same %v", st.Computed, reflect.DeepEqual(sums, plain))
+	}
+}
+
+// TestReadMissing is what reading says of a row that nobody computed.
+func TestReadMissing(t *testing.T) {
 	f := newFixture(t)
 	c := openCache(t, f.reference, t.TempDir(), f.eval)
 	want := fmt.Sprintf("%s:4: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", testfiles.Path(t, "pairs_eval.jsonl"), c.Path())
-	if _, err := Sums(c, f.eval[3:]); err == nil || err.Error() != want {
+	if _, err := read(c, f.eval[3:], Options{}); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	// A record of another length belongs to another sequence, however its key came about.
@@ -463,7 +507,7 @@ func TestSumsMissing(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Sums(c, f.eval[3:]); err == nil || err.Error() != want {
+	if _, err := read(c, f.eval[3:], Options{}); err == nil || err.Error() != want {
 		t.Errorf("records of one log-prob: error %v, want %s", err, want)
 	}
 }
@@ -488,9 +532,9 @@ func TestSumsOrder(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Sums(c, []data.Example{e})
+	got, err := read(c, []data.Example{e}, Options{})
 	// 1 + 2^-53 rounds to the even 1, twice; 2^-53 + 2^-53 + 1 is 1 + 2^-52.
-	if want := []Logps{{-1, -1 - 2*tiny}}; err != nil || !same(got, want) {
+	if want := []Logps{{Sums: []float64{-1, -1 - 2*tiny}}}; err != nil || !same(got, want) {
 		t.Errorf("%v, error %v; want %v", got, err, want)
 	}
 }

@@ -139,7 +139,7 @@ func listStep(t *testing.T, lengths ...int) *stepOf {
 		e := &set.Examples[i]
 		var ref score.Logps
 		for k, q := range e.Sequences {
-			ref = append(ref, -float64(len(q.IDs)-q.First)*5.8+float64((i+3*k)%5))
+			ref.Sums = append(ref.Sums, -float64(len(q.IDs)-q.First)*5.8+float64((i+3*k)%5))
 		}
 		s.examples, s.refs = append(s.examples, e), append(s.refs, ref)
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"dpotrain/internal/compute"
@@ -101,7 +102,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 			}
 			for at := 0; at < len(out.Logps); {
 				n := len(list[len(refs)].Sequences)
-				refs = append(refs, append(score.Logps(nil), out.Logps[at:at+n]...))
+				refs = append(refs, score.Logps{Sums: slices.Clone(out.Logps[at : at+n])})
 				at += n
 			}
 		}

@@ -54,7 +54,7 @@ func smallStep(t *testing.T) *stepOf {
 		var ref score.Logps
 		for _, n := range lengths {
 			e.Sequences = append(e.Sequences, data.Sequence{IDs: append(slices.Clone(prompt), ids(n)...), First: len(prompt)})
-			ref = append(ref, -5.8*float64(n)+rng.Float64())
+			ref.Sums = append(ref.Sums, -5.8*float64(n)+rng.Float64())
 		}
 		s.examples, s.refs = append(s.examples, e), append(s.refs, ref)
 	}

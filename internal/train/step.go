@@ -104,7 +104,7 @@ func (s *stepper) passMismatched(examples []*data.Example, refs []score.Logps, c
 		var a *data.Example
 		a, other[i] = splitMismatched(e)
 		own = append(own, a)
-		m.reference = append(m.reference, refs[i][1])
+		m.reference = append(m.reference, refs[i].Sums[1])
 	}
 	for _, r := range cut {
 		s.packer.Pack(&s.batch, other[r.From:r.To])

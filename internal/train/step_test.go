@@ -304,7 +304,7 @@ func TestNonFiniteGradient(t *testing.T) {
 		s := set.Examples[i].Sequences[0]
 		if n := len(s.IDs) - s.First; !seen[n] && len(examples) < 5 {
 			seen[n] = true
-			examples, refs = append(examples, &set.Examples[i]), append(refs, score.Logps{-50, -50})
+			examples, refs = append(examples, &set.Examples[i]), append(refs, score.Logps{Sums: []float64{-50, -50}})
 		}
 	}
 	third := examples[2].Sequences[0]

@@ -142,11 +142,11 @@ func unpairedStep(t *testing.T, name string, n int) *stepOf {
 	s.examples = nil
 	for i := range set.Examples {
 		s.examples = append(s.examples, &set.Examples[i])
-		for len(s.refs[i]) < len(set.Examples[i].Sequences) {
-			s.refs[i] = append(s.refs[i], 0)
+		for len(s.refs[i].Sums) < len(set.Examples[i].Sequences) {
+			s.refs[i].Sums = append(s.refs[i].Sums, 0)
 		}
 		for k, q := range set.Examples[i].Sequences {
-			s.refs[i][k] = -float64(len(q.IDs)-q.First)*7.5 + float64(i%3)
+			s.refs[i].Sums[k] = -float64(len(q.IDs)-q.First)*7.5 + float64(i%3)
 		}
 	}
 	return s
