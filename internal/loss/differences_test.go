@@ -1,7 +1,6 @@
 package loss
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -176,7 +175,7 @@ func TestSlope(t *testing.T) {
 		{"large values", func(x float64) float64 { return 1e6 + x*x }, 30, 60, 1e-10},
 	} {
 		if got, bound := slope(tt.f, tt.x, tt.noise); math.Abs(got-tt.want) > bound || bound > 1e-6*max(1, tt.want) && bound > 1e-6*math.Abs(tt.want) {
-			t.Error(fmt.Sprintf("%s: %.12g within %.2g, want %.12g", tt.name, got, bound, tt.want))
+			t.Errorf("%s: %.12g within %.2g, want %.12g", tt.name, got, bound, tt.want)
 		}
 	}
 }

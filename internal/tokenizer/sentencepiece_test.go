@@ -198,7 +198,7 @@ func TestCharsmap(t *testing.T) {
 	good := make([]uint32, 128)
 	good[0] = 1 << 10
 	good[1^'A'] = 1<<10 | leaf | 'A'
-	good[1^'A'^1] = 1<<31 | 0
+	good[1^'A'^1] = 1 << 31 // value 0
 	m, err := readCharsmap(append(units(good...), "x\x00"...))
 	if err != nil {
 		t.Fatal(err)
