@@ -531,6 +531,17 @@ var badData = []mistake{
 	{"data: no scores", nil, trains + "--loss odpo", exitFailed,
 		"pairs.jsonl:1: chosen_score: missing (there are prompt, chosen, rejected); loss odpo needs chosen_score and rejected_score, or margin " +
 			"(lines 2, 3, 4, 5 ... too)"},
+	wrongNumbers("an empty sft_target", "rpo", exitFailed, "wrong.jsonl:1: sft_target: empty text; give a completion, or leave the column out", `"sft_target": ""`),
+	wrongNumbers("an sft_target that is no text", "rpo", exitFailed, "wrong.jsonl:2: sft_target: 7; want text or a list of messages; on_bad_row: skip leaves such rows out", `"sft_target": null`, `"sft_target": 7`),
+	wrongNumbers("an sft_target of messages", "dpo --sft-weight 0.1", exitFailed, "wrong.jsonl:1: text in one column and messages in another; want one kind in a row", `"sft_target": [{"role": "assistant", "content": "b"}]`),
+	{"data: an sft_target of another prompt", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"chosen": "ab c", "rejected": "ab d", "sft_target": "b e"}`+"\n")
+	}, trains + "--data wrong.jsonl --loss cpo", exitFailed,
+		"wrong.jsonl:1: sft_target: does not begin with what chosen and rejected begin with; give the prompt in a column of its own"},
+	{"data: weights of tokens and unpaired rows", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt": "a", "completion": "b", "label": true}`+"\n")
+	}, trains + "--data wrong.jsonl --loss bco --ld-alpha 0.5", exitUsage,
+		"ld_alpha: it is of pairs, and the rows are single completions with labels; leave it out, or give pairs"},
 	{"data: pass one, no scores", nil, precompute + "--loss rebel", exitFailed,
 		"pairs.jsonl:1: chosen_score: missing (there are prompt, chosen, rejected); loss rebel needs chosen_score and rejected_score, or margin " +
 			"(lines 2, 3, 4, 5 ... too)"},
@@ -1352,7 +1363,7 @@ var badSettings = []mistake{
 		`c.yaml:1: loss_type: "bco_pair": since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift`),
 	wrongSettings("binary", "\x00\x01\x02\x7f", "c.yaml: not YAML: control characters are not allowed"),
 	wrongSettings("the pairs", `{"prompt": "a", "chosen": "b", "rejected": "c"}`+"\n",
-		"c.yaml:1: prompt: unknown key\n"+
+		"c.yaml:1: prompt: unknown key (did you mean orpo_nll_on_prompt?)\n"+
 			"c.yaml:1: chosen: unknown key\n"+
 			"c.yaml:1: rejected: unknown key"),
 	wrongSettings("an alias", "beta: &a 0.1\nseed: *a\n", "c.yaml:2: seed: a YAML alias; want a whole number"),
@@ -1393,6 +1404,12 @@ var badSettings = []mistake{
 	wrongFlags("a schedule", "--lr-scheduler-type cosin",
 		"--lr-scheduler-type: cosin; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean "+
 			"cosine?)"),
+	wrongFlags("weights of tokens with means", "--loss ipo --ld-alpha 0.5", "--ld-alpha: loss ipo is of means per token, and this is of sums; use loss ipo_sum, or leave it out"),
+	wrongFlags("weights of tokens where there are no pairs", "--loss kto --sampo", "--sampo: loss kto is of single completions, and this is of pairs; leave it out"),
+	wrongFlags("two weights of tokens", "--ld-alpha 0.5 --sampo", "--sampo: ld_alpha is given too, and both are of the longer completion's tokens; leave one out"),
+	wrongFlags("weights of tokens out of range", "--ld-alpha 1.5", "--ld-alpha: 1.5 is out of range; want >= 0 and <= 1"),
+	wrongFlags("prompts beside completions", "--loss orpo --orpo-nll-on-prompt --sft-weight 0.1",
+		"--orpo-nll-on-prompt: the other supervised fine-tuning beside it is of the completion alone; leave one of them out"),
 	wrongFlags("weights of pairs that are coupled", "--loss aot --wpo", "--wpo: loss aot couples the pairs of a step, and weights are of each by itself; leave it out"),
 	wrongFlags("weights of pairs where there are none", "--loss sft --wpo", "--wpo: loss sft is of single completions, and this is of pairs; leave it out"),
 	wrongFlags("sft_weight with sft", "--loss sft --sft-weight 0.1", "--sft-weight: loss sft has supervised fine-tuning with a weight of its own; leave it out"),

@@ -9,6 +9,7 @@ type Batch struct {
 	Positions []int32   // [N] position of every row in its own sequence, from 0
 	Segments  []Segment // cover the rows in order, without gaps
 	Targets   []Target  // [M] sorted by Row; one for every scored id
+	Weights   []float64 // [M] what the log-prob of a target counts in its sequence's sum; empty: all 1
 	Sequences int       // S, the number of scored sequences
 }
 

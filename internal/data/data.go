@@ -60,6 +60,8 @@ type Example struct {
 	Sequences []Sequence
 	Numbers   *Numbers // nil: none were wanted, and the weight is 1
 	Label     Label
+	Imitated  *Sequence   // what supervised fine-tuning imitates in place of the first sequence, of the policy alone; nil: that itself
+	Weights   [][]float64 // of every sequence: what the log-probs of its scored ids count in their sum; nil, also of one: all 1
 }
 
 // Weight is what the example's loss is multiplied by.

@@ -33,6 +33,8 @@ type made struct {
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion
 	twoBOS    bool       // a text begins with BOS, and the tokenizer puts another in front
+	target    *Sequence  // of sft_target; nil: none
+	unread    bool       // sft_target is there, and nothing is imitated
 	unwanted  bool       // label is false, and nobody asked
 	ignored   []string   // variables of the chat template that the text does not depend on
 	noEOS     bool       // a text that got no end-of-text token, for there is none
@@ -118,6 +120,13 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 		out.drop = dropIdenticalTruncated
 		return out, nil
 	}
+	if ok, err := m.readTarget(r, form, c, p, &out); err != nil {
+		return out, err
+	} else if !ok {
+		out.drop = dropTruncatedAway
+		return out, nil
+	}
+	m.imitate(&out.example, out.target)
 	out.example.Numbers, err = m.wanted.numbers(r)
 	return out, err
 }
@@ -291,6 +300,12 @@ func (o Options) Truncated(e Example) (cut Example, ok bool) {
 		same := func(other Sequence) bool { return slices.Equal(other.IDs, s.IDs) }
 		if s.First < len(s.IDs) && (e.Label != Unlabelled || !slices.ContainsFunc(cut.Sequences, same)) {
 			cut.Sequences = append(cut.Sequences, s)
+		}
+	}
+	if s := e.Imitated; s != nil {
+		short := o.truncate(*s)
+		if cut.Imitated = &short; short.First >= len(short.IDs) {
+			return cut, false
 		}
 	}
 	return cut, len(cut.Sequences) >= min(2, len(e.Sequences))

@@ -38,6 +38,8 @@ func FuzzLoad(f *testing.F) {
 		`{"text":"<|bos|>abc<|eos|>"}`, `{"prompt":"","completion":""}`, `{"chosen":"a\ud83d","rejected":"\ud83d\ude00"}`, `{"chosen":[],"rejected":[]}`,
 		`{"prompt":[{"role":"user","content":[{"type":"text","text":"a"}]}],"chosen":[{"role":"assistant","content":null}],"rejected":[{"role":"tool","content":"x"}]}`,
 		`{"prompt":"p","chosen":"a","rejected":"b","weight":0.5}` + "\n" + `{"prompt":"p","chosen":"a","rejected":"b","weight":-1}`,
+		`{"prompt":"p","chosen":"a","rejected":"b","sft_target":"c d"}` + "\n" + `{"prompt":"p","chosen":"a","rejected":"b","sft_target":null}`,
+		`{"chosen":"ab a","rejected":"ab b","sft_target":"ab "}`,
 		`{"chosen":"a","chosen":"b","rejected":{}}`, `{"prompt":1,"tools":[]}`, `{"chosen":"` + strings.Repeat("ab ", 40) + `","rejected":"` + strings.Repeat("ab ", 39) + `"}`,
 	} {
 		add([]byte(s))
@@ -55,7 +57,7 @@ func FuzzLoad(f *testing.F) {
 		if keepEnd {
 			o.TruncationMode = "keep_end"
 		}
-		m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form}
+		m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: Wanted{SFT: true, SFTPrompt: skip, SFTPlain: keepEnd}}
 		set, err := m.loadFrom("pairs.jsonl", bytes.NewReader(content), func(int64) {})
 		if err != nil {
 			if set != nil || !strings.HasPrefix(err.Error(), "pairs.jsonl:") {
@@ -71,7 +73,11 @@ func FuzzLoad(f *testing.F) {
 			if want := map[Form]int{Pairs: 2, Completions: 1}[form]; len(e.Sequences) != want {
 				t.Fatalf("%d sequences, want %d", len(e.Sequences), want)
 			}
-			for _, s := range e.Sequences {
+			sequences := e.Sequences
+			if e.Imitated != nil {
+				sequences = append(slices.Clip(sequences), *e.Imitated)
+			}
+			for _, s := range sequences {
 				if s.First < 1 || s.First >= len(s.IDs) || o.MaxLength > 0 && len(s.IDs) > o.MaxLength {
 					t.Fatalf("%+v with max_length %d", s, o.MaxLength)
 				}

@@ -205,6 +205,9 @@ func (s *Set) add(items []item, of file, m *maker) error {
 		if l.made.twoBOS {
 			r.twoBOS.add(at)
 		}
+		if l.made.unread {
+			r.unread.add(at)
+		}
 		if l.made.unwanted {
 			r.unwanted.add(at)
 		}

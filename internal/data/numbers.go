@@ -17,6 +17,9 @@ type Numbers struct {
 // Wanted says what is read of every row besides its texts and its weight. A row without it is a bad row.
 type Wanted struct {
 	Scores, Wins bool
+	SFT          bool                                 // of a pair: column sft_target, where it is there, to be imitated
+	SFTPlain     bool                                 // likewise, else the chosen completion once more, for its sum without weights
+	SFTPrompt    bool                                 // likewise, either with its prompt
 	Mismatched   bool                                 // of an unpaired row: its prompt with the completion of another
 	Unpaired     string                               // the losses that take unpaired rows, for messages
 	By           string                               // who wants them, for messages: loss odpo

@@ -2,6 +2,7 @@ package data
 
 import (
 	"math/rand/v2"
+	"slices"
 	"unsafe"
 
 	"dpotrain/internal/compute"
@@ -24,15 +25,34 @@ func Order(n int, seed int64, epoch int, shuffle bool) []int {
 	return order
 }
 
-// shared is the length of the prefix that several sequences have in common and none scores.
+// twin is the sequence that has the ids of the imitated one, whose rows predict for it too; -1 if there is none.
+func (e *Example) twin() int {
+	if e.Imitated == nil {
+		return -1
+	}
+	return slices.IndexFunc(e.Sequences, func(s Sequence) bool { return slices.Equal(s.IDs, e.Imitated.IDs) })
+}
+
+// laid are the sequences that have rows: all but an imitated one with a twin.
+func (e *Example) laid() []Sequence {
+	if e.Imitated == nil || e.twin() >= 0 {
+		return e.Sequences
+	}
+	return append(slices.Clip(e.Sequences), *e.Imitated)
+}
+
+// shared is the length of the prefix that several sequences have in common and none scores, unless it is the imitated one.
 func (e *Example) shared() int {
-	if len(e.Sequences) < 2 {
+	all := e.laid()
+	if len(all) < 2 {
 		return 0
 	}
-	first := e.Sequences[0]
+	first := all[0]
 	n := first.First
-	for _, s := range e.Sequences[1:] {
-		n = min(n, s.First)
+	for k, s := range all[1:] {
+		if n = min(n, len(s.IDs)-1); k+1 < len(e.Sequences) {
+			n = min(n, s.First)
+		}
 		for i := range n {
 			if s.IDs[i] != first.IDs[i] {
 				n = i
@@ -43,12 +63,20 @@ func (e *Example) shared() int {
 	return n
 }
 
+// weight is that of a scored id, counted from the first.
+func (e *Example) weight(sequence, scored int) float64 {
+	if sequence >= len(e.Weights) || e.Weights[sequence] == nil {
+		return 1
+	}
+	return e.Weights[sequence][scored]
+}
+
 // Rows is the number of rows an example takes in a batch. The last id of a sequence takes none: nothing is predicted
 // from it.
 func Rows(e Example) int {
 	shared := e.shared()
 	n := shared
-	for _, s := range e.Sequences {
+	for _, s := range e.laid() {
 		n += len(s.IDs) - 1 - shared
 	}
 	return n
@@ -56,15 +84,17 @@ func Rows(e Example) int {
 
 // Scored is the number of an example's rows that predict a scored id. One row may predict the first of several completions.
 func Scored(e Example) int {
-	shared := e.shared()
-	n, last := 0, 0
-	for _, s := range e.Sequences {
-		n += len(s.IDs) - max(s.First, shared+1)
-		if s.First == shared {
-			last = 1 // the last row of the prefix
+	shared, twin := e.shared(), e.twin()
+	n, first := 0, shared+1 // that a row of the prefix predicts
+	for i, s := range e.laid() {
+		from := s.First
+		if i == twin {
+			from = min(from, e.Imitated.First)
 		}
+		n += len(s.IDs) - max(from, shared+1)
+		first = min(first, from)
 	}
-	return n + last
+	return n + shared + 1 - first
 }
 
 // Bytes is what examples take in memory.
@@ -78,6 +108,12 @@ func Bytes(examples []Example) int64 {
 		for _, s := range e.Sequences {
 			n += 4 * int64(cap(s.IDs))
 		}
+		if m := e.Imitated; m != nil {
+			n += int64(unsafe.Sizeof(*m))
+			if unsafe.SliceData(m.IDs) != unsafe.SliceData(e.Sequences[0].IDs) {
+				n += 4 * int64(cap(m.IDs))
+			}
+		}
 	}
 	return n
 }
@@ -86,16 +122,18 @@ func Bytes(examples []Example) int64 {
 type Packer struct{}
 
 // Pack replaces the content of b by the examples, in order, reusing its memory. Sequences are numbered in order of the
-// examples, and in an example as they stand there.
+// examples, and in an example as they stand there, the imitated one last.
 func (Packer) Pack(b *compute.Batch, examples []*Example) {
 	b.Tokens, b.Positions, b.Segments, b.Targets, b.Sequences = b.Tokens[:0], b.Positions[:0], b.Segments[:0], b.Targets[:0], 0
+	b.Weights = b.Weights[:0]
+	weighted := slices.ContainsFunc(examples, func(e *Example) bool { return e.Weights != nil })
 	for _, e := range examples {
-		pack(b, e)
+		pack(b, e, weighted)
 	}
 }
 
-func pack(b *compute.Batch, e *Example) {
-	shared := e.shared()
+func pack(b *compute.Batch, e *Example, weighted bool) {
+	shared, twin, laid := e.shared(), e.twin(), e.laid()
 	prefix := len(b.Tokens)
 	segment := func(ids []int32, position int) (start int) {
 		start = len(b.Tokens)
@@ -112,18 +150,40 @@ func pack(b *compute.Batch, e *Example) {
 		}
 		return start
 	}
-	segment(e.Sequences[0].IDs[:shared], 0)
-	// The last row of the prefix predicts the first scored id of every sequence whose scored part begins there.
-	for i, s := range e.Sequences {
-		if s.First == shared { // never where nothing is shared: the first id is not scored
-			b.Targets = append(b.Targets, compute.Target{Row: prefix + shared - 1, Token: s.IDs[shared], Sequence: b.Sequences + i})
+	imitated := len(e.Sequences)
+	// predict makes a row predict the id at a place of a sequence, if it is scored there, and of the imitated one with it.
+	predict := func(row, sequence, place int) {
+		s := laid[sequence]
+		target := func(sequence, first int) {
+			if place < first {
+				return
+			}
+			b.Targets = append(b.Targets, compute.Target{Row: row, Token: s.IDs[place], Sequence: b.Sequences + sequence})
+			if weighted {
+				b.Weights = append(b.Weights, e.weight(sequence, place-first))
+			}
+		}
+		target(sequence, s.First)
+		if sequence == twin {
+			target(imitated, e.Imitated.First)
 		}
 	}
-	for i, s := range e.Sequences {
+	segment(laid[0].IDs[:shared], 0)
+	// The last row of the prefix predicts the first scored id of every sequence whose scored part begins there; those before it predict for an imitated
+	// sequence that scores its prompt.
+	for place := 1; place <= shared; place++ {
+		for i := range laid {
+			predict(prefix+place-1, i, place)
+		}
+	}
+	for i, s := range laid {
 		start := segment(s.IDs[shared:len(s.IDs)-1], shared)
-		for t := max(s.First, shared+1); t < len(s.IDs); t++ {
-			b.Targets = append(b.Targets, compute.Target{Row: start + t - 1 - shared, Token: s.IDs[t], Sequence: b.Sequences + i})
+		for place := shared + 1; place < len(s.IDs); place++ {
+			predict(start+place-1-shared, i, place)
 		}
 	}
 	b.Sequences += len(e.Sequences)
+	if e.Imitated != nil {
+		b.Sequences++
+	}
 }

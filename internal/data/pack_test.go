@@ -162,6 +162,50 @@ func TestPack(t *testing.T) {
 			},
 		},
 		{
+			name: "a completion scored twice, the second time with its prompt and as it is, has its rows once",
+			examples: []Example{{Sequences: pair(2, []int32{10, 11, 20, 21}, 2, []int32{10, 11, 30}).Sequences, Imitated: &Sequence{[]int32{10, 11, 20, 21}, 1},
+				Weights: [][]float64{{1, 0.5}, nil}}},
+			want: compute.Batch{
+				Tokens: []int32{
+					10, // row 0: predicts the prompt's second id for what is imitated
+					11, // row 1
+					20, // row 2: chosen
+				},
+				Positions: []int32{0, 1, 2},
+				Segments:  []compute.Segment{{Start: 0, End: 2}, {Start: 2, End: 3, PrefixStart: 0, PrefixEnd: 2}},
+				Targets: []compute.Target{
+					{Row: 0, Token: 11, Sequence: 2},
+					{Row: 1, Token: 20, Sequence: 0},
+					{Row: 1, Token: 20, Sequence: 2},
+					{Row: 1, Token: 30, Sequence: 1},
+					{Row: 2, Token: 21, Sequence: 0},
+					{Row: 2, Token: 21, Sequence: 2},
+				},
+				Weights:   []float64{1, 1, 1, 1, 0.5, 1},
+				Sequences: 3,
+			},
+		},
+		{
+			name:     "another completion that is imitated shares the prompt",
+			examples: []Example{{Sequences: pair(2, []int32{10, 11, 20}, 2, []int32{10, 11, 30}).Sequences, Imitated: &Sequence{[]int32{10, 11, 40, 41}, 2}}},
+			want: compute.Batch{
+				Tokens: []int32{
+					10, // row 0
+					11, // row 1: predicts the first id of all three
+					40, // row 2: what is imitated
+				},
+				Positions: []int32{0, 1, 2},
+				Segments:  []compute.Segment{{Start: 0, End: 2}, {Start: 2, End: 3, PrefixStart: 0, PrefixEnd: 2}},
+				Targets: []compute.Target{
+					{Row: 1, Token: 20, Sequence: 0},
+					{Row: 1, Token: 30, Sequence: 1},
+					{Row: 1, Token: 40, Sequence: 2},
+					{Row: 2, Token: 41, Sequence: 2},
+				},
+				Sequences: 3,
+			},
+		},
+		{
 			name:     "a single completion",
 			examples: []Example{{Sequences: []Sequence{{[]int32{10, 11, 20, 21}, 2}}}},
 			want: compute.Batch{
@@ -318,6 +362,22 @@ func randomExample(r *rand.Rand) Example {
 		}
 		e.Sequences = append(e.Sequences, Sequence{ids, 1 + r.IntN(len(ids)-1)})
 	}
+	switch n := len(e.Sequences); r.IntN(3) {
+	case 1: // the ids of one of them, scored from elsewhere
+		ids := e.Sequences[r.IntN(n)].IDs
+		e.Imitated = &Sequence{ids, 1 + r.IntN(len(ids)-1)}
+	case 2:
+		e.Imitated, e.Sequences = &e.Sequences[n-1], e.Sequences[:max(1, n-1)]
+	}
+	if r.IntN(2) == 0 {
+		for _, s := range e.Sequences {
+			var weights []float64
+			for range r.IntN(2) * (len(s.IDs) - s.First) {
+				weights = append(weights, r.Float64())
+			}
+			e.Weights = append(e.Weights, weights)
+		}
+	}
 	return e
 }
 
@@ -343,12 +403,29 @@ func readBack(b *compute.Batch, examples []Example) error {
 	}
 	n := 0
 	for _, e := range examples {
-		for _, s := range e.Sequences {
+		sequences := e.Sequences
+		if e.Imitated != nil {
+			sequences = append(slices.Clip(sequences), *e.Imitated)
+		}
+		for i, s := range sequences {
 			if err := readSequence(b, n, s); err != nil {
 				return fmt.Errorf("sequence %d: %w", n, err)
 			}
+			var weights, want []float64
+			for k, t := range b.Targets {
+				if t.Sequence == n && len(b.Weights) > 0 {
+					weights = append(weights, b.Weights[k])
+					want = append(want, e.weight(i, len(want)))
+				}
+			}
+			if !slices.Equal(weights, want) || len(b.Weights) == 0 && e.Weights != nil {
+				return fmt.Errorf("sequence %d: weights %v, want %v", n, weights, want)
+			}
 			n++
 		}
+	}
+	if n := len(b.Weights); n != 0 && n != len(b.Targets) {
+		return fmt.Errorf("%d weights for %d targets", n, len(b.Targets))
 	}
 	if n != b.Sequences {
 		return fmt.Errorf("%d sequences, want %d", b.Sequences, n)

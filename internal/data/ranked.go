@@ -154,6 +154,12 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	if ok, err := m.readTarget(r, form, c, p, &out); err != nil {
+		return out, err
+	} else if !ok {
+		out.drop = dropTruncatedAway
+		return out, nil
+	}
 	var left []ranked
 	for _, one := range ranking {
 		if one.completion.empty() {
@@ -191,6 +197,7 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	}
 	if form == Completions || form == Lists {
 		out.example = m.exampleOf(left, out.weight, &out.truncated)
+		m.imitate(&out.example, out.target)
 	} else {
 		out.ranking = left
 	}
@@ -205,7 +212,9 @@ func (m *maker) pairsOf(at place, row *made, r *rankedReport) []Example {
 	r.tiedPairs.add(at, ties)
 	var all []Example
 	for _, p := range chosen {
-		all = append(all, m.exampleOf([]ranked{row.ranking[p[0]], row.ranking[p[1]]}, row.weight, &row.truncated))
+		e := m.exampleOf([]ranked{row.ranking[p[0]], row.ranking[p[1]]}, row.weight, &row.truncated)
+		m.imitate(&e, row.target)
+		all = append(all, e)
 	}
 	return all
 }

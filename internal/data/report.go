@@ -110,6 +110,7 @@ type Report struct {
 	other     tally             // rows in which the prompt alone has other tokens, and none is across
 	unwanted  tally             // rows whose label is false, read without it
 	ignored   map[string]*tally // rows with a variable for the chat template that changes nothing, by name
+	unread    tally             // rows whose sft_target nothing imitates
 	twoBOS    tally             // rows whose text begins with BOS, besides the tokenizer's
 	weighted  tally             // examples whose weight is not 1
 	weights   float64           // the sum of all weights
@@ -221,6 +222,9 @@ func (r *Report) Warnings() []string {
 	}
 	if r.Dated {
 		s = append(s, "the chat template writes today's date: tomorrow the rows have other tokens, and their reference log-probs are computed again; if it takes date_string, fix it with chat_template_kwargs")
+	}
+	if r.unread.n > 0 {
+		s = append(s, fmt.Sprintf("sft_target is not read: %s; losses on pairs with supervised fine-tuning in them read it, and any with sft_weight", r.count(&r.unread)))
 	}
 	if r.twoBOS.n > 0 {
 		s = append(s, fmt.Sprintf("the text begins with the tokenizer's begin-of-text token, and the tokenizer puts another in front: %s; take it out of the text", r.count(&r.twoBOS)))

@@ -18,7 +18,7 @@ import (
 
 // columns are the texts that rows are made of. With those of numbers (numberColumns) and otherColumns they are all that is read; a row may
 // have others, which are left alone.
-var columns = []string{"prompt", "chosen", "rejected", "completion", "text"}
+var columns = []string{"prompt", "chosen", "rejected", "completion", "text", "sft_target"}
 
 // otherColumns are the label of an unpaired row, those of a ranked row, and what a row's chat template is given besides the messages, as TRL reads it.
 var otherColumns = []string{"label", "completions", "scores", "tools", "chat_template_kwargs"}
@@ -179,7 +179,7 @@ func (r *row) add(name string, raw json.RawMessage) (err error) {
 	if advice, no := refused[name]; no && !slices.Contains([]string{"null", "[]", "{}", `""`}, string(raw)) {
 		return errors.New(advice)
 	}
-	if slices.Contains(columns, name) {
+	if slices.Contains(columns, name) && !(name == "sft_target" && string(raw) == "null") { // which a row need not have
 		r.cells[name], err = parseCell(raw)
 	}
 	if slices.Contains(numberColumns, name) {
@@ -245,7 +245,7 @@ func fromText(name string, raw json.RawMessage) (json.RawMessage, error) {
 		return nil, err
 	}
 	trimmed := strings.TrimSpace(text)
-	if slices.Contains(columns, name) {
+	if slices.Contains(columns, name) && !(name == "sft_target" && trimmed == "") { // which a row need not have
 		if !strings.HasPrefix(trimmed, "[") {
 			return raw, nil
 		}

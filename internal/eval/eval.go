@@ -13,6 +13,7 @@ package eval
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
@@ -81,17 +82,24 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 		packer   data.Packer
 		part     Outcomes
 		outcomes = make([]Outcome, 0, len(examples))
+		weighed  []score.Logps
 	)
 	for _, r := range plan.Cut(rows, microBatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		packer.Pack(&batch, list[r.From:r.To])
+		together, theirRefs := list[r.From:r.To], refs
+		if refs != nil {
+			theirRefs = refs[r.From:r.To]
+		}
+		together, theirRefs = Weigh(l, together, theirRefs, func(i int) *rand.Rand { return evaluationDraw(r.From + i) })
+		weighed = append(weighed, theirRefs...)
+		packer.Pack(&batch, together)
 		out, err := g.Forward(&batch)
 		if err != nil {
 			return nil, err
 		}
-		part.Start(list[r.From:r.To])
+		part.Start(together)
 		part.SetLogps(out)
 		part.SetStatistics(&batch, out)
 		outcomes = append(outcomes, part.List...)
@@ -100,7 +108,7 @@ func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []sc
 		}
 	}
 	e := &Evaluation{Tally: NewTally(l), outcomes: outcomes}
-	LossBatch(&e.batch, l, outcomes, refs)
+	LossBatch(&e.batch, l, outcomes, weighed)
 	if l.Needs().Mismatched {
 		for i, o := range outcomes {
 			e.batch.MismatchedLogps, e.batch.RefMismatchedLogps = append(e.batch.MismatchedLogps, o.Logps[1]), append(e.batch.RefMismatchedLogps, refs[i].Sums[1])

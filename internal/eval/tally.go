@@ -23,6 +23,8 @@ type Outcome struct {
 
 	Middle       []float64 // as Logps, of the sequences of a list between its best and its worst
 	MiddleTokens int       // scored tokens of these
+	SFTLogp      float64   // of what is imitated in place of the first sequence
+	SFTTokens    int       // likewise; 0 where there is none
 
 	Numbers *data.Numbers // what the data says of the example; nil: nothing, and the weight is 1
 	Label   data.Label
@@ -41,6 +43,9 @@ func sideOf(j, n int) int {
 	}
 	return j + 1
 }
+
+// imitated is the side of a sequence that supervised fine-tuning imitates.
+const imitated = -1
 
 // Outcomes are those of examples that are packed together, in their order.
 type Outcomes struct {
@@ -68,6 +73,10 @@ func (o *Outcomes) Start(examples []*data.Example) {
 			}
 			out.Length += len(s.IDs)
 		}
+		if s := e.Imitated; s != nil {
+			o.places = append(o.places, place{i, imitated})
+			out.SFTTokens = len(s.IDs) - s.First
+		}
 		o.List = append(o.List, out)
 	}
 }
@@ -76,6 +85,10 @@ func (o *Outcomes) Start(examples []*data.Example) {
 func (o *Outcomes) SetLogps(out *model.Output) {
 	for s, p := range o.places {
 		e := &o.List[p.example]
+		if p.side == imitated {
+			e.SFTLogp = out.Logps[s]
+			continue
+		}
 		if p.side > 1 {
 			e.Middle[p.side-2] = out.Logps[s]
 			continue
@@ -92,7 +105,7 @@ func (o *Outcomes) SetStatistics(b *compute.Batch, out *model.Output) {
 	for i, t := range b.Targets {
 		p := o.places[t.Sequence]
 		e := &o.List[p.example]
-		if p.side == 1 && e.Label != data.Unlabelled {
+		if p.side == imitated || p.side == 1 && e.Label != data.Unlabelled {
 			continue
 		}
 		e.Entropy += out.Entropy[i]
@@ -113,6 +126,8 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
 	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
 	b.ChosenAlignments, b.RejectedAlignments = b.ChosenAlignments[:0], b.RejectedAlignments[:0]
+	b.SFTLogps, b.SFTTokens = b.SFTLogps[:0], b.SFTTokens[:0]
+	imitates := slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.SFTTokens > 0 })
 	b.Weights = b.Weights[:0]
 	weighted := slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Numbers != nil })
 	for i, o := range outcomes {
@@ -135,6 +150,9 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 		}
 		if needs.Alignments {
 			b.ChosenAlignments, b.RejectedAlignments = append(b.ChosenAlignments, o.Aligned[0]), append(b.RejectedAlignments, o.Aligned[1])
+		}
+		if imitates {
+			b.SFTLogps, b.SFTTokens = append(b.SFTLogps, o.SFTLogp), append(b.SFTTokens, o.SFTTokens)
 		}
 		n := o.Numbers
 		if needs.Scores {

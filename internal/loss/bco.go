@@ -47,7 +47,10 @@ func (l *BCO) Needs() Needs {
 }
 
 // TakeUnpaired implements TakesBoth.
-func (l *BCO) TakeUnpaired() { l.unpaired = true }
+func (l *BCO) TakeUnpaired() error {
+	l.unpaired = true
+	return nil
+}
 
 // Beta implements Loss.
 func (l *BCO) Beta() float64 { return l.beta }

@@ -20,6 +20,7 @@ func (b *Batch) Part(from, to int) Batch {
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
 		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
 		ChosenAlignments: part(b.ChosenAlignments, from, to), RejectedAlignments: part(b.RejectedAlignments, from, to),
+		SFTLogps: part(b.SFTLogps, from, to), SFTTokens: part(b.SFTTokens, from, to),
 		ChosenWins: part(b.ChosenWins, from, to), RejectedWins: part(b.RejectedWins, from, to), Weights: part(b.Weights, from, to),
 	}
 }
@@ -27,7 +28,7 @@ func (b *Batch) Part(from, to int) Batch {
 // Part is the examples [from, to) of the result, in the same memory.
 func (r *Result) Part(from, to int) Result {
 	return Result{Losses: part(r.Losses, from, to), DChosenLogps: part(r.DChosenLogps, from, to), DRejectedLogps: part(r.DRejectedLogps, from, to),
-		DMiddleLogps: part(r.DMiddleLogps, from, to)}
+		DMiddleLogps: part(r.DMiddleLogps, from, to), DSFTLogps: part(r.DSFTLogps, from, to)}
 }
 
 func part[T any](s []T, from, to int) []T {

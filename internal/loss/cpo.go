@@ -32,7 +32,7 @@ const sftAlpha = "weight of supervised fine-tuning on the chosen completion besi
 func (CPO) Name() string { return "cpo" }
 
 // Needs implements Loss.
-func (CPO) Needs() Needs { return Needs{Rejected: true, Sums: true, Means: true} }
+func (CPO) Needs() Needs { return Needs{Rejected: true, Sums: true, Means: true, SFT: true} }
 
 // Beta implements Loss.
 func (l CPO) Beta() float64 { return l.beta }

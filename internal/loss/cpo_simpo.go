@@ -21,6 +21,7 @@ var cpoSimpoInfo = Info{
 	Summary: "simpo and supervised fine-tuning",
 	Paper:   "Xu et al. 2024, arXiv:2401.08417, with Meng et al. 2024, arXiv:2405.14734",
 	Needs:   CPOSimPO{}.Needs(),
+	Instead: map[string]string{"ld_alpha": "cpo", "sampo": "cpo"},
 	Hyperparameters: []Hyperparameter{beta(2, contrast), {
 		Key: "cpo_simpo_gamma_beta_ratio", Default: 0.5, Range: Range{Low: 0, High: math.Inf(1)}, Meaning: meanTarget,
 	}, {
@@ -35,7 +36,7 @@ var cpoSimpoInfo = Info{
 func (CPOSimPO) Name() string { return "cpo_simpo" }
 
 // Needs implements Loss.
-func (CPOSimPO) Needs() Needs { return Needs{Rejected: true, Means: true} }
+func (CPOSimPO) Needs() Needs { return Needs{Rejected: true, Means: true, SFT: true} }
 
 // Beta implements Loss.
 func (l CPOSimPO) Beta() float64 { return l.simpo.beta }

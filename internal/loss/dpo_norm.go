@@ -18,6 +18,7 @@ var dpoNormInfo = Info{
 	Summary:         "dpo with log-probs per token: length does not count",
 	Paper:           "Lambert et al. 2024, arXiv:2411.15124",
 	Needs:           DPONorm{}.Needs(),
+	Instead:         map[string]string{"ld_alpha": "dpo", "sampo": "dpo"},
 	Hyperparameters: []Hyperparameter{beta(5, pull+"; counts for means per token")},
 	make:            func(s Settings) Loss { return DPONorm{s.number("beta")} },
 }

@@ -160,12 +160,36 @@ func (i Info) Settings(given Settings) (Settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v, both := modifiers["ld_alpha"]; both && v != 1.0 && modifiers["sampo"] == true {
+		return nil, &SettingError{"sampo", "ld_alpha is given too, and both are of the longer completion's tokens; leave one out"}
+	}
 	full, err := i.ownSettings(own)
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(full, modifiers)
+	if err := i.checkPrompts(full); err != nil {
+		return nil, err
+	}
 	return full, nil
+}
+
+// checkPrompts fails where one term of supervised fine-tuning is of the prompt too and another is not: they imitate the same.
+func (i Info) checkPrompts(s Settings) error {
+	key := "orpo_nll_on_prompt"
+	for _, p := range i.parts {
+		if p.Name == orpoInfo.Name {
+			key = OwnKey(p.Name, key)
+		}
+	}
+	if on, ok := s[key].(bool); !ok || !on {
+		return nil
+	}
+	others := slices.ContainsFunc(i.Parts(), func(p Part) bool { return p.Name != orpoInfo.Name && p.Needs.SFT })
+	if weight, given := s["sft_weight"].(float64); others || given && weight > 0 {
+		return &SettingError{key, "the other supervised fine-tuning beside it is of the completion alone; leave one of them out"}
+	}
+	return nil
 }
 
 // ownSettings is Settings without modifiers.

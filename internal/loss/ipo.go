@@ -17,6 +17,7 @@ var ipoInfo = Info{
 	Summary:         "regression of the per-token margin to 1/(2 beta)",
 	Paper:           "Azar et al. 2023, arXiv:2310.12036",
 	Needs:           IPO{}.Needs(),
+	Instead:         map[string]string{"ld_alpha": "ipo_sum", "sampo": "ipo_sum"},
 	Hyperparameters: []Hyperparameter{beta(0.1, "the paper's tau: the margin is led to 1/(2 beta) nats a token; higher stays closer to the reference")},
 	make:            func(s Settings) Loss { return IPO{s.number("beta")} },
 }

@@ -48,6 +48,11 @@ type Batch struct {
 	// when the loss needs none.
 	ChosenAlignments, RejectedAlignments []float64
 
+	// Of what supervised fine-tuning imitates in place of the chosen completion, by the policy; empty, and of an example without tokens: of that itself,
+	// whose sums have no weights then.
+	SFTLogps  []float64
+	SFTTokens []int
+
 	Weights []float64 // of the examples; empty: all 1. They are for Weigh
 }
 
@@ -83,11 +88,12 @@ type Result struct {
 	DChosenLogps   []float64   // derivative of the sum of Losses
 	DRejectedLogps []float64   // likewise; zeros when the loss needs no rejected completion
 	DMiddleLogps   [][]float64 // likewise, of the loss on lists; empty with the others
+	DSFTLogps      []float64   // likewise, by Batch.SFTLogps; zeros where there are none
 }
 
 // resize gives r n elements, all 0, with new memory only when there is too little.
 func (r *Result) resize(n int) {
-	for _, s := range []*[]float64{&r.Losses, &r.DChosenLogps, &r.DRejectedLogps} {
+	for _, s := range []*[]float64{&r.Losses, &r.DChosenLogps, &r.DRejectedLogps, &r.DSFTLogps} {
 		*s = slices.Grow((*s)[:0], n)[:n]
 		clear(*s)
 	}
@@ -104,6 +110,7 @@ func (r *Result) scale(i int, by float64) {
 			r.DMiddleLogps[i][j] *= by
 		}
 	}
+	r.DSFTLogps[i] *= by
 }
 
 // Needs says what a loss has to be given.
@@ -118,7 +125,11 @@ type Needs struct {
 	Scores     bool // scores of both completions
 	Wins       bool // probabilities of winning of both completions
 	Alignments bool // of both completions
-	Coupled    bool // all examples of an optimizer step at once, for the numbers of one depend on the others
+	SFT        bool // what supervised fine-tuning imitates, where that is not the chosen completion as it is
+	SFTPrompt  bool // likewise, and with its prompt
+
+	TokenWeights bool // log-probs of policy and reference are sums with the weights of TokenWeights
+	Coupled      bool // all examples of an optimizer step at once, for the numbers of one depend on the others
 }
 
 // String is what a user has to have: pairs, reference.

@@ -43,7 +43,7 @@ func join(batches ...Batch) Batch {
 // equal compares two results to the bit.
 func equal(a, b Result) bool {
 	return slices.Equal(a.Losses, b.Losses) && slices.Equal(a.DChosenLogps, b.DChosenLogps) && slices.Equal(a.DRejectedLogps, b.DRejectedLogps) &&
-		slices.EqualFunc(a.DMiddleLogps, b.DMiddleLogps, slices.Equal)
+		slices.Equal(a.DSFTLogps, b.DSFTLogps) && slices.EqualFunc(a.DMiddleLogps, b.DMiddleLogps, slices.Equal)
 }
 
 // want is what a loss has to give for one pair.
@@ -293,7 +293,7 @@ func TestBatchesAdd(t *testing.T) {
 		var all, one, r Result
 		l.Compute(join(pairs...), &all)
 		for i, p := range pairs {
-			r = Result{Losses: []float64{7, 7, 7}, DChosenLogps: []float64{7}, DRejectedLogps: []float64{7, 7, 7, 7}, DMiddleLogps: [][]float64{{7}}}
+			r = Result{Losses: []float64{7, 7, 7}, DChosenLogps: []float64{7}, DRejectedLogps: []float64{7, 7, 7, 7}, DMiddleLogps: [][]float64{{7}}, DSFTLogps: []float64{7, 7}}
 			l.Compute(p, &r)
 			if one = all.Part(i, i+1); l.Needs().Coupled { // TestPermutation is theirs
 				one = Result{}
@@ -439,7 +439,7 @@ func TestDocs(t *testing.T) {
 		title, body, _ := strings.Cut(s, "\n")
 		titles = append(titles, title)
 		m := modifiers[min(i, len(modifiers)-1)]
-		for _, part := range []string{m.Paper, fmt.Sprintf("- `%s`, default %v, %s: %s", m.Key, m.Default, m.Values(), strings.SplitN(m.Meaning, ":", 2)[0]), "\n    L = ", "TRL"} {
+		for _, part := range []string{m.Paper, fmt.Sprintf("- `%s`, default %v, %s:", m.Key, m.Default, m.Values()), "\n    L = ", "TRL"} {
 			if !strings.Contains(body, part) {
 				t.Errorf("%s: %q is not in its section", title, part)
 			}
@@ -595,6 +595,13 @@ type vectors struct {
 			WR float64   `json:"p_win_rejected"`
 			DC float64   `json:"wpo_logdenom_chosen"` // sum over tokens of log sum_v p_v^2
 			DR float64   `json:"wpo_logdenom_rejected"`
+
+			PCT []float64 `json:"policy_chosen_per_token"` // of set base alone
+			PRT []float64 `json:"policy_rejected_per_token"`
+			RCT []float64 `json:"ref_chosen_per_token"`
+			RRT []float64 `json:"ref_rejected_per_token"`
+			IC  []int     `json:"sampo_chosen_idx"`
+			IR  []int     `json:"sampo_rejected_idx"`
 		} `json:"pairs"`
 		KLPolicy []float64 `json:"kl_policy_logps"` // of mismatched rows
 		KLRef    []float64 `json:"kl_ref_logps"`
@@ -616,6 +623,9 @@ type vectors struct {
 			DChosen   float64   `json:"d_policy_chosen"`
 			DRejected float64   `json:"d_policy_rejected"`
 			DMiddle   []float64 `json:"d_policy_middle"`
+
+			DChosenTokens   []float64 `json:"d_policy_chosen_tokens"` // of cases by token alone
+			DRejectedTokens []float64 `json:"d_policy_rejected_tokens"`
 		} `json:"per_example"`
 	} `json:"cases"`
 }

@@ -22,6 +22,20 @@ type Modifier struct {
 
 // modifiers are all of them, in the order in which help texts list them.
 var modifiers = []Modifier{{
+	Hyperparameter: Hyperparameter{Key: "ld_alpha", Default: 1.0, Neutral: 1.0, Range: Range{Low: 0, High: 1},
+		Meaning: "what the tokens of the longer completion count that lie beyond the length of the shorter one: lower makes length count less"},
+	Summary: "lets what a completion is longer than the other one count less",
+	Paper:   "Liu et al. 2024, arXiv:2409.06411",
+	Goes:    ofSums,
+	refuses: onSums,
+}, {
+	Hyperparameter: Hyperparameter{Key: "sampo", Default: false, Neutral: false,
+		Meaning: "whether only as many tokens of the longer completion count as the shorter one has, drawn anew in every epoch"},
+	Summary: "counts as many tokens of the longer completion as the shorter one has, at random",
+	Paper:   "Lu et al. 2024, arXiv:2406.10957",
+	Goes:    ofSums,
+	refuses: onSums,
+}, {
 	Hyperparameter: Hyperparameter{Key: "wpo", Default: false, Neutral: false,
 		Meaning: "whether a pair counts by how likely the policy is to write its completions itself, from 0 to 1"},
 	Summary: "weighs pairs by how likely the policy is to write them",
@@ -46,6 +60,16 @@ var modifiers = []Modifier{{
 		return ""
 	},
 }}
+
+// ofSums is what goes with weights of tokens, and onSums says why a loss does not.
+const ofSums = "losses on pairs that are of sums over tokens"
+
+func onSums(i Info) string {
+	if slices.ContainsFunc(i.Parts(), func(p Part) bool { return !p.Needs.Sums && p.Name != sftInfo.Name }) {
+		return fmt.Sprintf("loss %s is of means per token, and this is of sums", i.Name)
+	}
+	return onPairs(i)
+}
 
 // onPairs says why a loss cannot have a modifier of pairs.
 func onPairs(i Info) string {
@@ -99,6 +123,8 @@ func (i Info) takeModifiers(given Settings) (taken, others Settings, err error) 
 // modified is a loss with modifiers that are on.
 type modified struct {
 	Loss
+	ldAlpha   float64
+	sampo     bool
 	wpo       bool
 	sftWeight float64
 }
@@ -108,7 +134,7 @@ type statefulModified struct{ modified }
 
 // modify gives a loss the modifiers that are on in complete settings.
 func (i Info) modify(l Loss, s Settings) Loss {
-	m := modified{Loss: l}
+	m := modified{Loss: l, ldAlpha: 1}
 	on := false
 	for _, mod := range i.Modifiers() {
 		v, given := s[mod.Key]
@@ -117,6 +143,10 @@ func (i Info) modify(l Loss, s Settings) Loss {
 		}
 		on = true
 		switch mod.Key {
+		case "ld_alpha":
+			m.ldAlpha = v.(float64)
+		case "sampo":
+			m.sampo = v.(bool)
 		case "wpo":
 			m.wpo = v.(bool)
 		case "sft_weight":
@@ -136,7 +166,52 @@ func (i Info) modify(l Loss, s Settings) Loss {
 func (m *modified) Needs() Needs {
 	n := m.Loss.Needs()
 	n.Alignments = n.Alignments || m.wpo
+	if m.sftWeight > 0 {
+		n.SFT, n.Means = true, true
+	}
+	n.TokenWeights = n.TokenWeights || m.sampo || m.ldAlpha != 1
 	return n
+}
+
+// TokenWeights are what the tokens of a pair's completions count in the sums of the log-probs by policy and reference alike: nil for a side whose tokens
+// all count 1, as those of the shorter one do. draw is random numbers of this pair's own. With n tokens in the shorter completion, those of the
+// longer one count
+//
+//	1 the first n, and alpha what lies beyond      LD-DPO, Liu et al. 2024 (arXiv:2409.06411), alpha being ld_alpha
+//	1 n of them, drawn without replacement, else 0      SamPO, Lu et al. 2024 (arXiv:2406.10957)
+//
+// So the margin of equal models is 0. TRL from 0.18 to 0.28 and LLaMA-Factory weigh the policy's sums alone in the former, and the authors of the
+// latter draw for each model anew: there it is not.
+func TokenWeights(l Loss, chosen, rejected int, draw *rand.Rand) (c, r []float64) {
+	m, ok := l.(interface {
+		tokenWeights(n, shorter int, draw *rand.Rand) []float64
+	})
+	if !ok {
+		return nil, nil
+	}
+	n := min(chosen, rejected)
+	return m.tokenWeights(chosen, n, draw), m.tokenWeights(rejected, n, draw)
+}
+
+// tokenWeights are those of a completion of n tokens beside one that is shorter, or no longer.
+func (m *modified) tokenWeights(n, shorter int, draw *rand.Rand) []float64 {
+	if n == shorter {
+		return nil
+	}
+	weights := make([]float64, n)
+	left := shorter
+	for t := range weights {
+		switch {
+		case !m.sampo && t < shorter:
+			weights[t] = 1
+		case !m.sampo:
+			weights[t] = m.ldAlpha
+		case draw.IntN(n-t) < left: // as likely for each set of as many tokens
+			weights[t] = 1
+			left--
+		}
+	}
+	return weights
 }
 
 // Rewards are those of the loss.
@@ -217,4 +292,13 @@ func (m *statefulModified) State() State { return m.Loss.(Stateful).State() }
 func (m *statefulModified) SetState(s State) error { return m.Loss.(Stateful).SetState(s) }
 
 // TakeUnpaired implements TakesBoth; see Both.
-func (m *statefulModified) TakeUnpaired() { m.Loss.(TakesBoth).TakeUnpaired() }
+func (m *statefulModified) TakeUnpaired() error {
+	if m.Needs().TokenWeights {
+		key := "ld_alpha"
+		if m.sampo {
+			key = "sampo"
+		}
+		return &SettingError{key, "it is of pairs, and the rows are single completions with labels; leave it out, or give pairs"}
+	}
+	return m.Loss.(TakesBoth).TakeUnpaired()
+}

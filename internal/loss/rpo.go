@@ -35,7 +35,9 @@ var rpoInfo = Info{
 func (RPO) Name() string { return "rpo" }
 
 // Needs implements Loss.
-func (RPO) Needs() Needs { return Needs{Reference: true, Rejected: true, Sums: true, Means: true} }
+func (RPO) Needs() Needs {
+	return Needs{Reference: true, Rejected: true, Sums: true, Means: true, SFT: true}
+}
 
 // Beta implements Loss.
 func (l RPO) Beta() float64 { return l.beta }

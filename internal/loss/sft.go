@@ -21,7 +21,7 @@ var sftInfo = Info{
 func (SFT) Name() string { return "sft" }
 
 // Needs implements Loss.
-func (SFT) Needs() Needs { return Needs{Means: true} }
+func (SFT) Needs() Needs { return Needs{Means: true, SFT: true} }
 
 // Beta implements Loss: there are no rewards.
 func (SFT) Beta() float64 { return 0 }
@@ -37,9 +37,24 @@ func (SFT) Compute(b Batch, r *Result) {
 	}
 }
 
-// addSFT adds weight times the loss sft of the chosen completion of example i.
+// addSFT adds weight times the loss sft of what example i imitates: its chosen completion, or what stands in its place.
 func (r *Result) addSFT(b *Batch, i int, weight float64) {
-	n := float64(b.ChosenTokens[i])
-	r.Losses[i] -= weight * (b.ChosenLogps[i] / n)
-	r.DChosenLogps[i] -= weight / n
+	logp, derivative := b.ChosenLogps[i], &r.DChosenLogps[i]
+	if b.imitatesOther(i) {
+		logp, derivative = b.SFTLogps[i], &r.DSFTLogps[i]
+	}
+	n := float64(b.imitated(i))
+	r.Losses[i] -= weight * (logp / n)
+	*derivative -= weight / n
+}
+
+// imitatesOther says that something stands in the place of the chosen completion of example i.
+func (b *Batch) imitatesOther(i int) bool { return len(b.SFTTokens) > 0 && b.SFTTokens[i] > 0 }
+
+// imitated is the number of tokens that example i imitates.
+func (b *Batch) imitated(i int) int {
+	if b.imitatesOther(i) {
+		return b.SFTTokens[i]
+	}
+	return b.ChosenTokens[i]
 }

@@ -24,7 +24,7 @@ var simpoInfo = Info{
 	Hyperparameters: []Hyperparameter{beta(2, contrast), {
 		Key: "simpo_gamma_beta_ratio", Default: 0.5, Range: Range{Low: 0, High: math.Inf(1)}, Meaning: meanTarget,
 	}},
-	Instead: map[string]string{"alphapo_alpha": "alphapo", "cpo_simpo_alpha": "cpo_simpo"},
+	Instead: map[string]string{"alphapo_alpha": "alphapo", "cpo_simpo_alpha": "cpo_simpo", "ld_alpha": "cpo", "sampo": "cpo"},
 	make:    func(s Settings) Loss { return SimPO{s.number("beta"), s.number("simpo_gamma_beta_ratio")} },
 }
 

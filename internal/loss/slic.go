@@ -43,7 +43,7 @@ var slicInfo = Info{
 func (SLiC) Name() string { return "slic" }
 
 // Needs implements Loss.
-func (SLiC) Needs() Needs { return Needs{Rejected: true, Sums: true, Means: true} }
+func (SLiC) Needs() Needs { return Needs{Rejected: true, Sums: true, Means: true, SFT: true} }
 
 // Beta implements Loss: there is none.
 func (SLiC) Beta() float64 { return 0 }
@@ -66,7 +66,7 @@ func (l SLiC) Compute(b Batch, r *Result) {
 		}
 		weight := l.weight
 		if !l.average {
-			weight *= float64(b.ChosenTokens[i])
+			weight *= float64(b.imitated(i))
 		}
 		r.addSFT(&b, i, weight)
 	}

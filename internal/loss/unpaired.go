@@ -7,8 +7,8 @@ import "math"
 // TakesBoth is a loss on pairs that takes unpaired rows too.
 type TakesBoth interface {
 	Loss
-	// TakeUnpaired makes it one on unpaired rows.
-	TakeUnpaired()
+	// TakeUnpaired makes it one on unpaired rows. It fails with a *SettingError on a modifier that goes with pairs alone.
+	TakeUnpaired() error
 }
 
 // Both is a loss as one that takes both; ok is false if it does not.

@@ -35,7 +35,7 @@ type LossFunc func(logps []float64) (loss float64, dLogps []float64, err error)
 // Output is what a run of a graph leaves behind. Its slices are valid until the next run.
 type Output struct {
 	Loss       float64
-	Logps      []float64 // [S] nats, summed in order of position
+	Logps      []float64 // [S] nats, summed in order of position, each target times its weight
 	Alignments []float64 // [S] nats, log p - log sum_v p_v^2 summed over the scored tokens; with GraphOptions.Alignments
 	TokenLogps []float64 // [M] nats, in the order of Batch.Targets
 	Entropy    []float64 // [M] nats, of the distribution that the target was scored by

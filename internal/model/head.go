@@ -143,8 +143,12 @@ func (g *Graph) headOp(table weight, n normed) *op {
 	o.symDiff = func(_ gorgonia.Nodes, _, grad *gorgonia.Node) (*gorgonia.Node, error) {
 		return g.apply(&op{name: "head backward", do: func(in []gorgonia.Value) (gorgonia.Value, error) {
 			dLogps := in[0].(*value).host
+			weights := g.run.batch.Weights
 			for i, t := range g.run.batch.Targets {
 				h.coef[i] = dLogps[t.Sequence]
+				if len(weights) > 0 {
+					h.coef[i] *= weights[i]
+				}
 			}
 			rows := len(h.rows)
 			dx, dh := compute.Matrix(h.dx, rows, s.Hidden), compute.Matrix(h.dh, rows, s.Hidden)
@@ -176,12 +180,16 @@ func (g *Graph) headOp(table weight, n normed) *op {
 func (g *Graph) sumTargets() {
 	clear(g.out.Logps)
 	clear(g.out.Alignments)
-	r := 0
+	weights, r := g.run.batch.Weights, 0
 	for i, t := range g.run.batch.Targets {
 		for int(g.head.rows[r]) != t.Row {
 			r++
 		}
-		g.out.Logps[t.Sequence] += g.out.TokenLogps[i]
+		logp := g.out.TokenLogps[i]
+		if len(weights) > 0 {
+			logp = float64(logp * weights[i]) // rounded by itself, as where the reference's sum is taken (package score): the same bits on every machine
+		}
+		g.out.Logps[t.Sequence] += logp
 		if g.options.Alignments {
 			g.out.Alignments[t.Sequence] += g.out.TokenLogps[i] - g.head.collision[r]
 		}

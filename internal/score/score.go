@@ -31,6 +31,21 @@ type Logps struct {
 	Entropies []float64   // of the distributions that the scored tokens were scored by, in nats, summed; nil unless Options.Entropies
 }
 
+// Weighted are l with the sums taken again with the weights of e, from Tokens, which are not kept.
+func (l Logps) Weighted(e *data.Example) Logps {
+	w := Logps{Sums: slices.Clone(l.Sums), Entropies: l.Entropies}
+	for j, weights := range e.Weights {
+		if weights == nil {
+			continue
+		}
+		w.Sums[j] = 0
+		for t, v := range l.Tokens[j] {
+			w.Sums[j] += float64(float64(v) * weights[t]) // rounded by itself, as in package model
+		}
+	}
+	return w
+}
+
 // Stats say what pass one did, or where it failed, what there was to do.
 type Stats struct {
 	Computed, Reused           int           // sequences that are different from each other
@@ -188,10 +203,20 @@ func incomplete(examples []data.Example, missing map[refcache.Key]bool) []*data.
 			}
 		}
 		if fresh {
-			todo = append(todo, &examples[i])
+			todo = append(todo, ofReference(&examples[i]))
 		}
 	}
 	return todo
+}
+
+// ofReference is an example without what the policy alone imitates.
+func ofReference(e *data.Example) *data.Example {
+	if e.Imitated == nil {
+		return e
+	}
+	without := *e
+	without.Imitated = nil
+	return &without
 }
 
 // filler computes examples and appends what was missing.
@@ -210,12 +235,7 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 	if err != nil {
 		return 0, 0, err
 	}
-	// Targets are sorted by row; a sequence's lie in order of position.
-	logps, entropies := make([][]float32, f.batch.Sequences), make([][]float32, f.batch.Sequences)
-	for i, t := range f.batch.Targets {
-		logps[t.Sequence] = append(logps[t.Sequence], float32(out.TokenLogps[i]))
-		entropies[t.Sequence] = append(entropies[t.Sequence], float32(out.Entropy[i]))
-	}
+	logps, entropies := perSequence(&f.batch, out)
 	n := 0
 	for _, e := range examples {
 		for _, s := range e.Sequences {
@@ -237,6 +257,28 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 	return done, f.batch.Rows(), nil
 }
 
+// perSequence are the log-probs of the scored tokens of each sequence of a batch, and the entropies where they were scored.
+func perSequence(b *compute.Batch, out *model.Output) (logps, entropies [][]float32) {
+	// Targets are sorted by row; a sequence's lie in order of position.
+	logps, entropies = make([][]float32, b.Sequences), make([][]float32, b.Sequences)
+	for i, t := range b.Targets {
+		logps[t.Sequence] = append(logps[t.Sequence], float32(out.TokenLogps[i]))
+		entropies[t.Sequence] = append(entropies[t.Sequence], float32(out.Entropy[i]))
+	}
+	return logps, entropies
+}
+
+// add takes in a sequence, as far as it is asked for.
+func (l *Logps) add(o Options, logps, entropies []float32) {
+	l.Sums = append(l.Sums, sum(logps))
+	if o.Tokens {
+		l.Tokens = append(l.Tokens, logps)
+	}
+	if o.Entropies {
+		l.Entropies = append(l.Entropies, sum(entropies))
+	}
+}
+
 // read reads what is asked for of every example out of the cache, which was opened with the fields of o.
 func read(c *refcache.Cache, examples []data.Example, o Options) ([]Logps, error) {
 	all := make([]Logps, len(examples))
@@ -251,13 +293,7 @@ func read(c *refcache.Cache, examples []data.Example, o Options) ([]Logps, error
 			if !ok || slices.ContainsFunc(fields, short) {
 				return nil, fmt.Errorf("%s: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", e.Place(), c.Path())
 			}
-			l.Sums = append(l.Sums, sum(fields[0]))
-			if o.Tokens {
-				l.Tokens = append(l.Tokens, fields[0])
-			}
-			if o.Entropies {
-				l.Entropies = append(l.Entropies, sum(fields[1]))
-			}
+			l.add(o, fields[0], fields[len(fields)-1])
 		}
 	}
 	return all, nil
@@ -271,32 +307,37 @@ func sum(values []float32) (total float64) {
 	return total
 }
 
-// Compute is what the model of a forward-only graph says of examples, without a cache. progress, if any, is called after every micro-batch
-// with the number of examples that it had.
-func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, microBatchTokens int, progress func(examples int)) ([]Logps, error) {
-	rows := make([]int, len(examples))
+// Compute is what the model of a forward-only graph says of examples, as far as o asks for it, without a cache. progress, if any, is called after every
+// micro-batch with the number of examples that it had.
+func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, o Options, progress func(examples int)) ([]Logps, error) {
+	rows, list := make([]int, len(examples)), make([]*data.Example, len(examples))
 	for i, e := range examples {
-		rows[i] = data.Rows(*e)
+		list[i] = ofReference(e)
+		rows[i] = data.Rows(*list[i])
 	}
 	var (
 		packer data.Packer
 		batch  compute.Batch
 		all    = make([]Logps, 0, len(examples))
 	)
-	for _, r := range plan.Cut(rows, microBatchTokens) {
+	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		packer.Pack(&batch, examples[r.From:r.To])
+		packer.Pack(&batch, list[r.From:r.To])
 		out, err := g.Forward(&batch)
 		if err != nil {
 			return nil, err
 		}
-		logps := out.Logps
+		logps, entropies := perSequence(&batch, out)
+		n := 0
 		for _, e := range examples[r.From:r.To] {
-			n := len(e.Sequences)
-			all = append(all, Logps{Sums: slices.Clone(logps[:n])})
-			logps = logps[n:]
+			var l Logps
+			for range e.Sequences {
+				l.add(o, logps[n], entropies[n])
+				n++
+			}
+			all = append(all, l)
 		}
 		if progress != nil {
 			progress(r.To - r.From)
@@ -314,10 +355,10 @@ type Reference struct {
 	Load      func() (*model.Model, error)
 }
 
-// open opens the reference's cache in dir for sets of examples, with further fields than log-probs.
-func (ref Reference) open(dir string, further []refcache.Field, sets ...[]data.Example) (*refcache.Cache, error) {
+// open opens the reference's cache in dir for sets of examples.
+func (ref Reference) open(dir string, o Options, sets ...[]data.Example) (*refcache.Cache, error) {
 	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
-	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...), further...)
+	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...), o.fields()...)
 }
 
 // AnyCache says that there are cache files in dir, of whatever reference.
@@ -325,8 +366,8 @@ func AnyCache(dir string) bool { return refcache.Any(dir) }
 
 // Find reads the log-probs of sets of examples if the reference's cache in dir has all of them, without computing any; else missing is the
 // number of sequences that it lacks. path is the cache file.
-func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, path string, missing int, err error) {
-	c, err := ref.open(dir, nil, sets...)
+func Find(ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, missing int, err error) {
+	c, err := ref.open(dir, o, sets...)
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -334,7 +375,7 @@ func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, p
 	if missing = len(c.Missing()); missing > 0 {
 		return nil, c.Path(), missing, nil
 	}
-	logps, err = readAll(c, sets, Options{})
+	logps, err = readAll(c, o, sets)
 	return logps, c.Path(), 0, err
 }
 
@@ -342,7 +383,7 @@ func Find(ref Reference, dir string, sets ...[]data.Example) (logps [][]Logps, p
 // the log-probs of each set. path is the cache file. When ctx ends it stops; what was computed stays in the cache. While
 // another process computes for the same cache it waits.
 func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
-	c, err := ref.open(dir, o.fields(), sets...)
+	c, err := ref.open(dir, o, sets...)
 	if err != nil {
 		return nil, "", st, err
 	}
@@ -351,12 +392,12 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
-	logps, err = readAll(c, sets, o)
+	logps, err = readAll(c, o, sets)
 	return logps, c.Path(), st, err
 }
 
-// readAll is read for sets of examples.
-func readAll(c *refcache.Cache, sets [][]data.Example, o Options) (logps [][]Logps, err error) {
+// readAll reads what is asked for of sets of examples out of the cache.
+func readAll(c *refcache.Cache, o Options, sets [][]data.Example) (logps [][]Logps, err error) {
 	for _, set := range sets {
 		l, err := read(c, set, o)
 		if err != nil {

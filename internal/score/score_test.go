@@ -555,7 +555,7 @@ func TestCompute(t *testing.T) {
 	slices.Reverse(want)
 	for _, tokens := range []int{1, 200, 1 << 20} {
 		seen := 0
-		got, err := Compute(context.Background(), g, list, tokens, func(n int) { seen += n })
+		got, err := Compute(context.Background(), g, list, Options{MicroBatchTokens: tokens}, func(n int) { seen += n })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -565,7 +565,7 @@ func TestCompute(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Compute(ctx, g, list, 1, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Compute(ctx, g, list, Options{MicroBatchTokens: 1}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 }
@@ -577,16 +577,16 @@ func TestFind(t *testing.T) {
 	if AnyCache(dir) || AnyCache(filepath.Join(dir, "none")) {
 		t.Error("there is a cache in an empty folder")
 	}
-	logps, path, missing, err := Find(f.noModel(), dir, f.train, f.eval)
+	logps, path, missing, err := Find(f.noModel(), dir, Options{}, f.train, f.eval)
 	if err != nil || logps != nil || missing == 0 || AnyCache(dir) {
 		t.Errorf("in an empty folder: %v, %d missing, %v", logps, missing, err)
 	}
 	bring(t, f.reference, dir, options, f.train)
-	if _, p, missing, err := Find(f.noModel(), dir, f.train, f.eval); err != nil || missing == 0 || p != path || !AnyCache(dir) {
+	if _, p, missing, err := Find(f.noModel(), dir, Options{}, f.train, f.eval); err != nil || missing == 0 || p != path || !AnyCache(dir) {
 		t.Errorf("with a part: %d missing in %s, %v", missing, p, err)
 	}
 	want, _ := bring(t, f.reference, dir, options, f.train, f.eval)
-	logps, _, missing, err = Find(f.noModel(), dir, f.train, f.eval)
+	logps, _, missing, err = Find(f.noModel(), dir, Options{}, f.train, f.eval)
 	if err != nil || missing != 0 || len(logps) != 2 || !same(logps[0], want[0]) || !same(logps[1], want[1]) {
 		t.Errorf("with all: %d missing, %v, or other log-probs", missing, err)
 	}

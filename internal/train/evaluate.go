@@ -115,7 +115,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		var done string
 		switch {
 		case err == nil:
-			sums, done, err = referenceLogps(ctx, req, want, ref, x.passGraph(), in.Train.Examples)
+			sums, done, err = referenceLogps(ctx, req, l.Needs(), want, ref, x.passGraph(), in.Train.Examples)
 		case want == whatIsKept:
 			done, err = unmonitored(err.Error()), nil
 		}

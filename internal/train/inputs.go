@@ -51,7 +51,10 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
-	form := o.form(l)
+	form, err := o.form(l)
+	if err != nil {
+		return nil, err
+	}
 	in.Reader.Wanted, in.needs = wantedBy(l), l.Needs()
 	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
 		return nil, err
@@ -65,19 +68,21 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 }
 
 // form is what rows are read for. A loss that takes both pairs and unpaired rows is told which there are.
-func (o *Options) form(l loss.Loss) data.Form {
+func (o *Options) form(l loss.Loss) (data.Form, error) {
 	if both, ok := loss.Both(l); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
-		both.TakeUnpaired()
+		if err := both.TakeUnpaired(); err != nil {
+			return 0, &UsageError{err}
+		}
 	}
 	switch needs := l.Needs(); {
 	case needs.Labels:
-		return data.Labelled
+		return data.Labelled, nil
 	case needs.Lists:
-		return data.Lists
+		return data.Lists, nil
 	case !needs.Rejected:
-		return data.Completions
+		return data.Completions, nil
 	}
-	return data.Pairs
+	return data.Pairs, nil
 }
 
 // wantedBy are the numbers of a row that a loss reads.
@@ -87,7 +92,7 @@ func wantedBy(l loss.Loss) data.Wanted {
 	if _, both := loss.Both(l); both {
 		unpaired += "; " + l.Name() + " where the first row of the file is one"
 	}
-	return data.Wanted{Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: unpaired, By: "loss " + l.Name(),
+	return data.Wanted{SFT: needs.SFT, SFTPlain: needs.SFT && needs.TokenWeights, SFTPrompt: needs.SFTPrompt, Scores: needs.Scores, Wins: needs.Wins, Mismatched: needs.Mismatched, Unpaired: unpaired, By: "loss " + l.Name(),
 		CheckScores: func(chosen, rejected float64) error { return loss.CheckScores(l, chosen, rejected) }}
 }
 
@@ -195,6 +200,12 @@ func digest(examples []data.Example) string {
 		}
 		if e.Label != data.Unlabelled {
 			writeInts(h, -2, int(e.Label))
+		}
+		if s := e.Imitated; s != nil {
+			writeInts(h, -3, len(s.IDs), s.First)
+			for _, id := range s.IDs {
+				writeInts(h, int(id))
+			}
 		}
 		if n := e.Numbers; n != nil { // behind a number that is no length
 			writeInts(h, -1)

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -75,6 +76,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		list[i], rows[i] = &all[i], data.Rows(all[i])
 		m.Rows += rows[i]
 	}
+	list, _ = eval.Weigh(l, list, nil, func(i int) *rand.Rand { return eval.TrainingDraw(o.Rows.Seed, 0, i) })
 
 	say("reference pass")
 	forward, err := in.Policy.NewGraph(x.evalGraph())
@@ -103,6 +105,9 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 			for at := 0; at < len(out.Logps); {
 				n := len(list[len(refs)].Sequences)
 				refs = append(refs, score.Logps{Sums: slices.Clone(out.Logps[at : at+n])})
+				if list[len(refs)-1].Imitated != nil {
+					n++
+				}
 				at += n
 			}
 		}

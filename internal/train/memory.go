@@ -121,7 +121,20 @@ func sizeOf(e *data.Example) plan.Size {
 	for _, s := range e.Sequences {
 		size.Length = max(size.Length, len(s.IDs))
 	}
+	if e.Imitated != nil {
+		size.Length = max(size.Length, len(e.Imitated.IDs))
+	}
 	return size
+}
+
+// referenceSizes are those of examples in pass one, which has nothing that the policy alone imitates.
+func referenceSizes(examples []data.Example) []plan.Size {
+	sizes := make([]plan.Size, len(examples))
+	for i, e := range examples {
+		e.Imitated = nil
+		sizes[i] = sizeOf(&e)
+	}
+	return sizes
 }
 
 // trainingSizes are those of examples in training.
@@ -186,13 +199,14 @@ func largestInTraining(sizes []plan.Size, s *schedule, o *data.Options, budget i
 // sized works out how large micro-batches become with each budget. The first budget under which every example is alone is the last.
 func (p *planner) sized() []planned {
 	train, eval := sizesOf(p.train), sizesOf(p.eval)
+	passTrain, passEval := referenceSizes(p.train), referenceSizes(p.eval)
 	var list []planned
 	for _, budget := range p.budgets() {
-		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, budget: budget, pass: plan.Largest(train, budget).Max(plan.Largest(eval, budget)), eval: plan.Largest(eval, budget)}
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, budget: budget, pass: plan.Largest(passTrain, budget).Max(plan.Largest(passEval, budget)), eval: plan.Largest(eval, budget)}
 		if p.training != nil {
 			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
 			if p.o.renewals() > 0 {
-				x.renewal = largestInTraining(train, p.training, &p.o.Rows, budget).Max(x.eval)
+				x.renewal = largestInTraining(passTrain, p.training, &p.o.Rows, budget).Max(plan.Largest(passEval, budget))
 			}
 		} else if p.policy != nil {
 			x.eval = plan.Largest(train, budget)
@@ -274,10 +288,26 @@ func (p *planner) complete(x *planned) {
 	}
 	phase.Parts = append(phase.Parts, data)
 	if p.reference != nil {
-		phase.Parts = append(phase.Parts, plan.Part{Name: "reference log-probs", Bytes: perReference * int64(examples)})
+		part := plan.Part{Name: "reference log-probs", Bytes: perReference * int64(examples)}
+		if p.needs.TokenWeights {
+			tokens := tokenLogps(p.train) + tokenLogps(p.eval)
+			part.Bytes, part.How = part.Bytes+tokens, "with those of every scored token"
+		}
+		phase.Parts = append(phase.Parts, part)
 	}
 	phase.Parts = append(phase.Parts, program)
 	x.phases = append(x.phases, phase)
+}
+
+// tokenLogps is what the reference's log-probs of the examples' scored tokens take.
+func tokenLogps(examples []data.Example) (bytes int64) {
+	const header = 24 // of a slice
+	for _, e := range examples {
+		for _, s := range e.Sequences {
+			bytes += header + numberBytes*int64(len(s.IDs)-s.First)
+		}
+	}
+	return bytes
 }
 
 // optimizer is what moments take.

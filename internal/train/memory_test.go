@@ -94,6 +94,12 @@ func TestPlanParts(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d", name, got[name], want)
 		}
 	}
+	without := got["reference log-probs"]
+	p.needs.TokenWeights = true
+	if more := parts()["reference log-probs"] - without; more != 2*24+4*350 {
+		t.Errorf("the log-probs of 350 scored tokens take %d bytes, want %d", more, 2*24+4*350)
+	}
+	p.needs.TokenWeights = false
 	p.o.Optim, p.o.GradientCheckpointing = adamWBF16, true
 	got = parts()
 	for name, want := range map[string]int64{"optimizer": 4 * parameters, "activations": 4 * 448 * (30*576 + perRow - 576 + 2*576)} {
@@ -319,7 +325,7 @@ func TestReferencePassAllocates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := PassOne(t.Context(), r.Request, ref, r.planned.passGraph(), r.in.sets()...); err != nil {
+	if _, _, err := PassOne(t.Context(), r.Request, r.loss.Needs(), ref, r.planned.passGraph(), r.in.sets()...); err != nil {
 		t.Fatal(err)
 	}
 	m := r.planned.reference.Memory(r.planned.passGraph())

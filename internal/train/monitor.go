@@ -47,11 +47,11 @@ func (r *runner) demands(from *checkpoint.Checkpoint) (demand, error) {
 
 // referenceLogps brings the log-probs that are wanted; nil where there are not all of them and they may not be computed. done says in a
 // line what was found or done.
-func referenceLogps(ctx context.Context, req Request, want demand, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+func referenceLogps(ctx context.Context, req Request, needs loss.Needs, want demand, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	if want == everything {
-		return PassOne(ctx, req, ref, graph, sets...)
+		return PassOne(ctx, req, needs, ref, graph, sets...)
 	}
-	logps, path, missing, err := score.Find(ref, req.Options.RefCacheDir, sets...)
+	logps, path, missing, err := score.Find(ref, req.Options.RefCacheDir, score.Options{Tokens: needs.TokenWeights}, sets...)
 	switch {
 	case err != nil:
 		return nil, unmonitored(err.Error()), nil

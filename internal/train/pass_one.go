@@ -38,12 +38,13 @@ func newReference(o *Options, dev compute.Device, d model.Digest, load func() (*
 	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Load: load}
 }
 
-// PassOne computes what the reference cache lacks of the examples. done says in a line what it did.
-func PassOne(ctx context.Context, req Request, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+// PassOne computes what the reference cache lacks of the examples for a loss. done says in a line what it did.
+func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	o := &req.Options
 	var bar *report.Progress
 	tokens := 0
 	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
+		Tokens:           needs.TokenWeights,
 		MicroBatchTokens: o.MicroBatchTokens,
 		Graph:            graph,
 		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
@@ -107,7 +108,7 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := PassOne(ctx, req, ref, x.passGraph(), in.sets()...)
+	_, done, err := PassOne(ctx, req, l.Needs(), ref, x.passGraph(), in.sets()...)
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,9 @@ type renewal struct {
 	every  int
 	mixup  float64 // reference = mixup * policy + (1-mixup) * reference
 	policy *model.Model
-	model  *model.Model // the reference; of mixup 1 empty before the first renewal
-	graph  *model.Graph // its, forward-only
-	budget int          // rows computed together
+	model  *model.Model  // the reference; of mixup 1 empty before the first renewal
+	graph  *model.Graph  // its, forward-only
+	ask    score.Options // rows computed together, and what the loss needs
 
 	step        int // after which the reference was last renewed; 0: it is ref_model
 	train, eval renewed
@@ -65,7 +65,7 @@ func (o *Options) checkRenewals(policy, reference *model.Config) error {
 
 // startRenewals lays out the reference beside the policy, as it is after so many steps. ref is the model that the run began with.
 func (r *runner) startRenewals(ref score.Reference, from *checkpoint.Checkpoint) (err error) {
-	v := &renewal{every: r.o.renewals(), mixup: r.o.ReferenceMixup, policy: r.in.Policy, budget: r.o.MicroBatchTokens}
+	v := &renewal{every: r.o.renewals(), mixup: r.o.ReferenceMixup, policy: r.in.Policy, ask: score.Options{MicroBatchTokens: r.o.MicroBatchTokens, Tokens: r.loss.Needs().TokenWeights}}
 	if from != nil {
 		v.step = r.o.renewedBefore(from.State.Step)
 	}
@@ -157,7 +157,7 @@ func (v *renewal) bring(ctx context.Context, set *renewed, rows []int, progress 
 	for k, i := range rows {
 		list[k] = &set.examples[i]
 	}
-	logps, err := score.Compute(ctx, v.graph, list, v.budget, progress)
+	logps, err := score.Compute(ctx, v.graph, list, v.ask, progress)
 	if err != nil {
 		return fmt.Errorf("reference renewed after step %d: %w", v.step, err)
 	}

@@ -38,7 +38,9 @@ func Show(req Request, s ShowOptions) error {
 	}
 	form := data.AnyForm
 	if s.LossGiven {
-		form = o.form(l)
+		if form, err = o.form(l); err != nil {
+			return err
+		}
 		reader.Wanted = wantedBy(l)
 	}
 	row, err := reader.Show(o.Data, s.Row, form, o.Rows)

@@ -144,7 +144,7 @@ func (s *stepper) lookAhead(examples []*data.Example, refs []score.Logps, cut []
 // wholeStep computes the losses of all examples of a step at once.
 func (s *stepper) wholeStep(examples []*data.Example, outcomes []eval.Outcome, refs []score.Logps) error {
 	for i, e := range examples { // or the losses of all would not be finite
-		if !finite(outcomes[i].Logps[0]) || !finite(outcomes[i].Logps[1]) || slices.ContainsFunc(outcomes[i].Middle, func(p float64) bool { return !finite(p) }) {
+		if !finite(outcomes[i].Logps[0]) || !finite(outcomes[i].Logps[1]) || !finite(outcomes[i].SFTLogp) || slices.ContainsFunc(outcomes[i].Middle, func(p float64) bool { return !finite(p) }) {
 			return s.nonFinite("log-prob", e)
 		}
 	}
@@ -179,7 +179,8 @@ func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Ra
 		}
 	}
 	before := s.whole.in.Part(r.From, r.To)
-	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) || !slices.EqualFunc(s.in.MiddleLogps, before.MiddleLogps, slices.Equal) {
+	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) || !slices.EqualFunc(s.in.MiddleLogps, before.MiddleLogps, slices.Equal) ||
+		len(s.in.SFTLogps) > 0 && !slices.Equal(s.in.SFTLogps, before.SFTLogps) {
 		return fmt.Errorf("%s: the log-probs of this example or one of the %d after it are not those that the losses of the step were computed from; please report this", examples[r.From].Place(), r.To-r.From-1)
 	}
 	s.res = s.whole.res.Part(r.From, r.To)
@@ -211,6 +212,9 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 			}
 			if len(e.Sequences) > 1 {
 				s.dLogps = append(s.dLogps, s.res.DRejectedLogps[i]/float64(n))
+			}
+			if e.Imitated != nil {
+				s.dLogps = append(s.dLogps, s.res.DSFTLogps[i]/float64(n))
 			}
 		}
 		if s.prove {

@@ -22,6 +22,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -270,7 +271,7 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 			return fmt.Errorf("resume: ref_model %s is not the model that the run began with; put that back, or start a new run in another output_dir", r.o.RefModel)
 		}
 	}
-	sums, done, err := referenceLogps(ctx, r.Request, r.demand, ref, r.planned.passGraph(), r.in.sets()...)
+	sums, done, err := referenceLogps(ctx, r.Request, r.loss.Needs(), r.demand, ref, r.planned.passGraph(), r.in.sets()...)
 	if err != nil {
 		return err
 	}
@@ -364,7 +365,7 @@ func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
 			refs = append(refs, r.refs[k])
 		}
 	}
-	return list, refs
+	return eval.Weigh(r.loss, list, refs, func(i int) *rand.Rand { return eval.TrainingDraw(r.o.Rows.Seed, r.epoch, part[i]) })
 }
 
 // loop runs the steps that are left, and ends the run.
