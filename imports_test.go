@@ -80,7 +80,7 @@ var doors = map[string]string{
 	"github.com/parquet-go/parquet-go": "rows",
 	"github.com/klauspost/compress":    "rows",
 
-	"github.com/zeebo/xxh3":  "refcache",
+	"github.com/zeebo/xxh3":  "data refcache",
 	"github.com/gofrs/flock": "checkpoint refcache",
 }
 

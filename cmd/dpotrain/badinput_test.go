@@ -370,8 +370,8 @@ var badData = []mistake{
 		"wrong.jsonl:1: not JSON at byte 2 of the line: invalid character 'p' where a key in double quotes belongs; mend the line"),
 	wrongData("data: a number", `{"prompt": "a", "chosen": 1, "rejected": "c"}`, exitFailed,
 		"wrong.jsonl:1: chosen: 1; want text or a list of messages"),
-	wrongData("data: null", `{"prompt": null, "chosen": "b", "rejected": "c"}`, exitFailed,
-		"wrong.jsonl:1: prompt: null; want text or a list of messages"),
+	wrongData("data: null", `{"prompt": "a", "chosen": null, "rejected": "c"}`, exitFailed,
+		"wrong.jsonl:1: chosen: null; a pair has prompt, chosen and rejected"),
 	wrongData("data: an object", `{"prompt": {"text": "a"}, "chosen": "b", "rejected": "c"}`, exitFailed,
 		`wrong.jsonl:1: prompt: {"text": "a"}; want text or a list of messages`),
 	wrongData("data: a list of texts", `{"prompt": ["a", "b"], "chosen": "b", "rejected": "c"}`, exitFailed,
@@ -399,7 +399,7 @@ var badData = []mistake{
 		"wrong.jsonl:1: prompt: message 1: content: missing; want a string, a list or null"),
 	wrongData("data: content is a number", `{"prompt": [{"role": "user", "content": 3}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
 		"wrong.jsonl:1: prompt: message 1: content: want a string, a list or null"),
-	wrongData("data: text and messages", `{"prompt": "a", "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
+	wrongData("data: text and messages", `{"prompt": [{"role": "user", "content": "a"}], "chosen": "b", "rejected": "c"}`, exitFailed,
 		"wrong.jsonl:1: text in one column and messages in another; want one kind in a row"),
 	wrongData("data: a prompt that ends with the assistant", `{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}`, exitFailed,
 		"wrong.jsonl:1: prompt: the last message is the assistant's; end the prompt with the user's"),
@@ -597,6 +597,40 @@ var badData = []mistake{
 	wrongNumbers("a negative weight", "dpo", exitFailed, "wrong.jsonl:1: weight: -1; want a number of at least 0", `"weight": -1`),
 	wrongNumbers("a weight in words", "dpo", exitFailed, `wrong.jsonl:1: weight: "high"; want a number`, `"weight": "high"`),
 	wrongNumbers("a score twice", "rebel", exitFailed, "wrong.jsonl:1: margin: stands twice in the row; leave one out", `"margin": 1, "margin": 2`),
+	{"data: a column that columns names and that is not there", func(k *kitchen) { k.write("c.yaml", "columns: {chosen: better}") }, trains + "--config c.yaml", exitFailed,
+		"pairs.jsonl:1: chosen: missing, for there is no column better (there are prompt, chosen, rejected); a pair has prompt, chosen and rejected " +
+			"(lines 2, 3, 4, 5 ... too)"},
+	{"data: trust_ref_logps without the columns", nil, trains + "--trust-ref-logps", exitFailed,
+		"pairs.jsonl:1: ref_chosen_logps: missing (there are prompt, chosen, rejected); trust_ref_logps needs ref_chosen_logps and ref_rejected_logps " +
+			"(lines 2, 3, 4, 5 ... too)"},
+	{"data: trust_ref_logps with probabilities", func(k *kitchen) {
+		k.write("wrong.jsonl", said(`"ref_chosen_logps": 0.5, "ref_rejected_logps": 0.25`))
+	}, trains + "--data wrong.jsonl --trust-ref-logps", exitFailed,
+		"wrong.jsonl:1: ref_chosen_logps: 0.5; want a log-prob in nats, summed over the completion, of at most 0"},
+	{"data: trust_ref_logps for unpaired rows", nil, trains + "--loss kto --trust-ref-logps", exitUsage,
+		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are of pairs, and loss kto takes rows with labels; leave it out"},
+	{"data: trust_ref_logps and nothing to precompute", nil, precompute + "--trust-ref-logps", exitUsage,
+		"trust_ref_logps: the reference's log-probs are taken from the rows; there is nothing to precompute"},
+	{"data: eval_fraction too small", nil, trains + "--eval-fraction 1e-9", exitFailed,
+		"eval_fraction: 1e-09 of 12 examples leaves none to evaluate; give a larger one"},
+	{"data: a data set on the Hub in a mix", func(k *kitchen) {
+		k.write("c.yaml", "datasets:\n- pairs.jsonl\n- path: argilla/Capybara-Preferences\n  split: train\n")
+	},
+		"train --config c.yaml --model model --output-dir run", exitFailed,
+		"datasets: argilla/Capybara-Preferences: no such file, and nothing is downloaded here; if it is a name on the Hugging Face Hub, in Python: " +
+			`from datasets import load_dataset; load_dataset("argilla/Capybara-Preferences", split="train").to_json("pairs.jsonl"), and give that file`},
+	{"data: a mix with a bad row", func(k *kitchen) {
+		k.write("c.yaml", "datasets:\n- pairs.jsonl\n- path: wrong.jsonl\n  filter: {min_margin: 1}\n")
+		k.write("wrong.jsonl", said(`"margin": 2`, `"x": 2`))
+	}, "train --config c.yaml --model model --output-dir run", exitFailed,
+		"wrong.jsonl:2: chosen_score: missing (there are x, prompt, chosen, rejected); filter min_margin needs chosen_score and rejected_score, or " +
+			"margin; on_bad_row: skip leaves such rows out"},
+	{"data: a filter that takes nothing", func(k *kitchen) {
+		k.write("c.yaml", "datasets:\n- path: pairs.jsonl\n  filter: {tag: x}\n")
+	}, "train --config c.yaml --model model --output-dir run", exitFailed,
+		"pairs.jsonl: no row is left: dropped because the filter does not take the row: 12 (lines 1, 2, 3, 4, 5 ...); look at the filter"},
+	{"data: a split of a file", func(k *kitchen) { k.write("c.yaml", "datasets:\n- path: pairs.jsonl\n  split: train\n") },
+		"train --config c.yaml --model model --output-dir run", exitFailed, "pairs.jsonl: split train is given, and this is no folder; leave it out"},
 	{"data: sft, completion without prompt", func(k *kitchen) { k.write("wrong.jsonl", "{\"completion\": \"b\"}\n") }, trains + "--data wrong.jsonl --loss sft", exitFailed,
 		"wrong.jsonl:1: prompt: missing; a row with completion needs one"},
 }
@@ -1333,7 +1367,7 @@ var badSettings = []mistake{
 		"c.yaml:2: metric_for_best_model: shift/chosen; loss simpo has no reference, and evaluations have this metric only with monitor_reference: true"),
 	wrongSettings("a comma in a number", "learning_rate: 5,0e-6\n", "c.yaml:1: learning_rate: 5,0e-6; want a number"),
 	{"config: a dataset of the hub", func(k *kitchen) { k.write("c.yaml", "dataset_name: trl-lib/ultrafeedback_binarized\n") }, "train --model model --output-dir run --config c.yaml", exitUsage,
-		"c.yaml:1: dataset_name: rows are read from JSONL files here, given as data and eval_data; two lines of Python write them:\n" +
+		"c.yaml:1: dataset_name: rows are read from files here, given as data and eval_data: parquet files of the data set as they are, or what two lines of Python write:\n" +
 			"    from datasets import load_dataset\n" +
 			`    for split, file in [("train", "train.jsonl")]: load_dataset("trl-lib/ultrafeedback_binarized", split=split).to_json(file)`},
 	wrongSettings("push_to_hub", "push_to_hub: true\n",
@@ -1396,6 +1430,10 @@ var badSettings = []mistake{
 	wrongFlags("max_steps below -1", "--max-steps -5", "--max-steps: -5 is out of range; want >= -1"),
 	wrongFlags("a negative rate", "--learning-rate -1", "--learning-rate: -1 is out of range; want >= 0"),
 	wrongFlags("an infinite rate", "--learning-rate inf", "--learning-rate: inf; want a finite number"),
+	wrongFlags("columns that are no map", "--columns prompt=question", "--columns: prompt=question; want a map, as {prompt: ...}"),
+	wrongFlags("data sets that are no list", "--datasets pairs.jsonl", "--datasets: pairs.jsonl; want a list of maps, as [{path: pairs.jsonl}]"),
+	wrongFlags("an eval_fraction", "--eval-fraction 1", "--eval-fraction: 1 is out of range; want >= 0 and < 1"),
+	wrongFlags("eval_data and eval_fraction", "--eval-data pairs.jsonl --eval-fraction 0.5", "--eval-fraction: given together with eval_data; leave one of them out"),
 	wrongFlags("NaN", "--learning-rate nan", "--learning-rate: nan; want a finite number"),
 	wrongFlags("beyond a float", "--learning-rate 1e999", "--learning-rate: 1e999 is out of range"),
 	wrongFlags("negative threads", "--threads -1", "--threads: -1 is out of range; want >= 0 and <= 1024"),

@@ -11,7 +11,7 @@ func newEvalCommand() *cobra.Command {
 	var (
 		s    settings
 		e    train.EvalOptions
-		keys = []string{"model", "data", "ref_cache_dir", "monitor_reference", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
+		keys = []string{"model", "data", "columns", "trust_ref_logps", "ref_cache_dir", "monitor_reference", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
 	)
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",
@@ -24,7 +24,8 @@ what each number means.
 both models, in nats, and their lengths in tokens. The mean of a column is the metric of that name.
 
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
---loss is required. Without --data the pairs are those of the settings' eval_data. The reference is --ref, else the
+--loss is required. Without --data the pairs are those of the settings' eval_data, or those that their eval_fraction
+held out of the training data. The reference is --ref, else the
 run's ref_model if it is still the same. What the reference cache lacks is computed; without a usable reference folder
 an error says how many rows are missing. A loss that needs no reference is monitored against it with --ref or
 monitor_reference: true, or if the cache has all of its log-probs: how far have the completions moved since?`,
@@ -52,10 +53,16 @@ monitor_reference: true, or if the cache has all of its log-probs: how far have 
 			if run != "" && s.file == run && r.Origin("chat_template") < config.Variable {
 				r.Options.Rows.ChatTemplate = "" // it lies in the folder of the model
 			}
-			if r.Origin("data") < config.Variable { // what a config calls data is what the model was trained on
-				r.Options.Data = r.Options.EvalData
+			o := &r.Options
+			switch {
+			case r.Origin("data") >= config.Variable:
+				o.Datasets, o.EvalFraction = nil, 0
+			case o.EvalData != "": // what a config calls data is what the model was trained on
+				o.Data, o.Datasets, o.EvalFraction = o.EvalData, nil, 0
+			case o.EvalFraction == 0:
+				o.Data, o.Datasets = "", nil
 			}
-			if r.Options.Data == "" {
+			if o.Data == "" && o.Datasets == nil {
 				return config.Errors{{Place: "data", Text: "not given; give the held-out pairs with --data, or eval_data in a config file"}}
 			}
 			e.LossGiven = s.file != "" || r.Origin("loss") != config.Default

@@ -125,7 +125,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lines := slices.Concat(set.Report.Lines(), set.Report.Warnings()); len(lines) > 0 {
+		if lines := slices.Concat(set.Reports[0].Lines(), set.Reports[0].Warnings()); len(lines) > 0 {
 			t.Errorf("%s: %q", name, lines)
 		}
 	}

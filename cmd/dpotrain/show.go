@@ -12,7 +12,7 @@ func newShowCommand() *cobra.Command {
 	var (
 		s    settings
 		show train.ShowOptions
-		keys = []string{"model", "data", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "ranked_pairs"}
+		keys = []string{"model", "data", "columns", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "ranked_pairs"}
 	)
 	cmd := &cobra.Command{
 		Use:   "show --config FILE --row N",

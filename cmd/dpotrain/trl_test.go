@@ -60,7 +60,7 @@ report_to: none
 
 	// Without rows nothing is done, and the way to get them is shown.
 	_, log = exits(t, exitUsage, "train", "--config", theirs, "--model", p.model, "--output-dir", filepath.Join(p.dir, "none"))
-	contains(t, log, "theirs.yaml:4: dataset_name: rows are read from JSONL files here", "\n    from datasets import load_dataset\n    for split, file in ")
+	contains(t, log, "theirs.yaml:4: dataset_name: rows are read from files here", "\n    from datasets import load_dataset\n    for split, file in ")
 	if left, _ := filepath.Glob(filepath.Join(p.dir, "none*")); len(left) > 0 {
 		t.Errorf("left %q", left)
 	}

@@ -36,6 +36,39 @@ type Message struct {
 // Equal says that two messages are the same JSON value but for white space and the order of keys.
 func (m Message) Equal(o Message) bool { return sameJSON(m.value, o.value) }
 
+// Canonical is the message as JSON, the same for all that are equal.
+func (m Message) Canonical() []byte {
+	text, err := json.Marshal(plain(m.value))
+	if err != nil {
+		panic(err) // it was read from JSON
+	}
+	return text
+}
+
+// plain is a value as package json writes it: the keys of objects in alphabetical order.
+func plain(v any) any {
+	switch x := v.(type) {
+	case object:
+		fields := make(map[string]any, len(x.values))
+		for k, v := range x.values {
+			fields[k] = plain(v)
+		}
+		return fields
+	case list:
+		items := make([]any, len(x))
+		for i, v := range x {
+			items[i] = plain(v)
+		}
+		return items
+	}
+	return v
+}
+
+// User is what a user says.
+func User(text string) Message {
+	return Message{Role: "user", value: object{keys: []string{"role", "content"}, values: map[string]any{"role": "user", "content": text}}, size: len(text)}
+}
+
 // Text is the message's content if that is text, else empty.
 func (m Message) Text() string {
 	text, _ := m.value.values["content"].(string)

@@ -4,7 +4,7 @@
 // The keys are the fields of train.Options, whose tags say name, default, range and help; every key can be given in all
 // three ways. Values are read strictly: an unknown key, a wrong type, a value out of range or a setting given twice is a
 // Problem that names the file with line and key, the variable or the flag, and all problems come out together. A sum of
-// losses is a list in a file, the one value that is not flat (see loss_list.go), and dpo=0.8,sft=1 elsewhere. What a
+// losses is a list in a file (see loss_list.go), and dpo=0.8,sft=1 elsewhere; structure.go has the other values that are not flat. What a
 // higher layer replaces has to be right too. An unknown variable DPOTRAIN_... is a warning, for it may belong to
 // something else; a variable set to nothing counts as not set. Relative paths count from the working directory, as in
 // TRL, not from the file that names them.
@@ -67,11 +67,16 @@ func (r *Resolved) Origin(key string) Layer { return r.origins[key] }
 func (r *Resolved) Require(names ...string) error {
 	var missing Errors
 	for _, k := range Keys() {
-		if v, ok := k.value(r.Options); slices.Contains(names, k.Name) && (!ok || v.IsZero()) {
+		if v, ok := k.value(r.Options); slices.Contains(names, k.Name) && (!ok || v.IsZero()) && !r.instead(k.Name) {
 			missing = append(missing, Problem{k.Name, fmt.Sprintf("not given; give --%s, or %s in a config file (%s)", k.Flag(), k.Name, k.Help)})
 		}
 	}
 	return missing.orNil()
+}
+
+// instead says that another key was given in place of one.
+func (r *Resolved) instead(key string) bool {
+	return key == "data" && r.Options.Datasets != nil || key == "eval_data" && r.Options.EvalFraction > 0
 }
 
 // Problem is one thing that is wrong with a run's settings.
@@ -179,6 +184,10 @@ func (l *loader) note(place, format string, a ...any) {
 
 // text gives a value that is written as text.
 func (l *loader) text(layer Layer, k Key, s, place string) {
+	if k.structured() {
+		l.structureText(layer, k, s, place)
+		return
+	}
 	v, err := k.parse(s)
 	if err != nil {
 		l.problem(place, "%v", err)
@@ -325,6 +334,10 @@ func (l *loader) resolve() (*Resolved, error) {
 	r := &Resolved{origins: map[string]Layer{}}
 	for i, values := range l.layers {
 		for name, g := range values {
+			if k, _ := find(l.keys, name); k.structured() {
+				r.origins[name] = Layer(i)
+				continue
+			}
 			switch layer := Layer(i); layer {
 			case Default:
 				v.SetDefault(name, g.value)
@@ -339,7 +352,15 @@ func (l *loader) resolve() (*Resolved, error) {
 			r.origins[name] = Layer(i)
 		}
 	}
-	return r, v.UnmarshalExact(&r.Options)
+	if err := v.UnmarshalExact(&r.Options); err != nil {
+		return nil, err
+	}
+	for _, k := range l.keys {
+		if g, _, ok := l.top(k.Name, Flag); ok && k.structured() {
+			reflect.ValueOf(&r.Options).Elem().FieldByIndex(k.index).Set(reflect.ValueOf(g.value))
+		}
+	}
+	return r, nil
 }
 
 // maxStep bounds counts of steps and pairs, so that no product or sum of them overflows.
@@ -377,10 +398,14 @@ func (l *loader) rules(o *train.Options) {
 	if err := o.Rows.CheckKwargs(); err != nil {
 		l.problem(l.place("chat_template_kwargs"), "%v", err)
 	}
+	l.dataRules(o)
 	l.evalRules(o)
 	l.referenceRules(o, info.Needs)
 	l.bestRules(o, info.Needs)
 	l.scheduleRules(o)
+	if o.TrustRefLogps && !info.Needs.Reference {
+		l.warn(l.place("trust_ref_logps"), "not used, because loss %s has no reference; leave it out", o.Loss)
+	}
 	if o.WarmupSteps > 0 && o.WarmupRatio > 0 {
 		l.warn(l.place("warmup_ratio"), "not used, because warmup_steps is given (%v); leave one of them out", o.WarmupSteps)
 	}
@@ -405,6 +430,34 @@ func (l *loader) takeOwn(o *train.Options) {
 	}
 }
 
+// dataRules are those of keys that take each other's place: the one that was given above the other goes.
+func (l *loader) dataRules(o *train.Options) {
+	for _, k := range []struct {
+		one, other    string
+		has           bool // both
+		clear, clear2 func()
+	}{
+		{"data", "datasets", o.Data != "" && o.Datasets != nil, func() { o.Data = "" }, func() { o.Datasets = nil }},
+		{"eval_data", "eval_fraction", o.EvalData != "" && o.EvalFraction > 0, func() { o.EvalData = "" }, func() { o.EvalFraction = 0 }},
+	} {
+		if !k.has {
+			continue
+		}
+		a, at, _ := l.top(k.one, Flag)
+		b, above, _ := l.top(k.other, Flag)
+		switch {
+		case at == above:
+			l.problem(b.place, "given together with %s; leave one of them out", k.one)
+		case at > above:
+			l.note(b.place, "%s takes its place", a.place)
+			k.clear2()
+		default:
+			l.note(a.place, "%s takes its place", b.place)
+			k.clear()
+		}
+	}
+}
+
 // evalRules are those of evaluation.
 func (l *loader) evalRules(o *train.Options) {
 	_, strategy, _ := l.top("eval_strategy", Flag)
@@ -412,12 +465,12 @@ func (l *loader) evalRules(o *train.Options) {
 	if o.EvalStrategy == "steps" && strategy > Default && steps == Default {
 		o.EvalSteps = o.LoggingSteps // as TRL does; who asks for nothing gets the evaluation at the end
 	}
-	why := "there is no eval_data; give a file of held-out pairs"
+	why := "there is no eval_data; give a file of held-out pairs, or eval_fraction"
 	if o.EvalStrategy == "no" {
 		if why = "eval_strategy is no; give steps or epoch"; o.EvalData != "" {
 			l.warn(l.place("eval_data"), "not used, because %s, or leave it out", why)
 		}
-	} else if o.EvalData != "" {
+	} else if o.EvalData != "" || o.EvalFraction > 0 {
 		return
 	}
 	if o.EvalStrategy == "epoch" || o.EvalStrategy == "steps" && l.trl.theirs && l.given("eval_strategy") { // a resolved config has steps always

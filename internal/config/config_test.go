@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/train"
 )
@@ -150,9 +151,17 @@ func TestEveryKey(t *testing.T) {
 		if k.Name == "loss" {
 			text = "ipo_sum"
 		}
-		want, err := k.parse(text)
-		if err != nil {
-			t.Fatal(err)
+		var want any
+		switch k.Name {
+		case "columns":
+			text, want = "{prompt: Q, chosen: A b}", map[string]string{"prompt": "Q", "chosen": "A b"}
+		case "datasets":
+			text, want = "[{path: x, split: test}]", []data.Source{{Path: "x", Split: "test"}}
+		default:
+			var err error
+			if want, err = k.parse(text); err != nil {
+				t.Fatal(err)
+			}
 		}
 		names := []string{k.Name}
 		if k.Alias != "" {
@@ -168,7 +177,7 @@ func TestEveryKey(t *testing.T) {
 				in.file += with
 				r, base := in.mustLoad(t), bare.mustLoad(t).Options
 				v, ok := k.value(r.Options)
-				if !ok || reflect.ValueOf(want).Convert(v.Type()).Interface() != v.Interface() {
+				if !ok || !reflect.DeepEqual(reflect.ValueOf(want).Convert(v.Type()).Interface(), v.Interface()) {
 					t.Errorf("%+v: %s is %v, want %v", in, k.Name, v, want)
 				}
 				if r.Origin(k.Name) != layer {
@@ -215,7 +224,7 @@ func TestKeys(t *testing.T) {
 		if k.optional && k.Default != "" {
 			t.Errorf("%s: a pointer has no default", k.Name)
 		}
-		if k.Default == "" && !k.optional && k.Kind != reflect.String {
+		if k.Default == "" && !k.optional && !k.structured() && k.Kind != reflect.String {
 			t.Errorf("%s: want a default", k.Name)
 		}
 		if k.Default != "" {
@@ -662,7 +671,7 @@ func TestRankedPairs(t *testing.T) {
 // TestWithoutEvalData: keys that speak of held-out pairs say so when there are none.
 func TestWithoutEvalData(t *testing.T) {
 	in := input{file: "eval_on_start: true\nsample_prompts: 3\n"}
-	const why = ": not used, because there is no eval_data; give a file of held-out pairs, or leave it out"
+	const why = ": not used, because there is no eval_data; give a file of held-out pairs, or eval_fraction, or leave it out"
 	if got, want := lines(errors.New(strings.Join(in.mustLoad(t).Warnings, "\n"))), []string{"c.yaml:1: eval_on_start" + why, "c.yaml:2: sample_prompts" + why}; !slices.Equal(got, want) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}

@@ -88,7 +88,7 @@ func reason(err error) error {
 	return err
 }
 
-// readNode reads a document: a map of keys to scalars; of loss to a list, too.
+// readNode reads a document: a map of keys to scalars; of loss to a list, too, and of some to maps or lists (structure.go).
 func (l *loader) readNode(path string, root *yaml.Node) {
 	if root.Kind != yaml.MappingNode {
 		what := "not settings"
@@ -143,6 +143,10 @@ func (l *loader) value(k Key, row *trlRow, n *yaml.Node, place string) {
 		} else {
 			l.give(File, k, text, place)
 		}
+		return
+	}
+	if k.structured() {
+		l.structure(File, k, n, l.inFileAt(k.Name))
 		return
 	}
 	if v, err := scalar(k, n); err != nil {

@@ -26,7 +26,7 @@ type Key struct {
 	Alias   string // another trainer's name, accepted too; empty if there is none
 	Default string // as users would write it; empty if there is none
 	Help    string
-	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64
+	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64; of the few that are not scalars Map or Slice
 	Path    string       // file or dir, if the value is the path of one
 	Size    bool         // a text that is a size in memory, or auto
 	Map     bool         // a map of names to values, kept as the text of a JSON object
@@ -173,6 +173,9 @@ func (k Key) value(o train.Options) (v reflect.Value, ok bool) {
 	if k.uses != nil {
 		v = v.MapIndex(reflect.ValueOf(k.Name))
 	}
+	if k.structured() {
+		return v, v.Len() > 0
+	}
 	if k.optional {
 		if !v.IsValid() || v.IsNil() {
 			return v, false
@@ -206,6 +209,10 @@ func (k Key) wanted() string {
 		return "a whole number"
 	case reflect.Float64:
 		return "a number"
+	case reflect.Map:
+		return "a map in a line of YAML, as {prompt: question}"
+	case reflect.Slice:
+		return "a list of maps in a line of YAML, as [{path: pairs.jsonl}]"
 	}
 	return "text"
 }
@@ -375,6 +382,8 @@ func (f *flagValue) Type() string {
 		return "int"
 	case f.key.Kind == reflect.Float64:
 		return "number"
+	case f.key.structured():
+		return "yaml"
 	}
 	return "string"
 }

@@ -367,7 +367,7 @@ func (l *loader) trlRules(o *train.Options) {
 	}
 	evaluates := l.given("eval_strategy") && o.EvalStrategy != "no"
 	for _, g := range t.datasets {
-		if o.Data == "" {
+		if o.Data == "" && o.Datasets == nil {
 			l.problem(g.place, "%s", t.export(g, evaluates))
 			continue
 		}
@@ -416,7 +416,7 @@ func (l *loader) count(g foreignKey, o *train.Options) {
 
 // export says how to write as JSONL what g names, in two lines of Python.
 func (t *trlFile) export(g foreignKey, evaluates bool) string {
-	const text = "rows are read from JSONL files here, given as data and eval_data; two lines of Python write them:\n    from datasets import "
+	const text = "rows are read from files here, given as data and eval_data: parquet files of the data set as they are, or what two lines of Python write:\n    from datasets import "
 	if g.node.Kind != yaml.ScalarNode {
 		return text + "concatenate_datasets, load_dataset\n    concatenate_datasets([" + strings.Join(calls(g.node), ", ") + `]).to_json("train.jsonl")`
 	}

@@ -126,8 +126,8 @@ func TestTRLDefaults(t *testing.T) {
 		if v, err := k.parse(def); err == nil {
 			want = fmt.Sprint(v)
 		}
-		if k.uses != nil {
-			continue // the losses' own, below
+		if k.uses != nil || k.structured() {
+			continue // the losses' own, below; a list that is empty
 		}
 		if v, err := k.parse(got); err != nil || fmt.Sprint(v) != want {
 			differ[key.name] = true
@@ -466,7 +466,7 @@ func TestTRLHalf(t *testing.T) {
 
 // TestTRLFixtures reads what TRL's documents show, with data from flags and without.
 func TestTRLFixtures(t *testing.T) {
-	const needsData = "rows are read from JSONL files here, given as data and eval_data; two lines of Python write them:"
+	const needsData = "rows are read from files here, given as data and eval_data: parquet files of the data set as they are, or what two lines of Python write:"
 	want := map[string]struct {
 		set      map[string]string
 		problems []string // whatever is given besides
@@ -482,10 +482,7 @@ func TestTRLFixtures(t *testing.T) {
 			warnings: []string{"cli-processes.yaml:4: num_processes: TRL runs 4 processes"}, unused: "dataset_name"},
 		"cli-accelerate.yaml": {problems: []string{"cli-accelerate.yaml:4: accelerate_config: there is one process; drop the line, and put num_processes: N in its place"},
 			without: []string{"cli-accelerate.yaml:3: dataset_name: " + needsData, "", ""}},
-		"cli-mixture.yaml": {set: map[string]string{"model": "Qwen/Qwen2.5-0.5B"},
-			without: []string{"cli-mixture.yaml:3: datasets: " + needsData, "    from datasets import concatenate_datasets, load_dataset",
-				`    concatenate_datasets([load_dataset("BAAI/Infinity-Preference", split="train"), load_dataset("argilla/Capybara-Preferences", split="train")]).to_json("train.jsonl")`},
-			unused: "datasets"},
+		"cli-mixture.yaml": {set: map[string]string{"model": "Qwen/Qwen2.5-0.5B"}}, // that its data sets are on the Hub is found when they are read
 		"example_config.yaml": {set: map[string]string{"model": "Qwen/Qwen2.5-0.5B", "learning_rate": "0.0001", "lr_scheduler_type": "cosine"},
 			without: []string{"example_config.yaml:7: dataset_name: " + needsData, "", ""}, unused: "env, report_to, dataset_name"},
 		"dpo-full.yaml": {set: map[string]string{"learning_rate": "5e-07", "max_steps": "1000", "gradient_accumulation_steps": "8", "eval_steps": "50", "output_dir": "Qwen2-0.5B-DPO"},
@@ -562,14 +559,13 @@ func TestTRLFixtures(t *testing.T) {
 // TestTRLExport: the lines of Python for all ways to name rows. A name is quoted, so that no name is code.
 func TestTRLExport(t *testing.T) {
 	for file, want := range map[string]string{
-		"dataset_name: a/b\ndataset_config: null":                               `for split, file in [("train", "train.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
-		"dataset_config: c\ndataset_name: a/b\ndataset_train_split: train[:5%]": `for split, file in [("train[:5%]", "train.jsonl")]: load_dataset("a/b", "c", split=split).to_json(file)`,
-		"eval_strategy: epoch\ndataset_test_split: t\ndataset_name: a/b":        `for split, file in [("train", "train.jsonl"), ("t", "test.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
-		"eval_strategy: 'no'\ndataset_name: a/b":                                `for split, file in [("train", "train.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
-		"dataset_name: 'x\") or f(\"'":                                          `load_dataset("x\") or f(\"", split=split)`,
-		"datasets: [{path: a, name: c, split: s}, {path: b}]":                   `concatenate_datasets([load_dataset("a", "c", split="s"), load_dataset("b", split="train")]).to_json("train.jsonl")`,
-		"dataset_mixture: {datasets: [{id: a, config: c}], seed: 1}":            `concatenate_datasets([load_dataset("a", "c", split="train")]).to_json("train.jsonl")`,
-		"dataset_mixer: {a/b: 1.0, c: 0.5}":                                     `concatenate_datasets([load_dataset("a/b", split="train"), load_dataset("c", split="train")]).to_json("train.jsonl")`,
+		"dataset_name: a/b\ndataset_config: null":                                       `for split, file in [("train", "train.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
+		"dataset_config: c\ndataset_name: a/b\ndataset_train_split: train[:5%]":         `for split, file in [("train[:5%]", "train.jsonl")]: load_dataset("a/b", "c", split=split).to_json(file)`,
+		"eval_strategy: epoch\ndataset_test_split: t\ndataset_name: a/b":                `for split, file in [("train", "train.jsonl"), ("t", "test.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
+		"eval_strategy: 'no'\ndataset_name: a/b":                                        `for split, file in [("train", "train.jsonl")]: load_dataset("a/b", split=split).to_json(file)`,
+		"dataset_name: 'x\") or f(\"'":                                                  `load_dataset("x\") or f(\"", split=split)`,
+		"dataset_mixture: {datasets: [{id: a, config: c, split: s}, {id: b}], seed: 1}": `concatenate_datasets([load_dataset("a", "c", split="s"), load_dataset("b", split="train")]).to_json("train.jsonl")`,
+		"dataset_mixer: {a/b: 1.0, c: 0.5}":                                             `concatenate_datasets([load_dataset("a/b", split="train"), load_dataset("c", split="train")]).to_json("train.jsonl")`,
 	} {
 		_, err := input{file: file}.load(t)
 		if got := lines(err); len(got) != 3 || !strings.Contains(got[2], want) || !strings.HasPrefix(got[1], "    from datasets import ") {

@@ -36,6 +36,9 @@ func Marshal(o train.Options) []byte {
 
 // literal is the key's value in one line of YAML. A sum of losses is a list, each with its hyperparameters.
 func (k Key) literal(v reflect.Value, o train.Options) string {
+	if k.structured() {
+		return structureLiteral(v.Interface())
+	}
 	if text := v.String(); k.Map && text != "" {
 		return text // JSON is YAML
 	}

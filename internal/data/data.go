@@ -78,11 +78,20 @@ func (e *Example) Place() string { return rows.Place(e.File, e.Line, e.ByRow) }
 // PromptsKept is the number of examples whose prompt a Set keeps as text.
 const PromptsKept = 100
 
-// Set is the examples of a file, or of several.
+// Set is the examples of a data set, or of several.
 type Set struct {
+	Name     string // of its data sets
 	Examples []Example
-	Prompts  []string // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
-	Report   Report
+	Prompts  []string  // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
+	Reports  []*Report // one for each data set; none for what was held out of them
+
+	keys []key // of the examples
+}
+
+// key is what is known of an example's prompt.
+type key struct {
+	hash uint64
+	text string
 }
 
 // Encoder is the tokenizer, as far as rows need it.
@@ -125,14 +134,30 @@ func Open(dir, chatTemplate string) (*Reader, error) {
 // VocabSize is one more than the largest id.
 func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
-// Load reads the rows of path: a file, a folder, or a pattern of files (see package rows). progress, if any, is called with bytes. No
-// example left, and a file that another process changes meanwhile, is an error.
+// Load reads the rows of a file, a folder, or a pattern of files, as Mix does.
 func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
+	set, _, err := r.Mix([]Source{{Path: path}}, 0, form, o, progress)
+	return set, err
+}
+
+// Mix reads data sets and mixes them, the examples of one behind those of another, and puts those of a fraction of the prompts into held,
+// which is nil for 0. progress, if any, is called with bytes. No example left of a data set, and a file that another process changes meanwhile, is
+// an error.
+func (r *Reader) Mix(sources []Source, fraction float64, form Form, o Options, progress func(done, total int64)) (set, held *Set, err error) {
 	m, err := r.maker(form, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m.loadPath(path, progress)
+	if set, err = m.loadSources(sources, progress); err == nil && fraction > 0 {
+		set, held, err = set.split(fraction)
+	}
+	if err == nil {
+		err = m.finish(set, held)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, held, nil
 }
 
 // LoadFrom reads the rows of a stream, such as standard input, under the name that messages have for it.

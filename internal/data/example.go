@@ -28,7 +28,7 @@ type made struct {
 	example   Example    // with form Labelled one that is not labelled yet is a pair, to be taken apart
 	ranking   []ranked   // of a ranked row of which pairs are to be made, and which has no example yet; best first
 	weight    float64    // of a ranked row
-	prompt    string     // what Set.Prompts shows of it
+	key       key        // of its prompt
 	drop      dropReason // not kept: why
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion
@@ -37,6 +37,7 @@ type made struct {
 	unread    bool       // sft_target is there, and nothing is imitated
 	unwanted  bool       // label is false, and nobody asked
 	ignored   []string   // variables of the chat template that the text does not depend on
+	untrusted bool       // the reference's log-probs are there, and nobody asked
 	noEOS     bool       // a text that got no end-of-text token, for there is none
 	truncated [2]int     // sequences that were cut: chosen or only one, rejected
 	longest   int        // tokens, before truncation
@@ -64,6 +65,7 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	out.untrusted = !m.wanted.RefLogps && r.hasNumber("ref_chosen_logps")
 	c.vars = m.vars.With(r.vars)
 	out.unwanted = form == Completions && string(r.label) == "false"
 	if form == Labelled && len(c.completions) == 1 {
@@ -71,7 +73,7 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 			return out, err
 		}
 	}
-	out.prompt = c.asks()
+	out.key = c.key()
 	if err := m.checkRoles(r); err != nil {
 		return out, err
 	}
@@ -96,6 +98,10 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 		}
 		out.longest = max(out.longest, len(s.IDs))
 		out.example.Sequences = append(out.example.Sequences, s)
+	}
+	if takes, err := r.filter.takes(r, out.longest, nil); err != nil || !takes {
+		out.drop = dropFiltered
+		return out, err
 	}
 	if identical(out.example.Sequences) {
 		out.drop = dropIdentical

@@ -103,7 +103,7 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &maker{encoder: whole, form: Pairs, wanted: Wanted{Scores: true, By: "loss odpo"}}
-		set, err := m.loadPath(path, nil)
+		set, err := m.loadOne(path, nil)
 		if got := strings.TrimPrefix(text(err), path); got != c.err {
 			t.Errorf("%s: error %s, want %s", c.row, got, c.err)
 		}
@@ -135,7 +135,7 @@ func TestSeveralFiles(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	want := "dropped because chosen and rejected are the same: 2 (" + filepath.Join(dir, "a.jsonl") + ":2, " + filepath.Join(dir, "b.jsonl") + ":2)"
-	if lines := set.Report.Lines(); len(lines) != 1 || lines[0] != want {
+	if lines := set.Reports[0].Lines(); len(lines) != 1 || lines[0] != want {
 		t.Errorf("it says %q, want %q", lines, want)
 	}
 	if last != total || total == 0 {

@@ -65,7 +65,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		rep := &set.Report
+		rep := set.Reports[0]
 		if rep.Kept != len(set.Examples) || rep.Kept == 0 || rep.Rows != rep.Kept+rep.Dropped()+rep.Skipped() || rep.Skipped() > 0 && !skip {
 			t.Errorf("report %+v, %d examples", *rep, len(set.Examples))
 		}

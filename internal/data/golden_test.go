@@ -69,8 +69,8 @@ func TestGoldenText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Examples) != len(golden) || set.Report.across.n != len(across) || set.Report.other.n != 0 {
-			t.Fatalf("%s: %d examples of %d, %q; want %d across", folder, len(set.Examples), len(golden), set.Report.Lines(), len(across))
+		if len(set.Examples) != len(golden) || set.Reports[0].across.n != len(across) || set.Reports[0].other.n != 0 {
+			t.Fatalf("%s: %d examples of %d, %q; want %d across", folder, len(set.Examples), len(golden), set.Reports[0].Lines(), len(across))
 		}
 		for i, e := range set.Examples {
 			g := golden[i]
@@ -108,8 +108,8 @@ func TestGoldenChat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Examples) != len(golden) || len(set.Report.Lines()) > 0 || len(set.Report.Warnings()) > 0 {
-			t.Fatalf("%s: %d examples of %d, %q, %q", folder, len(set.Examples), len(golden), set.Report.Lines(), set.Report.Warnings())
+		if len(set.Examples) != len(golden) || len(set.Reports[0].Lines()) > 0 || len(set.Reports[0].Warnings()) > 0 {
+			t.Fatalf("%s: %d examples of %d, %q, %q", folder, len(set.Examples), len(golden), set.Reports[0].Lines(), set.Reports[0].Warnings())
 		}
 		m := maker{encoder: r.tokenizer, template: r.template}
 		for i, e := range set.Examples {
@@ -180,7 +180,7 @@ func TestSharedSets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rep := &set.Report
+			rep := set.Reports[0]
 			if got := (counts{rep.Kept, rep.Dropped(), rep.across.n, rep.other.n, rep.Truncated}); got != c.want {
 				t.Errorf("got %+v, want %+v; %q", got, c.want, rep.Lines())
 			}

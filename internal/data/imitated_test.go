@@ -14,7 +14,7 @@ func TestImitateTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &maker{encoder: whole, form: Pairs, wanted: Wanted{SFT: true}}
-	set, err := m.loadPath(path, nil)
+	set, err := m.loadOne(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,8 +49,8 @@ func TestImitateRanked(t *testing.T) {
 			}
 			got = append(got, text)
 		}
-		if text := strings.Join(got, " "); text != c.want || (set.Report.unread.n > 0) == c.wanted.SFT {
-			t.Errorf("%+v: %s, %d unread; want %s", c.wanted, text, set.Report.unread.n, c.want)
+		if text := strings.Join(got, " "); text != c.want || (set.Reports[0].unread.n > 0) == c.wanted.SFT {
+			t.Errorf("%+v: %s, %d unread; want %s", c.wanted, text, set.Reports[0].unread.n, c.want)
 		}
 	}
 }

@@ -22,40 +22,85 @@ const (
 	maxStops    = 10 // rows that may be skipped because the chat template was stopped, each after seconds
 )
 
-// loadPath reads the files that a path names.
-func (m *maker) loadPath(path string, progress func(done, total int64)) (*Set, error) {
-	files, err := rows.Find(path, "")
-	if err != nil {
-		return nil, err
-	}
+// loadSources reads data sets, and mixes them.
+func (m *maker) loadSources(sources []Source, progress func(done, total int64)) (*Set, error) {
+	files := make([][]string, len(sources))
 	var before, total int64
-	for _, f := range files {
-		if info, err := os.Stat(f); err == nil {
-			total += info.Size()
-		}
-	}
-	set := &Set{Report: Report{maxLength: m.options.MaxLength, files: len(files)}}
-	for _, f := range files {
-		in, err := rows.Open(f)
-		if err != nil {
+	for i, s := range sources {
+		var err error
+		if files[i], err = rows.Find(s.Path, s.Split); err != nil {
 			return nil, err
 		}
-		err = m.load(set, in, f, func() {
-			if done, _ := in.Progress(); progress != nil {
+		for _, f := range files[i] {
+			if info, err := os.Stat(f); err == nil {
+				total += info.Size()
+			}
+		}
+	}
+	sets := make([]*Set, len(sources))
+	sizes := make([]int, len(sources))
+	for i, s := range sources {
+		set, size, err := m.loadSource(s, files[i], func(done int64) {
+			if progress != nil {
 				progress(before+done, total)
 			}
 		})
-		if changed := in.Changed(); changed != nil {
-			err = changed
-		}
-		_, size := in.Progress()
-		in.Close()
 		if err != nil {
 			return nil, err
 		}
 		before += size
+		sets[i], sizes[i] = set, len(set.Examples)
 	}
-	return m.finish(set, path)
+	taken, err := mix(sources, sizes, m.options.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if len(sets) == 1 && sources[0].Fraction == 0 {
+		return sets[0], nil
+	}
+	all := &Set{}
+	for i, set := range sets {
+		if i > 0 {
+			all.Name += ", "
+		}
+		all.Name += set.Name
+		set.Reports[0].Taken = len(taken[i])
+		all.Reports = append(all.Reports, set.Reports[0])
+		for _, j := range taken[i] {
+			all.keep(set.Examples[j], set.keys[j])
+		}
+	}
+	return all, nil
+}
+
+// loadSource reads the files of a data set, of size bytes.
+func (m *maker) loadSource(s Source, files []string, progress func(done int64)) (set *Set, size int64, err error) {
+	set = m.newSet(s.String(), len(files))
+	for _, f := range files {
+		in, err := rows.Open(f)
+		if err != nil {
+			return nil, 0, err
+		}
+		err = m.load(set, in, f, s, func() {
+			done, _ := in.Progress()
+			progress(size + done)
+		})
+		if changed := in.Changed(); changed != nil {
+			err = changed
+		}
+		_, n := in.Progress()
+		in.Close()
+		if err != nil {
+			return nil, 0, err
+		}
+		size += n
+	}
+	return set, size, m.done(set.Reports[0])
+}
+
+func (m *maker) newSet(name string, files int) *Set {
+	r := &Report{Name: name, maxLength: m.options.MaxLength, files: files}
+	return &Set{Name: name, Reports: []*Report{r}}
 }
 
 // loadFrom reads the rows of a stream.
@@ -65,14 +110,20 @@ func (m *maker) loadFrom(name string, stream io.Reader, progress func(done int64
 		return nil, err
 	}
 	defer in.Close()
-	set := &Set{Report: Report{maxLength: m.options.MaxLength, files: 1}}
-	if err := m.load(set, in, name, func() {
+	set := m.newSet(name, 1)
+	if err := m.load(set, in, name, Source{}, func() {
 		done, _ := in.Progress()
 		progress(done)
 	}); err != nil {
 		return nil, err
 	}
-	return m.finish(set, name)
+	if err := m.done(set.Reports[0]); err != nil {
+		return nil, err
+	}
+	if err := m.finish(set); err != nil {
+		return nil, err
+	}
+	return set, nil
 }
 
 // item is a row of a file and what became of it.
@@ -82,9 +133,9 @@ type item struct {
 }
 
 // load adds the rows of a file to a set.
-func (m *maker) load(set *Set, in *rows.Reader, path string, progress func()) error {
-	read := m.rowsOf(in)
-	set.Report.table = read.allText
+func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress func()) error {
+	read := rowsOf(in, s)
+	set.Reports[0].table = read.allText
 	for end := false; !end; {
 		var items []item
 		for size := 0; len(items) < batchRows && size < batchBytes; {
@@ -109,28 +160,28 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, progress func()) er
 	return nil
 }
 
-// finish sees to what can be said only when all rows are read.
-func (m *maker) finish(set *Set, path string) (*Set, error) {
-	if m.wanted.Mismatched && len(set.Examples) > 0 {
-		if err := set.mismatch(m.options); err != nil {
-			return nil, fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", path, err, m.wanted.by())
-		}
-	}
-	set.Report.Dated = m.template != nil && m.template.Dated()
-	switch {
-	case set.Report.Rows == 0 && set.Report.table:
-		return nil, fmt.Errorf("%s: no rows; want a header, and rows below it", path)
-	case set.Report.Rows == 0:
-		return nil, fmt.Errorf("%s: no rows; want one JSON object a line", path)
-	case set.Report.Kept == 0:
-		return nil, fmt.Errorf("%s: no row is left: %s; look at %s", path, strings.Join(set.Report.leftOut(), "; "), set.Report.lookAt())
-	}
-	return set, nil
+// done says of a data set what is known when all rows are read; no example is an error.
+func (m *maker) done(r *Report) error {
+	r.Taken, r.Dated = r.Kept, m.template != nil && m.template.Dated()
+	return r.check()
 }
 
-// firstRow is the first row of a path's files; what cannot be read twice is left alone.
-func firstRow(path string) (row, bool) {
-	files, err := rows.Find(path, "")
+// finish sees to what can be said only when all examples are there.
+func (m *maker) finish(sets ...*Set) error {
+	for _, set := range sets {
+		if set == nil || !m.wanted.Mismatched {
+			continue
+		}
+		if err := set.mismatch(m.options); err != nil {
+			return fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", set.Name, err, m.wanted.by())
+		}
+	}
+	return nil
+}
+
+// firstRow is the first row of a data set; what cannot be read twice is left alone.
+func firstRow(s Source) (row, bool) {
+	files, err := rows.Find(s.Path, s.Split)
 	if err != nil {
 		return row{}, false
 	}
@@ -146,7 +197,7 @@ func firstRow(path string) (row, bool) {
 	if err != nil || first.Err != nil {
 		return row{}, false
 	}
-	r, err := (&maker{}).rowsOf(in).parse(first.Text)
+	r, err := rowsOf(in, s).parse(first.Text)
 	return r, err == nil
 }
 
@@ -180,7 +231,7 @@ func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 
 // add takes items into the set in order. With on_bad_row skip a bad row is counted, else it is an error, with those after it.
 func (s *Set) add(items []item, of file, m *maker) error {
-	r := &s.Report
+	r := s.Reports[0]
 	skip := m.options.OnBadRow == "skip"
 	var bad badRows
 	for _, l := range items {
@@ -214,6 +265,9 @@ func (s *Set) add(items []item, of file, m *maker) error {
 		for _, name := range l.made.ignored {
 			r.ignore(name, at)
 		}
+		if l.made.untrusted {
+			r.untrusted.add(at)
+		}
 		r.NoEOS = r.NoEOS || l.made.noEOS
 		r.Longest = max(r.Longest, l.made.longest)
 		if l.made.drop != kept {
@@ -235,11 +289,13 @@ func (s *Set) add(items []item, of file, m *maker) error {
 			e.File, e.Line, e.ByRow = of.path, l.Number, of.byRow
 			if pair := m.form == Labelled && e.Label == Unlabelled; pair {
 				r.Apart++
-				two := e.apart()
-				s.keep(two[0], l.made.prompt)
-				s.keep(two[1], l.made.prompt)
+				for _, e := range e.apart() {
+					s.keep(e, l.made.key)
+					r.keep(&e)
+				}
 			} else {
-				s.keep(e, l.made.prompt)
+				s.keep(e, l.made.key)
+				r.keep(&e)
 			}
 		}
 	}
@@ -254,19 +310,11 @@ func (s *Set) add(items []item, of file, m *maker) error {
 }
 
 // keep takes in an example.
-func (s *Set) keep(e Example, prompt string) {
+func (s *Set) keep(e Example, k key) {
 	if len(s.Examples) < PromptsKept {
-		s.Prompts = append(s.Prompts, prompt)
+		s.Prompts = append(s.Prompts, k.text)
 	}
-	r := &s.Report
-	r.weights += e.Weight()
-	r.Labels[e.Label]++
-	if n := len(e.Own()); n > 2 {
-		r.Lists++
-		r.ranked.longest = max(r.ranked.longest, n)
-	}
-	s.Examples = append(s.Examples, e)
-	r.Kept++
+	s.Examples, s.keys = append(s.Examples, e), append(s.keys, k)
 }
 
 // badRows are rows that could not be read, those with the same error together, in the order of their first.

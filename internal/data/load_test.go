@@ -39,7 +39,19 @@ func numbered(n int) string {
 // Load is Reader.Load with these in the place of a model folder's tokenizer and template.
 func Load(path string, form Form, enc Encoder, tpl *chat.Template, o Options, progress func(done, total int64)) (*Set, error) {
 	m := &maker{encoder: enc, template: tpl, options: o, form: form}
-	return m.loadPath(path, progress)
+	return m.loadOne(path, progress)
+}
+
+// loadOne reads a single data set.
+func (m *maker) loadOne(path string, progress func(done, total int64)) (*Set, error) {
+	set, err := m.loadSources([]Source{{Path: path}}, progress)
+	if err == nil {
+		err = m.finish(set)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
 }
 
 func loadPairs(path string, o Options) (*Set, error) { return Load(path, Pairs, whole, nil, o, nil) }
@@ -75,11 +87,11 @@ func TestLoadLines(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got := placed(set); !slices.Equal(got, c.want) || set.Report.Rows != len(c.want) || set.Report.Kept != len(c.want) {
-			t.Errorf("%s: %q, report %+v; want %q", c.name, got, set.Report, c.want)
+		if got := placed(set); !slices.Equal(got, c.want) || set.Reports[0].Rows != len(c.want) || set.Reports[0].Kept != len(c.want) {
+			t.Errorf("%s: %q, report %+v; want %q", c.name, got, set.Reports[0], c.want)
 		}
-		if len(set.Report.Lines()) > 0 || len(set.Report.Warnings()) > 0 {
-			t.Errorf("%s: it says %q, warns %q", c.name, set.Report.Lines(), set.Report.Warnings())
+		if len(set.Reports[0].Lines()) > 0 || len(set.Reports[0].Warnings()) > 0 {
+			t.Errorf("%s: it says %q, warns %q", c.name, set.Reports[0].Lines(), set.Reports[0].Warnings())
 		}
 		if got, want := set.Examples[0].Place(), fmt.Sprintf("%s:%d", path, set.Examples[0].Line); got != want {
 			t.Errorf("%s: the first example is at %s, want %s", c.name, got, want)
@@ -356,7 +368,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		r := &set.Report
+		r := set.Reports[0]
 		if got := r.Lines(); !slices.Equal(got, c.lines) {
 			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, c.lines)
 		}
@@ -375,8 +387,8 @@ func TestReport(t *testing.T) {
 			"if it takes date_string, fix it with chat_template_kwargs",
 	} {
 		set, err := Load(write(t, talk), Pairs, whole, template(t, source), Options{}, nil)
-		if err != nil || !slices.Equal(set.Report.Warnings(), []string{want}) {
-			t.Errorf("%s: error %v, warnings %q, want %q", source, err, set.Report.Warnings(), want)
+		if err != nil || !slices.Equal(set.Reports[0].Warnings(), []string{want}) {
+			t.Errorf("%s: error %v, warnings %q, want %q", source, err, set.Reports[0].Warnings(), want)
 		}
 	}
 
@@ -386,13 +398,13 @@ func TestReport(t *testing.T) {
 	}
 	noEOS := letters{bos: true}
 	set, err := Load(write(t, good), Pairs, noEOS, nil, Options{}, nil)
-	if err != nil || !set.Report.NoEOS || len(set.Report.Warnings()) != 1 {
-		t.Errorf("no EOS: error %v, warnings %q", err, set.Report.Warnings())
+	if err != nil || !set.Reports[0].NoEOS || len(set.Reports[0].Warnings()) != 1 {
+		t.Errorf("no EOS: error %v, warnings %q", err, set.Reports[0].Warnings())
 	}
 	chat := `{"prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}`
 	set, err = Load(write(t, chat), Pairs, noEOS, template(t, plainTemplate), Options{}, nil)
-	if err != nil || set.Report.NoEOS || len(set.Report.Warnings()) != 0 {
-		t.Errorf("no EOS, but the template ends what it writes: error %v, warnings %q", err, set.Report.Warnings())
+	if err != nil || set.Reports[0].NoEOS || len(set.Reports[0].Warnings()) != 0 {
+		t.Errorf("no EOS, but the template ends what it writes: error %v, warnings %q", err, set.Reports[0].Warnings())
 	}
 }
 
@@ -433,7 +445,7 @@ func TestStopped(t *testing.T) {
 	}{{"error", 512, 0, true}, {"skip", 512, 0, true}, {"skip", 2, 20, false}, {"error", 1, 20, true}} {
 		path := write(t, strings.Repeat(row("p"), c.stopped)+strings.Repeat(row("q"), c.kept))
 		set, err := Load(path, Completions, whole, template(t, source), Options{OnBadRow: c.onBadRow}, nil)
-		if errors.Is(err, chat.ErrBound) != c.want || strings.HasSuffix(text(err), "too)") || c.want && !strings.HasPrefix(text(err), path+":") || !c.want && (err != nil || len(set.Examples) != c.kept || set.Report.Skipped() != c.stopped) {
+		if errors.Is(err, chat.ErrBound) != c.want || strings.HasSuffix(text(err), "too)") || c.want && !strings.HasPrefix(text(err), path+":") || !c.want && (err != nil || len(set.Examples) != c.kept || set.Reports[0].Skipped() != c.stopped) {
 			t.Errorf("%+v: error %v", c, err)
 		}
 	}

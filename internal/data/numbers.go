@@ -3,7 +3,6 @@ package data
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 )
 
@@ -12,6 +11,8 @@ type Numbers struct {
 	ChosenScore, RejectedScore float64 // columns chosen_score and rejected_score; of a row with margin alone that and 0; of a ranked row from its scores
 	ChosenWins, RejectedWins   float64 // columns p_win and p_win_rejected, which is 1 - p_win where it is not given; of a ranked row from its order; in [0,1]
 	Weight                     float64 // column weight; at least 0, and 1 where it is not given
+
+	RefChosenLogps, RefRejectedLogps float64 // columns ref_chosen_logps and ref_rejected_logps: of the reference, in nats, summed
 }
 
 // Wanted says what is read of every row besides its texts and its weight. A row without it is a bad row.
@@ -20,14 +21,15 @@ type Wanted struct {
 	SFT          bool                                 // of a pair: column sft_target, where it is there, to be imitated
 	SFTPlain     bool                                 // likewise, else the chosen completion once more, for its sum without weights
 	SFTPrompt    bool                                 // likewise, either with its prompt
+	RefLogps     bool                                 // log-probs of the reference
 	Mismatched   bool                                 // of an unpaired row: its prompt with the completion of another
 	Unpaired     string                               // the losses that take unpaired rows, for messages
 	By           string                               // who wants them, for messages: loss odpo
 	CheckScores  func(chosen, rejected float64) error // why By cannot work with a row's scores; nil: it can with all
 }
 
-// numberColumns are those that Numbers are read from. Null is taken for a column that is not there.
-var numberColumns = []string{"chosen_score", "rejected_score", "margin", "p_win", "p_win_rejected", "weight"}
+// numberColumns are those that Numbers are read from.
+var numberColumns = []string{"chosen_score", "rejected_score", "margin", "p_win", "p_win_rejected", "weight", "ref_chosen_logps", "ref_rejected_logps"}
 
 // numbers reads what is wanted of a row; nil if that is nothing, and the weight is 1.
 func (w *Wanted) numbers(r row) (*Numbers, error) {
@@ -46,7 +48,12 @@ func (w *Wanted) numbers(r row) (*Numbers, error) {
 			return nil, err
 		}
 	}
-	if !w.Scores && !w.Wins && n.Weight == 1 {
+	if w.RefLogps {
+		if err := w.refLogps(r, &n); err != nil {
+			return nil, err
+		}
+	}
+	if !w.Scores && !w.Wins && !w.RefLogps && n.Weight == 1 {
 		return nil, nil
 	}
 	return &n, nil
@@ -90,6 +97,24 @@ func (w *Wanted) wins(r row, n *Numbers) (err error) {
 	return err
 }
 
+func (w *Wanted) refLogps(r row, n *Numbers) error {
+	w = &Wanted{By: "trust_ref_logps"}
+	for _, c := range []struct {
+		name string
+		to   *float64
+	}{{"ref_chosen_logps", &n.RefChosenLogps}, {"ref_rejected_logps", &n.RefRejectedLogps}} {
+		v, err := w.need(r, c.name, "ref_chosen_logps and ref_rejected_logps")
+		if err != nil {
+			return err
+		}
+		if v > 0 {
+			return fmt.Errorf("%s: %v; want a log-prob in nats, summed over the completion, of at most 0", r.naming.called(c.name), v)
+		}
+		*c.to = v
+	}
+	return nil
+}
+
 func checkProbability(name string, p float64) error {
 	if p < 0 || p > 1 {
 		return fmt.Errorf("%s: %v; want a probability, from 0 to 1", name, p)
@@ -99,13 +124,10 @@ func checkProbability(name string, p float64) error {
 
 // need is a number that has to be there; all says what By needs.
 func (w *Wanted) need(r row, name, all string) (float64, error) {
-	switch {
-	case r.hasNumber(name):
+	if r.hasNumber(name) {
 		return r.number(name)
-	case slices.Contains(r.names, name):
-		return 0, fmt.Errorf("%s: null; %s needs %s", name, w.By, all)
 	}
-	return 0, fmt.Errorf("%s: missing%s; %s needs %s", name, r.others(), w.By, all)
+	return 0, fmt.Errorf("%s; %s needs %s", r.absent(name), w.By, all)
 }
 
 // hasNumber says that a column is there and not null, whatever it holds.
@@ -115,7 +137,7 @@ func (r row) hasNumber(name string) bool { _, ok := r.numbers[name]; return ok }
 func (r row) number(name string) (float64, error) {
 	v, err := parseNumber(r.numbers[name])
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return 0, fmt.Errorf("%s: %w", r.naming.called(name), err)
 	}
 	return v, nil
 }
@@ -129,15 +151,4 @@ func parseNumber(raw json.RawMessage) (float64, error) {
 		return 0, fmt.Errorf("%s is out of range; want a finite number", short(string(raw)))
 	}
 	return v, nil
-}
-
-// addNumber takes in a column of numberColumns.
-func (r *row) addNumber(name string, raw json.RawMessage) {
-	if string(raw) == "null" {
-		return
-	}
-	if r.numbers == nil {
-		r.numbers = map[string]json.RawMessage{}
-	}
-	r.numbers[name] = raw
 }

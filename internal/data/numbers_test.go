@@ -16,6 +16,7 @@ func TestNumbers(t *testing.T) {
 		}
 		return errors.New("not above")
 	}}
+	refs := Wanted{RefLogps: true, By: "loss dpo"}
 	const others = " (there are prompt, chosen, rejected)"
 	for _, c := range []struct {
 		wanted  Wanted
@@ -41,6 +42,14 @@ func TestNumbers(t *testing.T) {
 		{nothing, `,"weight":{"a":1}`, Numbers{}, `weight: {"a":1}; want a number`},
 		{nothing, `,"weight":1e999`, Numbers{}, "weight: 1e999 is out of range; want a finite number"},
 		{nothing, `,"weight":2,"weight":2`, Numbers{}, "weight: stands twice in the row; leave one out"},
+
+		// The reference's log-probs.
+		{refs, `,"ref_chosen_logps":-12.5,"ref_rejected_logps":0`, Numbers{Weight: 1, RefChosenLogps: -12.5}, ""},
+		{refs, `,"reference_chosen_logps":-1,"reference_rejected_logps":-2,"weight":3`, Numbers{Weight: 3, RefChosenLogps: -1, RefRejectedLogps: -2}, ""},
+		{nothing, `,"ref_chosen_logps":"A","ref_rejected_logps":1`, Numbers{}, ""},
+		{refs, `,"ref_chosen_logps":-1`, Numbers{}, "ref_rejected_logps: missing (there are prompt, chosen, rejected, ref_chosen_logps); trust_ref_logps needs ref_chosen_logps and ref_rejected_logps"},
+		{refs, `,"ref_chosen_logps":-1,"ref_rejected_logps":1e-9`, Numbers{}, "ref_rejected_logps: 1e-09; want a log-prob in nats, summed over the completion, of at most 0"},
+		{refs, `,"ref_chosen_logps":-1,"ref_rejected_logps":"NaN"`, Numbers{}, `ref_rejected_logps: "NaN"; want a number`},
 
 		// Scores, or their difference.
 		{scores, `,"chosen_score":7.5,"rejected_score":-3`, Numbers{ChosenScore: 7.5, RejectedScore: -3, Weight: 1}, ""},
@@ -103,10 +112,10 @@ func TestNumbersOfFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.Join(set.Report.Lines(), "\n"), "dropped because chosen and rejected are the same: 1 (line 5)\nweight is not 1: 2 (lines 2, 4); the mean of all is 1.625"; got != want {
+	if got, want := strings.Join(set.Reports[0].Lines(), "\n"), "dropped because chosen and rejected are the same: 1 (line 5)\nweight is not 1: 2 (lines 2, 4); the mean of all is 1.625"; got != want {
 		t.Errorf("report\n%s\nwant\n%s", got, want)
 	}
-	if w := set.Report.Warnings(); len(w) != 0 {
+	if w := set.Reports[0].Warnings(); len(w) != 0 {
 		t.Errorf("warnings %q", w)
 	}
 	for i, want := range []float64{1, 0, 1, 4.5} {
@@ -123,14 +132,14 @@ func TestNumbersOfFile(t *testing.T) {
 	}
 
 	set, err = loadPairs(write(t, row(`,"weight":0`)+row(`,"weight":0`)), Options{})
-	if err != nil || len(set.Report.Warnings()) != 1 || !strings.Contains(set.Report.Warnings()[0], "every weight is 0") {
-		t.Errorf("no weight: error %v, warnings %q", err, set.Report.Warnings())
+	if err != nil || len(set.Reports[0].Warnings()) != 1 || !strings.Contains(set.Reports[0].Warnings()[0], "every weight is 0") {
+		t.Errorf("no weight: error %v, warnings %q", err, set.Reports[0].Warnings())
 	}
 
 	path = write(t, row(`,"margin":1`)+row("")+row(`,"margin":"x"`)+row(""))
 	read := func(o Options) (*Set, error) {
 		m := &maker{encoder: whole, options: o, form: Pairs, wanted: Wanted{Scores: true, By: "loss rebel"}}
-		return m.loadPath(path, nil)
+		return m.loadOne(path, nil)
 	}
 	_, err = read(Options{OnBadRow: "error"})
 	if want := "PATH:2: chosen_score: missing (there are prompt, chosen, rejected); loss rebel needs chosen_score and rejected_score, or margin (line 4 too)\n" +
@@ -138,7 +147,7 @@ func TestNumbersOfFile(t *testing.T) {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
 	set, err = read(Options{OnBadRow: "skip"})
-	if err != nil || len(set.Examples) != 1 || set.Report.Skipped() != 3 {
+	if err != nil || len(set.Examples) != 1 || set.Reports[0].Skipped() != 3 {
 		t.Errorf("skipped: %d examples, error %v", len(set.Examples), err)
 	}
 }

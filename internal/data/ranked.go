@@ -125,10 +125,10 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 		return out, err
 	}
 	if m.wanted.Scores && r.scores == nil {
-		return out, fmt.Errorf("scores: missing%s; %s needs one for each completion", r.others(), m.wanted.by())
+		return out, fmt.Errorf("%s; %s needs one for each completion", r.absent("scores"), m.wanted.by())
 	}
 	if !r.has("prompt") {
-		return out, fmt.Errorf("prompt: missing%s; a row with completions needs one", r.others())
+		return out, fmt.Errorf("%s; a row with completions needs one", r.absent("prompt"))
 	}
 	c := conversation{prompt: r.cells["prompt"], vars: m.vars.With(r.vars)}
 	for _, one := range ranking {
@@ -137,7 +137,7 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	if err := sameKind([]cell{c.prompt, c.completions[0]}); err != nil {
 		return out, err
 	}
-	out.prompt = c.asks()
+	out.key = c.key()
 	if err := m.checkRoles(r); err != nil {
 		return out, err
 	}
@@ -184,6 +184,10 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 		default:
 			left = append(left, one)
 		}
+	}
+	if takes, err := r.filter.takes(r, out.longest, ranking); err != nil || !takes {
+		out.drop = dropFiltered
+		return out, err
 	}
 	switch {
 	case form == Completions && len(left) > 0:

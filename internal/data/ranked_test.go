@@ -96,10 +96,10 @@ func TestRankedNumbers(t *testing.T) {
 		want   []Numbers
 	}{
 		{"nothing", Pairs, Wanted{}, "all", []Numbers{{Weight: 0.5}, {Weight: 0.5}, {Weight: 0.5}, {Weight: 0.5}, {Weight: 0.5}}},
-		{"scores", Pairs, Wanted{Scores: true}, "adjacent", []Numbers{{9, 4, 0, 0, 0.5}, {4, 1, 0, 0, 0.5}}},
-		{"wins", Pairs, Wanted{Wins: true}, "adjacent", []Numbers{{0, 0, 1, 0.5, 0.5}, {0, 0, 0.5, 0, 0.5}}},
-		{"both, of a list", Lists, Wanted{Scores: true, Wins: true}, "", []Numbers{{9, 1, 1, 0, 0.5}}},
-		{"both, of best and worst", Pairs, Wanted{Scores: true, Wins: true}, "", []Numbers{{9, 1, 1, 0, 0.5}}},
+		{"scores", Pairs, Wanted{Scores: true}, "adjacent", []Numbers{{9, 4, 0, 0, 0.5, 0, 0}, {4, 1, 0, 0, 0.5, 0, 0}}},
+		{"wins", Pairs, Wanted{Wins: true}, "adjacent", []Numbers{{0, 0, 1, 0.5, 0.5, 0, 0}, {0, 0, 0.5, 0, 0.5, 0, 0}}},
+		{"both, of a list", Lists, Wanted{Scores: true, Wins: true}, "", []Numbers{{9, 1, 1, 0, 0.5, 0, 0}}},
+		{"both, of best and worst", Pairs, Wanted{Scores: true, Wins: true}, "", []Numbers{{9, 1, 1, 0, 0.5, 0, 0}}},
 	} {
 		set, err := ranks(t, c.form, c.wanted, Options{RankedPairs: c.rule}, row)
 		if err != nil {
@@ -114,7 +114,7 @@ func TestRankedNumbers(t *testing.T) {
 		}
 	}
 	set, err := ranks(t, Pairs, Wanted{Wins: true}, Options{}, rankedRow(`["a", "b", "c"]`, ""))
-	if err != nil || *set.Examples[0].Numbers != (Numbers{0, 0, 1, 0, 1}) {
+	if err != nil || *set.Examples[0].Numbers != (Numbers{0, 0, 1, 0, 1, 0, 0}) {
 		t.Errorf("win rates of a row in order: %+v, %v", set.Examples[0].Numbers, err)
 	}
 	set, err = ranks(t, Lists, Wanted{}, Options{}, rankedRow(`["a", "b"]`, ""))
@@ -189,7 +189,7 @@ func TestRankedReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &set.Report
+		r := set.Reports[0]
 		if got := strings.Join(r.Lines(), "\n"); got != c.want || r.Rows != 8 || r.Kept != c.kept || r.Dropped() != 3 {
 			t.Errorf("form %d: %d rows, %d kept, %d dropped, report\n%s\nwant %d kept,\n%s", c.form, r.Rows, r.Kept, r.Dropped(), got, c.kept, c.want)
 		}
@@ -230,7 +230,7 @@ func TestRankedErrors(t *testing.T) {
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, `[[1], 2]`), "scores: score 1: [1]; want a number"},
 		{Pairs, Wanted{}, rankedRow(`["a", "b"]`, `[1, 1e999]`), "scores: score 2: 1e999 is out of range; want a finite number"},
 		{Pairs, scores, rankedRow(`["a", "b"]`, ""), "scores: missing (there are prompt, completions); loss odpo needs one for each completion"},
-		{Pairs, scores, rankedRow(`["a", "b"]`, "null"), "scores: missing (there are prompt, completions, scores); loss odpo needs one for each completion"},
+		{Pairs, scores, rankedRow(`["a", "b"]`, "null"), "scores: null; loss odpo needs one for each completion"},
 		{Pairs, Wanted{}, `{"prompt": "p", "completions": ["a", "b"], "weight": -1}`, "weight: -1; want a number of at least 0"},
 		{Lists, Wanted{}, `{"prompt": "p", "text": "t"}`, "completions: missing (there are prompt, text); a ranked row has prompt and completions, best first or with scores, a pair prompt, chosen and rejected"},
 		{Lists, Wanted{}, `{"prompt": "p", "chosen": "c"}`, "rejected: missing (there are prompt, chosen); a pair has prompt, chosen and rejected"},
@@ -353,7 +353,7 @@ func FuzzRanked(f *testing.F) {
 				t.Fatalf("win rates %+v", *n)
 			}
 		}
-		if r := &set.Report; r.Kept != len(set.Examples) || r.Rows != len(lines)+r.Dropped()+r.Skipped() || r.Skipped() > 0 && !skip {
+		if r := set.Reports[0]; r.Kept != len(set.Examples) || r.Rows != len(lines)+r.Dropped()+r.Skipped() || r.Skipped() > 0 && !skip {
 			t.Errorf("report %+v, %d examples of %d lines", *r, len(set.Examples), len(lines))
 		}
 		Packer{}.Pack(&b, pointers(set.Examples))

@@ -20,6 +20,7 @@ const (
 	dropEmptyRejected
 	dropTruncatedAway
 	dropUnranked
+	dropFiltered
 	dropReasons
 )
 
@@ -31,6 +32,7 @@ var dropTexts = [dropReasons]struct{ what, lookAt string }{
 	dropEmptyRejected:      {"the completion to unlearn is empty", "the data"},
 	dropTruncatedAway:      {"nothing of a completion is left after truncation", "max_length and truncation_mode"},
 	dropUnranked:           {"no two completions are left that differ in text and in rank", "the columns completions and scores, and max_length"},
+	dropFiltered:           {"the filter does not take the row", "the filter"},
 }
 
 // placesShown is how many rows a report names for each thing it counts.
@@ -93,8 +95,10 @@ func (r *Report) where(t *tally) string {
 	return word + " " + text
 }
 
-// Report says what became of the rows of a file, or of several.
+// Report says what became of the rows of a data set.
 type Report struct {
+	Name      string // of the data set
+	Taken     int    // examples that are in the mix
 	Rows      int    // that are not blank
 	Kept      int    // examples
 	Truncated [2]int // sequences of examples that were cut: chosen or only ones, rejected
@@ -111,6 +115,7 @@ type Report struct {
 	unwanted  tally             // rows whose label is false, read without it
 	ignored   map[string]*tally // rows with a variable for the chat template that changes nothing, by name
 	unread    tally             // rows whose sft_target nothing imitates
+	untrusted tally             // rows with the reference's log-probs, which are not read
 	twoBOS    tally             // rows whose text begins with BOS, besides the tokenizer's
 	weighted  tally             // examples whose weight is not 1
 	weights   float64           // the sum of all weights
@@ -131,6 +136,30 @@ func (r *Report) ignore(name string, at place) {
 		r.ignored[name] = &tally{}
 	}
 	r.ignored[name].add(at)
+}
+
+// keep counts an example.
+func (r *Report) keep(e *Example) {
+	r.weights += e.Weight()
+	r.Labels[e.Label]++
+	if n := len(e.Own()); n > 2 {
+		r.Lists++
+		r.ranked.longest = max(r.ranked.longest, n)
+	}
+	r.Kept++
+}
+
+// check is an error if no example is left.
+func (r *Report) check() error {
+	switch {
+	case r.Rows == 0 && r.table:
+		return fmt.Errorf("%s: no rows; want a header, and rows below it", r.Name)
+	case r.Rows == 0:
+		return fmt.Errorf("%s: no rows; want one JSON object a line", r.Name)
+	case r.Kept == 0:
+		return fmt.Errorf("%s: no row is left: %s; look at %s", r.Name, strings.Join(r.leftOut(), "; "), r.lookAt())
+	}
+	return nil
 }
 
 // Dropped is the number of rows that were left out though they could be read.
@@ -186,11 +215,17 @@ func (r *Report) Lines() []string {
 		s = append(s, fmt.Sprintf("the prompt alone, as the tuned model will be given it, has other tokens than before its completion: %s", r.count(&r.other)))
 	}
 	s = append(s, r.rankedLines()...)
+	if r.Taken < r.Kept {
+		s = append(s, fmt.Sprintf("%d of %d examples are taken, by weight or fraction", r.Taken, r.Kept))
+	}
 	if r.Apart > 0 {
 		s = append(s, fmt.Sprintf("%d pairs taken apart: a desirable and an undesirable row of each", r.Apart))
 	}
 	if good, bad := r.Labels[Desirable], r.Labels[Undesirable]; good+bad > 0 {
 		s = append(s, fmt.Sprintf("unpaired rows: %d desirable, %d undesirable", good, bad))
+	}
+	if r.untrusted.n > 0 {
+		s = append(s, fmt.Sprintf("ref_chosen_logps is not read, for the reference is computed here (trust_ref_logps: true takes the columns): %s", r.count(&r.untrusted)))
 	}
 	if r.weighted.n > 0 {
 		s = append(s, fmt.Sprintf("weight is not 1: %s; the mean of all is %.4g", r.count(&r.weighted), r.weights/float64(r.Kept)))
@@ -201,7 +236,7 @@ func (r *Report) Lines() []string {
 // Warnings are what is legal and probably a mistake.
 func (r *Report) Warnings() []string {
 	var s []string
-	if n := r.Dropped() + r.Skipped(); 5*n > r.Rows {
+	if n := r.Dropped() + r.Skipped() - r.dropped[dropFiltered].n; 5*n > r.Rows {
 		s = append(s, fmt.Sprintf("%d of %d rows (%d %%) are left out; look at %s", n, r.Rows, 100*n/r.Rows, r.lookAt()))
 	}
 	if r.Kept > 0 && r.weights == 0 {

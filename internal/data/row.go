@@ -21,7 +21,7 @@ import (
 var columns = []string{"prompt", "chosen", "rejected", "completion", "text", "sft_target"}
 
 // otherColumns are the label of an unpaired row, those of a ranked row, and what a row's chat template is given besides the messages, as TRL reads it.
-var otherColumns = []string{"label", "completions", "scores", "tools", "chat_template_kwargs"}
+var otherColumns = []string{"label", "completions", "scores", "tools", "chat_template_kwargs", "tag"}
 
 // refused are columns of other trainers that change the text a model sees. A row that uses one is an error: to leave the
 // column alone would train on something else.
@@ -49,25 +49,31 @@ type row struct {
 	numbers map[string]json.RawMessage // of numberColumns, as they stand there; nil: none
 	label   json.RawMessage            // of the column label, as it stands there; nil: none
 	vars    chat.Vars                  // for the chat template, of the columns tools and chat_template_kwargs
-	names   []string                   // of all columns, in order
 
 	completions, scores json.RawMessage // of the columns of ranked rows, as they stand there; nil: none, or null
+	tag                 json.RawMessage // likewise of tag
+	read                []string        // columns that were read, by our names
+	names               []string        // of all columns, as the row has them, in order
+	naming              naming
+	filter              *Filter
 }
 
 // rowReader reads the rows of a file.
 type rowReader struct {
 	allText bool // every value is a text, for the format has no other
 	inLine  bool // a row is a line
+	naming  naming
+	filter  Filter
 }
 
-// rowsOf reads the rows of a file.
-func (m *maker) rowsOf(in *rows.Reader) rowReader {
-	return rowReader{allText: in.AllText(), inLine: in.ByLine()}
+// rowsOf reads the rows of a file of a data set.
+func rowsOf(in *rows.Reader, s Source) rowReader {
+	return rowReader{allText: in.AllText(), inLine: in.ByLine(), naming: newNaming(s.Columns), filter: s.Filter}
 }
 
 // parse reads a row.
 func (rr rowReader) parse(line []byte) (row, error) {
-	r := row{cells: map[string]cell{}}
+	r := row{cells: map[string]cell{}, naming: rr.naming, filter: &rr.filter}
 	if !utf8.Valid(line) {
 		return r, errors.New("invalid UTF-8; save the file as UTF-8")
 	}
@@ -75,14 +81,21 @@ func (rr rowReader) parse(line []byte) (row, error) {
 		return r, rr.notObject(line)
 	}
 	return r, eachField(line, func(name string, raw json.RawMessage) (err error) {
+		r.names = append(r.names, name)
+		ours := rr.naming.of(name)
 		if rr.allText {
-			raw, err = fromText(name, raw)
+			raw, err = fromText(ours, raw)
 		}
 		if err == nil {
-			err = r.add(name, raw)
+			err = r.add(ours, raw)
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", short(name), err)
+			if name != ours && slices.Contains(Columns(), ours) {
+				name = fmt.Sprintf("%s (%s)", short(name), ours)
+			} else {
+				name = short(name)
+			}
+			err = fmt.Errorf("%s: %w", name, err)
 		}
 		return err
 	})
@@ -170,30 +183,37 @@ func unquote(raw []byte) (text string, err error) {
 	return text, err
 }
 
-// add takes in a column.
+// add takes in a column by our name for it. Null is taken for a column that is not there.
 func (r *row) add(name string, raw json.RawMessage) (err error) {
-	if known := slices.Contains(columns, name) || slices.Contains(numberColumns, name) || slices.Contains(otherColumns, name); known && slices.Contains(r.names, name) {
-		return errors.New("stands twice in the row; leave one out")
-	}
-	r.names = append(r.names, name)
 	if advice, no := refused[name]; no && !slices.Contains([]string{"null", "[]", "{}", `""`}, string(raw)) {
 		return errors.New(advice)
 	}
-	if slices.Contains(columns, name) && !(name == "sft_target" && string(raw) == "null") { // which a row need not have
+	if !slices.Contains(Columns(), name) {
+		return nil
+	}
+	if slices.Contains(r.read, name) {
+		return errors.New("stands twice in the row; leave one out")
+	}
+	r.read = append(r.read, name)
+	switch {
+	case string(raw) == "null":
+	case slices.Contains(columns, name):
 		r.cells[name], err = parseCell(raw)
-	}
-	if slices.Contains(numberColumns, name) {
-		r.addNumber(name, raw)
-	}
-	switch null := string(raw) == "null"; {
 	case name == "label":
 		r.label = raw
+	case name == "tag":
+		r.tag = raw
 	case name == "tools" || name == "chat_template_kwargs":
 		err = r.addVars(name, raw)
-	case name == "completions" && !null:
+	case name == "completions":
 		r.completions = raw
-	case name == "scores" && !null:
+	case name == "scores":
 		r.scores = raw
+	default:
+		if r.numbers == nil {
+			r.numbers = map[string]json.RawMessage{}
+		}
+		r.numbers[name] = raw
 	}
 	return err
 }
@@ -211,6 +231,17 @@ func (r *row) addVars(name string, raw json.RawMessage) error {
 	vars, err := chat.ParseVars(string(raw))
 	r.vars = r.vars.With(vars)
 	return err
+}
+
+// absent says why a column is not there.
+func (r row) absent(name string) string {
+	if slices.Contains(r.read, name) {
+		return r.naming.called(name) + ": null"
+	}
+	if theirs, ok := r.naming.theirs[name]; ok {
+		return fmt.Sprintf("%s: missing, for there is no column %s%s", name, theirs, r.others())
+	}
+	return name + ": missing" + r.others()
 }
 
 // formError is that of a row which, as the first of a file, shows that the file is no JSONL at all.
@@ -356,6 +387,9 @@ func (c conversation) asks() string {
 	return c.prompt.text
 }
 
+// key is that of the prompt.
+func (c conversation) key() key { return key{hashPrompt(c), c.asks()} }
+
 // conversation finds out what a row holds.
 func (r row) conversation(form Form) (conversation, error) {
 	var names []string
@@ -388,26 +422,39 @@ func (r row) conversation(form Form) (conversation, error) {
 	var c conversation
 	for _, n := range names {
 		if !r.has(n) {
-			return c, fmt.Errorf("%s: missing%s; a pair has prompt, chosen and rejected", n, r.others())
+			return c, fmt.Errorf("%s; a pair has prompt, chosen and rejected", r.absent(n))
 		}
 		c.completions = append(c.completions, r.cells[n])
 	}
-	if r.has("prompt") {
-		c.prompt = r.cells["prompt"]
-	} else if len(names) == 2 || r.has("rejected") && names[0] == "chosen" {
-		if form == Completions {
-			c.completions = append(c.completions, r.cells["rejected"])
-		}
+	prompt, given := r.cells["prompt"]
+	// A text beside messages is the question that they answer, or stands within them once more, as UltraFeedback's does.
+	within := given && !prompt.isChat() && !slices.ContainsFunc(c.completions, func(c cell) bool { return !c.isChat() })
+	if within && !slices.ContainsFunc(c.completions, func(c cell) bool { return c.messages[0].Role != "assistant" }) {
+		prompt, within = cell{messages: []chat.Message{chat.User(prompt.text)}}, false
+	}
+	if given && !within {
+		c.prompt = prompt
+		return c, sameKind(append([]cell{c.prompt}, c.completions...))
+	}
+	if form == Completions && names[0] == "chosen" && r.has("rejected") { // for the prompt alone
+		c.completions = append(c.completions, r.cells["rejected"])
+	}
+	switch {
+	case len(c.completions) == 2:
 		if err := sameKind(c.completions); err != nil {
 			return c, err
 		}
 		c.splitPrompt()
 		c.completions = c.completions[:len(names)]
 		return c, nil
-	} else {
-		return c, fmt.Errorf("prompt: missing; a row with %s needs one", names[0])
+	case within: // all but the last message
+		whole := c.completions[0].messages
+		c.prompt.messages, c.completions[0].messages = whole[:len(whole)-1:len(whole)-1], whole[len(whole)-1:]
+		return c, nil
+	case slices.Contains(r.read, "prompt"):
+		return c, fmt.Errorf("%s: null; a row with %s needs one", r.naming.called("prompt"), names[0])
 	}
-	return c, sameKind(append([]cell{c.prompt}, c.completions...))
+	return c, fmt.Errorf("prompt: missing; a row with %s needs one", names[0])
 }
 
 func (r row) has(name string) bool { _, ok := r.cells[name]; return ok }

@@ -7,7 +7,7 @@ import (
 )
 
 // lineReader reads the rows of a JSONL file.
-var lineReader = rowReader{inLine: true}
+var lineReader = rowReader{inLine: true, naming: newNaming(nil)}
 
 // TestSplitPrompt holds the prompt of texts that have none to TRL's rule. The rows are what extract_prompt of TRL 1.16.0
 // gives, but for the last two: it looks at the character before the first, which in Python is the last one, and finds a
@@ -127,7 +127,7 @@ func TestBadRows(t *testing.T) {
 		{Pairs, `{"images":["a.png"],"prompt":"p",` + pair + `}`, "images: only text is read; take such rows out"},
 
 		// Types.
-		{Pairs, `{"prompt":null,` + pair + `}`, "prompt: null; want text or a list of messages"},
+		{Pairs, `{"prompt":"p","chosen":null,"rejected":"r"}`, "chosen: null; a pair has prompt, chosen and rejected"},
 		{Pairs, `{"prompt":7,` + pair + `}`, "prompt: 7; want text or a list of messages"},
 		{Pairs, `{"prompt":true,` + pair + `}`, "prompt: true; want text or a list of messages"},
 		{Pairs, `{"prompt":{"role":"user","content":"a long prompt in a message without a list"},` + pair + `}`, `prompt: {"role":"user","content":"a long prompt ...; want text or a list of messages`},

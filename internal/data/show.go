@@ -48,18 +48,18 @@ const AnyForm Form = -1
 
 // Show reads a row as Load does: that of a line, of a parquet file the row of that number, of a JSON list the one in that place. An error says why
 // it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
-func (r *Reader) Show(path string, number int, form Form, o Options) (*Shown, error) {
+func (r *Reader) Show(source Source, number int, form Form, o Options) (*Shown, error) {
 	o.OnBadRow = "error"
 	m, err := r.maker(form, o)
 	if err != nil {
 		return nil, err
 	}
-	files, err := rows.Find(path, "")
+	files, err := rows.Find(source.Path, source.Split)
 	if err != nil {
 		return nil, err
 	}
 	if len(files) > 1 {
-		return nil, fmt.Errorf("%s: %d files; give the one that has the row", path, len(files))
+		return nil, fmt.Errorf("%s: %d files; give the one that has the row", source, len(files))
 	}
 	in, err := rows.Open(files[0])
 	if err != nil {
@@ -73,13 +73,14 @@ func (r *Reader) Show(path string, number int, form Form, o Options) (*Shown, er
 	w := &watch{}
 	m.watch = w
 	one := []item{{Row: found}}
-	m.makeAll(one, m.rowsOf(in))
-	set := &Set{Report: Report{maxLength: o.MaxLength, files: 1}}
+	m.makeAll(one, rowsOf(in, source))
+	set := m.newSet(source.String(), 1)
+	report := set.Reports[0]
 	if err := set.add(one, file{files[0], in.ByRow()}, m); err != nil {
 		return nil, err
 	}
-	if set.Report.Kept == 0 {
-		why := slices.IndexFunc(set.Report.dropped[:], func(t tally) bool { return t.n > 0 })
+	if report.Kept == 0 {
+		why := slices.IndexFunc(report.dropped[:], func(t tally) bool { return t.n > 0 })
 		return nil, fmt.Errorf("%s: left out, because %s; look at %s", in.Place(found.Number), dropTexts[why].what, dropTexts[why].lookAt)
 	}
 	s := &Shown{Prompt: w.prompt}

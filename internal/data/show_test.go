@@ -33,7 +33,7 @@ func TestShow(t *testing.T) {
 					}
 				}
 				for line := 1; line <= lines; line++ {
-					shown, err := r.Show(path, line, form, o)
+					shown, err := r.Show(Source{Path: path}, line, form, o)
 					want := examples[line]
 					if err != nil {
 						if place := fmt.Sprintf("%s:%d: left out, because ", path, line); len(want) > 0 || !strings.HasPrefix(err.Error(), place) {
@@ -114,7 +114,7 @@ func TestShowForms(t *testing.T) {
 		12: "PATH:12: no such row; the last is 11",
 		99: "PATH:99: no such row; the last is 11",
 	} {
-		shown, err := r.Show(path, line, AnyForm, Options{OnBadRow: "skip"})
+		shown, err := r.Show(Source{Path: path}, line, AnyForm, Options{OnBadRow: "skip"})
 		got := text(err)
 		if err == nil {
 			got = fmt.Sprintf("%d sequences", len(shown.Examples[0].Sequences))
@@ -140,17 +140,20 @@ func TestShowFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range set.Examples {
-		if shown, err := r.Show(list, i+1, Pairs, Options{}); err != nil || !sameExample(shown.Examples[0].Example, want) || shown.Examples[0].Line != 1 {
+		if shown, err := r.Show(Source{Path: list}, i+1, Pairs, Options{}); err != nil || !sameExample(shown.Examples[0].Example, want) || shown.Examples[0].Line != 1 {
 			t.Errorf("row %d: %+v, error %v", i+1, shown, err)
 		}
 	}
-	parquet := testfiles.Path(t, "rows", "snappy.parquet") // whose rows are of another kind
-	for number, want := range map[int]string{2: "PATH: row 2: text in one column and messages in another; want one kind in a row", 61: "PATH: row 61: no such row; the last is 60"} {
-		if _, err := r.Show(parquet, number, Pairs, Options{}); text(err) != strings.Replace(want, "PATH", parquet, 1) {
+	parquet := testfiles.Path(t, "rows", "snappy.parquet")
+	if shown, err := r.Show(Source{Path: parquet}, 2, Pairs, Options{}); err != nil || shown.Examples[0].Line != 2 || !shown.Examples[0].ByRow {
+		t.Errorf("row 2: %+v, error %v", shown, err)
+	}
+	for number, want := range map[int]string{61: "PATH: row 61: no such row; the last is 60"} {
+		if _, err := r.Show(Source{Path: parquet}, number, Pairs, Options{}); text(err) != strings.Replace(want, "PATH", parquet, 1) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err := r.Show(testfiles.Path(t, "rows"), 1, Pairs, Options{}); err == nil || !strings.Contains(err.Error(), "give the one that has the row") {
+	if _, err := r.Show(Source{Path: testfiles.Path(t, "rows")}, 1, Pairs, Options{}); err == nil || !strings.Contains(err.Error(), "give the one that has the row") {
 		t.Errorf("a folder: error %v", err)
 	}
 }

@@ -43,9 +43,9 @@ func (r row) readLabel(wanted *Wanted) (Label, error) {
 	case "false":
 		return Undesirable, nil
 	case "":
-		return Unlabelled, fmt.Errorf("label: missing%s; a row with completion needs it for %s: true for one to learn, false for one to unlearn", r.others(), wanted.by())
+		return Unlabelled, fmt.Errorf("%s; a row with completion needs it for %s: true for one to learn, false for one to unlearn", r.absent("label"), wanted.by())
 	}
-	return Unlabelled, fmt.Errorf("label: %s; want true or false", short(string(r.label)))
+	return Unlabelled, fmt.Errorf("%s: %s; want true or false", r.naming.called("label"), short(string(r.label)))
 }
 
 // by is who reads the rows, for messages.
@@ -119,8 +119,8 @@ func (s *Set) mismatch(o Options) error {
 	return nil
 }
 
-// Unpaired says that the first row of a path is an unpaired one: it has a completion with a label. A path that cannot be read is none; Load says why.
-func Unpaired(path string) bool {
-	r, ok := firstRow(path)
+// Unpaired says that the first row of a data set is an unpaired one: it has a completion with a label. What cannot be read is none; Load says why.
+func Unpaired(s Source) bool {
+	r, ok := firstRow(s)
 	return ok && r.isUnpaired()
 }

@@ -10,7 +10,7 @@ import (
 func labelled(t *testing.T, path string, mismatched bool, o Options) (*Set, error) {
 	t.Helper()
 	m := &maker{encoder: whole, options: o, form: Labelled, wanted: Wanted{Mismatched: mismatched, By: "loss kto", Unpaired: "bco, kto"}}
-	return m.loadPath(path, nil)
+	return m.loadOne(path, nil)
 }
 
 func TestLabelled(t *testing.T) {
@@ -36,7 +36,7 @@ func TestLabelled(t *testing.T) {
 	if want := []string{"p1", "p2", "p3", "p3", "p6", "p6"}; !slices.Equal(set.Prompts, want) {
 		t.Errorf("prompts %q, want %q", set.Prompts, want)
 	}
-	r := set.Report
+	r := set.Reports[0]
 	if r.Rows != 6 || r.Kept != 6 || r.Dropped() != 2 || r.Apart != 2 || r.Labels != [3]int{0, 3, 3} {
 		t.Errorf("report %+v", r)
 	}
@@ -44,8 +44,8 @@ func TestLabelled(t *testing.T) {
 		t.Errorf("it says %s", text)
 	}
 	set, err = labelled(t, write(t, `{"prompt": "p1", "completion": "a", "label": false}`), false, Options{})
-	if err != nil || len(set.Report.Warnings()) != 1 || !strings.Contains(set.Report.Warnings()[0], "no row is desirable") {
-		t.Errorf("of undesirable rows alone: %v, warnings %q", err, set.Report.Warnings())
+	if err != nil || len(set.Reports[0].Warnings()) != 1 || !strings.Contains(set.Reports[0].Warnings()[0], "no row is desirable") {
+		t.Errorf("of undesirable rows alone: %v, warnings %q", err, set.Reports[0].Warnings())
 	}
 }
 
@@ -56,14 +56,14 @@ func TestLabelErrors(t *testing.T) {
 		row, want string
 	}{
 		{Labelled, `{"prompt": "p", "completion": "c"}`, "label: missing (there are prompt, completion); a row with completion needs it for loss kto: true for one to learn, false for one to unlearn"},
-		{Labelled, `{"prompt": "p", "completion": "c", "label": null}`, "label: null; want true or false"},
+		{Labelled, `{"prompt": "p", "completion": "c", "label": null}`, "label: null; a row with completion needs it for loss kto: true for one to learn, false for one to unlearn"},
 		{Labelled, `{"prompt": "p", "completion": "c", "label": 1}`, "label: 1; want true or false"},
 		{Labelled, `{"prompt": "p", "completion": "c", "label": "true"}`, `label: "true"; want true or false`},
 		{Labelled, `{"prompt": "p", "completion": "c", "label": true, "label": false}`, "label: stands twice in the row; leave one out"},
 		{Labelled, `{"completion": "c", "label": true}`, "prompt: missing; a row with completion needs one"},
 		{Labelled, `{"prompt": "p", "label": true}`, "no column completion (there are prompt, label); an unpaired row has prompt, completion and label, a pair prompt, chosen and rejected"},
 		{Labelled, `{"prompt": "p", "chosen": "c"}`, "rejected: missing (there are prompt, chosen); a pair has prompt, chosen and rejected"},
-		{Labelled, `{"prompt": "p", "completion": [{"role": "assistant", "content": "c"}], "label": true}`, "text in one column and messages in another; want one kind in a row"},
+		{Labelled, `{"prompt": [{"role": "user", "content": "p"}], "completion": "c", "label": true}`, "text in one column and messages in another; want one kind in a row"},
 		{Pairs, `{"prompt": "p", "completion": "c", "label": true}`, "a completion with a label, and loss kto takes pairs: prompt, chosen and rejected; losses that take such rows: bco, kto"},
 		{Pairs, `{"prompt": "p", "completion": "c"}`, "chosen: missing (there are prompt, completion); a pair has prompt, chosen and rejected"},
 		{Pairs, `{"prompt": "p", "chosen": "c", "rejected": "r", "completion": "c", "label": 7}`, ""},
@@ -132,8 +132,8 @@ func TestMismatched(t *testing.T) {
 // TestUnwanted: a loss that learns all completions learns those with label false too, and that is told.
 func TestUnwanted(t *testing.T) {
 	set, err := Load(write(t, `{"prompt": "p", "completion": "a", "label": true}`+"\n"+`{"prompt": "p", "completion": "b", "label": false}`), Completions, whole, nil, Options{}, nil)
-	if err != nil || len(set.Examples) != 2 || len(set.Report.Warnings()) != 1 || !strings.Contains(set.Report.Warnings()[0], "label is false, and the completion is learnt all the same: 1 (line 2)") {
-		t.Errorf("%v, warnings %q", err, set.Report.Warnings())
+	if err != nil || len(set.Examples) != 2 || len(set.Reports[0].Warnings()) != 1 || !strings.Contains(set.Reports[0].Warnings()[0], "label is false, and the completion is learnt all the same: 1 (line 2)") {
+		t.Errorf("%v, warnings %q", err, set.Reports[0].Warnings())
 	}
 }
 
@@ -146,11 +146,11 @@ func TestUnpaired(t *testing.T) {
 		`{"prompt": "p", "chosen": "c", "rejected": "r", "label": true}`:        false,
 		"": false, "x": false, "[]": false,
 	} {
-		if got := Unpaired(write(t, content)); got != want {
+		if got := Unpaired(Source{Path: write(t, content)}); got != want {
 			t.Errorf("%q: %v, want %v", content, got, want)
 		}
 	}
-	if Unpaired(t.TempDir()) || Unpaired("nowhere.jsonl") {
+	if Unpaired(Source{Path: t.TempDir()}) || Unpaired(Source{Path: "nowhere.jsonl"}) {
 		t.Error("what is no file has unpaired rows")
 	}
 }

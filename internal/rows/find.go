@@ -20,12 +20,13 @@ const maxFiles = 1 << 16
 // are (train.jsonl, data/train-00000-of-00002.parquet), needs to be told which split is meant; for other paths there is no split.
 func Find(path, split string) ([]string, error) {
 	info, err := os.Stat(path)
+	pattern := err != nil && strings.ContainsAny(path, "*?[")
 	switch {
 	case err == nil && info.IsDir():
 		return inFolder(path, split)
-	case split != "":
+	case split != "" && (err == nil || pattern):
 		return nil, fmt.Errorf("%s: split %s is given, and this is no folder; leave it out", path, split)
-	case err == nil || !strings.ContainsAny(path, "*?["):
+	case !pattern:
 		return []string{path}, nil // Open says what is wrong
 	}
 	files, err := filepath.Glob(path)

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 
@@ -45,7 +44,11 @@ func DryRun(req Request) error {
 // printPlan writes the settings that matter most, and the memory.
 func (r *runner) printPlan(w io.Writer) {
 	o := r.o
-	rows := [][]string{{"model", o.Model}, {"ref_model", o.RefModel}, {"data", o.Data}, {"eval_data", cmp.Or(o.EvalData, "-")}, {"output_dir", o.OutputDir}, {"loss", o.lossText()}}
+	evalData := "-"
+	if r.in.Eval != nil {
+		evalData = r.in.Eval.Name
+	}
+	rows := [][]string{{"model", o.Model}, {"ref_model", o.RefModel}, {o.trainKey(), r.in.Train.Name}, {"eval_data", evalData}, {"output_dir", o.OutputDir}, {"loss", o.lossText()}}
 	if r.demand == nothing {
 		rows[1][1] = "-"
 	}

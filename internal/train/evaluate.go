@@ -23,7 +23,7 @@ import (
 )
 
 // EvalOptions are what evaluation is asked besides Options, whose Model is the model to evaluate and whose Data the
-// held-out examples.
+// held-out examples, or those with an EvalFraction of which they are.
 type EvalOptions struct {
 	Ref       string // folder of the reference; empty: the run's
 	JSON      bool   // one JSON object instead of a table
@@ -69,7 +69,8 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if err := checkPerPair(e.PerPair, o.Data); err != nil {
 		return err
 	}
-	o.EvalData = ""
+	o.EvalData, o.EvalStrategy = "", "steps"
+	o.TrustRefLogps = o.TrustRefLogps && e.Ref == ""
 	if o.Compute, err = cpu.Resolve(o.Compute); err != nil {
 		return &UsageError{err}
 	}
@@ -78,7 +79,10 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	defer in.Close()
-	in.logData(req.Log, o)
+	if in.Eval != nil { // held out of the training data
+		in.Train, in.Eval = in.Eval, nil
+	}
+	in.logData(req.Log)
 	req.Log.Info("loss " + o.lossText())
 	if found, err := restoreLoss(l, o.Model); err != nil {
 		return err
@@ -93,7 +97,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if want == whatIsKept && e.Ref != "" {
 		want = everything
 	}
-	if want != nothing {
+	if want.ofModel() {
 		p.separate, p.kept = true, want == whatIsKept
 		if p.reference, err = model.LoadConfig(cmp.Or(e.Ref, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
 			p.reference = p.policy
@@ -109,7 +113,10 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	var refs []score.Logps
-	if want != nothing {
+	if want == fromRows {
+		refs = trusted(in.Train.Examples)
+	}
+	if want.ofModel() {
 		ref, err := in.referenceOf(req, e.Ref, l.Needs().Reference)
 		var sums [][]score.Logps
 		var done string

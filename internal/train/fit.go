@@ -16,9 +16,9 @@ func (in *Inputs) loadModel(req Request, dir string) (*model.Model, error) {
 		return nil, err
 	}
 	var far overlong
-	for _, f := range in.files(&req.Options) {
-		for i := range f.set.Examples {
-			if err := far.add(f.path, &f.set.Examples[i], dir, &m.Config.Spec); err != nil {
+	for _, set := range in.files() {
+		for i := range set.Examples {
+			if err := far.add(&set.Examples[i], dir, &m.Config.Spec); err != nil {
 				return nil, err
 			}
 		}
@@ -49,19 +49,19 @@ type overlong struct {
 }
 
 // add takes an example in. An id that is not the model's is an error.
-func (o *overlong) add(path string, e *data.Example, dir string, s *model.Spec) error {
+func (o *overlong) add(e *data.Example, dir string, s *model.Spec) error {
 	for _, q := range e.Sequences {
 		o.all++
 		if n := len(q.IDs); n-1 > s.Positions {
 			if o.n == 0 {
-				o.first, o.firstLength = fmt.Sprintf("%s:%d", path, e.Line), n
+				o.first, o.firstLength = e.Place(), n
 			}
 			o.n++
 			o.longest = max(o.longest, n)
 		}
 		for _, id := range q.IDs {
 			if id < 0 || int(id) >= s.Vocab {
-				return fmt.Errorf("%s:%d: token id %d, and %s has a vocabulary of %d; the tokenizer belongs to another model", path, e.Line, id, dir, s.Vocab)
+				return fmt.Errorf("%s: token id %d, and %s has a vocabulary of %d; the tokenizer belongs to another model", e.Place(), id, dir, s.Vocab)
 			}
 		}
 	}

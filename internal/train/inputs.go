@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,16 +52,22 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
+	if err := checkTrust(o, l); err != nil {
+		return nil, err
+	}
 	form, err := o.form(l)
 	if err != nil {
 		return nil, err
 	}
 	in.Reader.Wanted, in.needs = wantedBy(l), l.Needs()
-	if in.Train, err = in.load(req, "data", o.Data, form); err != nil {
+	in.Reader.Wanted.RefLogps = o.trusts(l)
+	if in.Train, in.Eval, err = in.load(req, o.trainKey(), o.sources(), o.EvalFraction, form); err != nil {
 		return nil, err
 	}
-	if o.EvalStrategy != "no" {
-		if in.Eval, err = in.load(req, "eval_data", o.EvalData, form); err != nil {
+	if o.EvalStrategy == "no" {
+		in.Eval = nil
+	} else if sources := o.evalSources(); len(sources) > 0 {
+		if in.Eval, _, err = in.load(req, "eval_data", sources, 0, form); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +76,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 
 // form is what rows are read for. A loss that takes both pairs and unpaired rows is told which there are.
 func (o *Options) form(l loss.Loss) (data.Form, error) {
-	if both, ok := loss.Both(l); ok && (data.Unpaired(o.Data) || o.EvalStrategy != "no" && data.Unpaired(o.EvalData)) {
+	if both, ok := loss.Both(l); ok && slices.ContainsFunc(slices.Concat(o.sources(), o.evalSources()), data.Unpaired) {
 		if err := both.TakeUnpaired(); err != nil {
 			return 0, &UsageError{err}
 		}
@@ -83,6 +90,36 @@ func (o *Options) form(l loss.Loss) (data.Form, error) {
 		return data.Completions, nil
 	}
 	return data.Pairs, nil
+}
+
+// trainKey is what names the training data.
+func (o *Options) trainKey() string {
+	if len(o.Datasets) > 0 {
+		return "datasets"
+	}
+	return "data"
+}
+
+// sources are the data sets to train on.
+func (o *Options) sources() []data.Source {
+	list := slices.Clone(o.Datasets)
+	if len(list) == 0 && o.Data != "" {
+		list = []data.Source{{Path: o.Data}}
+	}
+	for i := range list {
+		if list[i].Columns == nil {
+			list[i].Columns = o.Columns
+		}
+	}
+	return list
+}
+
+// evalSources is eval_data, if it is read.
+func (o *Options) evalSources() []data.Source {
+	if o.EvalData == "" || o.EvalStrategy == "no" {
+		return nil
+	}
+	return []data.Source{{Path: o.EvalData, Columns: o.Columns}}
 }
 
 // wantedBy are the numbers of a row that a loss reads.
@@ -114,15 +151,19 @@ func (in *Inputs) Close() {
 	}
 }
 
-// load reads the file of examples that a key names; an empty path is none.
-func (in *Inputs) load(req Request, key, path string, form data.Form) (*data.Set, error) {
-	if path == "" {
-		return nil, nil
+// load reads the data sets that a key names, and holds a fraction of their prompts out; none are none.
+func (in *Inputs) load(req Request, key string, sources []data.Source, fraction float64, form data.Form) (set, held *data.Set, err error) {
+	if len(sources) == 0 {
+		return nil, nil, nil
+	}
+	what := filepath.Base(sources[0].Path)
+	if len(sources) > 1 {
+		what = fmt.Sprintf("%d data sets", len(sources))
 	}
 	var bar *report.Progress
-	set, err := in.Reader.Load(path, form, req.Options.Rows, func(done, total int64) {
+	set, held, err = in.Reader.Mix(sources, fraction, form, req.Options.Rows, func(done, total int64) {
 		if bar == nil {
-			bar = report.NewProgress(req.Stderr, "reading "+filepath.Base(path), total, "B")
+			bar = report.NewProgress(req.Stderr, "reading "+what, total, "B")
 		}
 		bar.Set(done, "")
 	})
@@ -130,38 +171,45 @@ func (in *Inputs) load(req Request, key, path string, form data.Form) (*data.Set
 		bar.Done()
 	}
 	if err != nil {
-		return nil, noData(key, path, err)
+		path := sources[0].Path
+		for _, s := range sources[1:] {
+			if _, missing := os.Stat(s.Path); missing != nil {
+				path = s.Path
+			}
+		}
+		return nil, nil, noData(key, path, err)
 	}
-	return set, nil
+	return set, held, nil
 }
 
-// file is a file of examples.
-type file struct {
-	path string
-	set  *data.Set
-}
-
-// files are those that were read.
-func (in *Inputs) files(o *Options) []file {
-	return slices.DeleteFunc([]file{{o.Data, in.Train}, {o.EvalData, in.Eval}}, func(f file) bool { return f.set == nil })
+// files are the sets that were read.
+func (in *Inputs) files() []*data.Set {
+	return slices.DeleteFunc([]*data.Set{in.Train, in.Eval}, func(s *data.Set) bool { return s == nil })
 }
 
 // logData says what was read.
-func (in *Inputs) logData(log *slog.Logger, o *Options) {
-	for _, d := range in.files(o) {
-		log.Info(fmt.Sprintf("%s: %s %s", d.path, report.Count(int64(len(d.set.Examples))), plural(d.set)))
-		for _, line := range d.set.Report.Lines() {
-			log.Info("  " + line)
-		}
-		for _, w := range d.set.Report.Warnings() {
-			log.Warn(d.path + ": " + w)
+func (in *Inputs) logData(log *slog.Logger) {
+	for _, set := range in.files() {
+		log.Info(fmt.Sprintf("%s: %s %s", set.Name, report.Count(int64(len(set.Examples))), plural(set)))
+		for _, r := range set.Reports {
+			name := ""
+			if len(set.Reports) > 1 {
+				name = r.Name + ": "
+				log.Info(fmt.Sprintf("  %s%s of %s examples", name, report.Count(int64(r.Taken)), report.Count(int64(r.Kept))))
+			}
+			for _, line := range r.Lines() {
+				log.Info("  " + name + line)
+			}
+			for _, w := range r.Warnings() {
+				log.Warn(r.Name + ": " + w)
+			}
 		}
 	}
 }
 
 // plural is what a set has many of.
 func plural(set *data.Set) string {
-	if set.Report.Lists > 0 {
+	if slices.ContainsFunc(set.Examples, func(e data.Example) bool { return len(e.Own()) > 2 }) {
 		return "lists"
 	}
 	if len(set.Examples) > 0 && len(set.Examples[0].Own()) == 2 {
@@ -209,7 +257,10 @@ func digest(examples []data.Example) string {
 		}
 		if n := e.Numbers; n != nil { // behind a number that is no length
 			writeInts(h, -1)
-			binary.Write(h, binary.LittleEndian, n)
+			binary.Write(h, binary.LittleEndian, []float64{n.ChosenScore, n.RejectedScore, n.ChosenWins, n.RejectedWins, n.Weight})
+			if n.RefChosenLogps != 0 || n.RefRejectedLogps != 0 {
+				binary.Write(h, binary.LittleEndian, []float64{n.RefChosenLogps, n.RefRejectedLogps})
+			}
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -43,7 +43,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	if err != nil {
 		return nil, err
 	}
-	o.EvalData = ""
+	o.EvalData, o.EvalFraction, o.TrustRefLogps = "", 0, false
 	in, err := Open(req, l)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	all := in.Train.Examples
 	all = all[:min(len(all), pairs)]
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no row is left to measure with", o.Data)
+		return nil, fmt.Errorf("%s: no row is left to measure with", in.Train.Name)
 	}
 	o.Rows.Shuffle, o.NumTrainEpochs, o.MaxSteps = false, 1, -1
 	s := newSchedule(o, len(all))

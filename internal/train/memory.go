@@ -356,7 +356,7 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 	if r.demand, err = r.demands(from); err != nil {
 		return err
 	}
-	if r.demand != nothing {
+	if r.demand.ofModel() {
 		if p.reference, err = model.LoadConfig(r.o.RefModel); err != nil {
 			return err
 		}

@@ -19,12 +19,18 @@ const (
 	nothing    demand = iota
 	whatIsKept        // all of them if the cache has all, else none: nothing is computed
 	everything
+	fromRows // those that the rows bring, see trusted.go
 )
+
+// ofModel says that they come from a model, or its cache.
+func (d demand) ofModel() bool { return d == whatIsKept || d == everything }
 
 // demands says what a run of the loss wants. A loss without a reference may be monitored against one: the metrics then say how far the
 // policy has moved, and the loss is not given it.
 func (o *Options) demands(l loss.Loss) demand {
 	switch {
+	case o.trusts(l):
+		return fromRows
 	case l.Needs().Reference || o.MonitorReference == "true":
 		return everything
 	case o.MonitorReference == "auto" && score.AnyCache(o.RefCacheDir):

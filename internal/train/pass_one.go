@@ -85,6 +85,9 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if err != nil {
 		return err
 	}
+	if o.trusts(l) {
+		return usage("trust_ref_logps: the reference's log-probs are taken from the rows; there is nothing to precompute")
+	}
 	if o.demands(l) != everything {
 		return usage("loss %s needs no reference log-probs; give monitor_reference: true to compute them for its metrics alone", l.Name())
 	}
@@ -93,7 +96,7 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 		return err
 	}
 	defer in.Close()
-	in.logData(req.Log, o)
+	in.logData(req.Log)
 	p := in.planner(o)
 	if p.reference, err = model.LoadConfig(o.RefModel); err != nil {
 		return err

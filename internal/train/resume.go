@@ -126,13 +126,17 @@ func (r *runner) checkSets(from *checkpoint.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range []struct{ key, path, was, now string }{{"data", r.o.Data, was.Data, r.trainSet}, {"eval_data", r.o.EvalData, was.Eval, r.evalSet}} {
+	held := ""
+	if r.in.Eval != nil {
+		held = r.in.Eval.Name
+	}
+	for _, d := range []struct{ key, name, was, now string }{{r.o.trainKey(), r.in.Train.Name, was.Data, r.trainSet}, {"eval_data", held, was.Eval, r.evalSet}} {
 		switch {
 		case d.was == d.now:
-		case d.path == "":
+		case d.name == "":
 			return fmt.Errorf("resume: %s: not given, and the run began with one; give it, or start a new run in another output_dir", d.key)
 		default:
-			return fmt.Errorf("resume: the examples of %s %s are not those the run began with, as the file, the tokenizer or the chat template has changed; put it back, or start a new run in another output_dir", d.key, d.path)
+			return fmt.Errorf("resume: the examples of %s %s are not those the run began with, as the file, the tokenizer or the chat template has changed; put it back, or start a new run in another output_dir", d.key, d.name)
 		}
 	}
 	return nil

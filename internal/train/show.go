@@ -43,7 +43,7 @@ func Show(req Request, s ShowOptions) error {
 		}
 		reader.Wanted = wantedBy(l)
 	}
-	row, err := reader.Show(o.Data, s.Row, form, o.Rows)
+	row, err := reader.Show(data.Source{Path: o.Data, Columns: o.Columns}, s.Row, form, o.Rows)
 	if err != nil {
 		return noData("data", o.Data, err)
 	}

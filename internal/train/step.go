@@ -28,6 +28,7 @@ type stepper struct {
 	budget int   // rows of a micro-batch
 	seed   int64 // of what a loss draws
 	prove  bool
+	within float64 // nats a token; where it is not 0, the reference's log-probs are of another program
 
 	packer     data.Packer
 	batch      compute.Batch
@@ -218,7 +219,11 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 			}
 		}
 		if s.prove {
-			if err := s.proveStepZero(examples); err != nil {
+			proof := s.proveStepZero
+			if s.within > 0 {
+				proof = s.proveTrusted
+			}
+			if err := proof(examples); err != nil {
 				return 0, nil, err
 			}
 		}

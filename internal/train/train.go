@@ -194,7 +194,7 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 	c, o := r.planned.policy, r.o
 	r.Log.Info(fmt.Sprintf("model %s: %s, %s parameters, %d layers; dropout is off", o.Model, c.Spec.ModelType, report.Count(int64(c.Parameters())), c.Spec.Layers))
 	r.Log.Info(fmt.Sprintf("device cpu, kernel level %s, threads: %d, %s", o.Compute.CPU, r.in.Device.Threads(), o.Compute.Precision))
-	r.in.logData(r.Log, o)
+	r.in.logData(r.Log)
 	r.Log.Info(fmt.Sprintf("loss %s; %d optimizer steps of %d %s, %d an epoch, at most %d rows computed together", o.lossText(), r.schedule.total, o.stepSize(), plural(r.in.Train), r.schedule.stepsPerEpoch, o.MicroBatchTokens))
 	if n := o.renewals(); n > 0 {
 		r.Log.Info(fmt.Sprintf("reference renewed every %d steps: %.4g of the policy, %.4g of the reference before; its weights are kept beside the policy's", n, o.ReferenceMixup, 1-o.ReferenceMixup))
@@ -252,6 +252,9 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 	if r.demand == nothing {
 		r.Log.Info(noReference)
 		return nil
+	}
+	if r.demand == fromRows {
+		return r.trust(from, without)
 	}
 	ref, same, err := r.in.reference(r.Request, from == nil)
 	if err != nil && r.demand == whatIsKept {
