@@ -122,6 +122,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.RejectedLogps, b.RejectedTokens = b.RejectedLogps[:0], b.RejectedTokens[:0]
 	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
 	b.MiddleLogps, b.RefMiddleLogps = b.MiddleLogps[:0], b.RefMiddleLogps[:0]
+	b.RefEntropies = b.RefEntropies[:0]
 	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
 	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
@@ -144,6 +145,10 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			if needs.Lists {
 				b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, o.Middle), append(b.RefMiddleLogps, refs[i].Sums[1:last])
 			}
+		}
+		if needs.Entropies {
+			e := refs[i].Entropies
+			b.RefEntropies = append(b.RefEntropies, (e[0]/float64(o.Tokens[0])+e[len(e)-1]/float64(o.Tokens[1]))/(2*refs[i].LogVocab))
 		}
 		if needs.Labels {
 			b.Desirable = append(b.Desirable, o.Label == data.Desirable)

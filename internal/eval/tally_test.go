@@ -27,7 +27,11 @@ var (
 		{Logps: [2]float64{-20, -5}, Tokens: [2]int{3, 1}, Length: 20, Entropy: 12, Correct: 2},
 		{Logps: [2]float64{-30, -25}, Tokens: [2]int{5, 7}, Length: 30, Entropy: 22, Correct: 3},
 	}
-	references = []score.Logps{{Sums: []float64{-11, -11}}, {Sums: []float64{-21, -6}}, {Sums: []float64{-28, -28}}}
+	references = []score.Logps{
+		{Sums: []float64{-11, -11}, Entropies: []float64{2, 3}, LogVocab: 8},
+		{Sums: []float64{-21, -6}, Entropies: []float64{3, 2}, LogVocab: 8},
+		{Sums: []float64{-28, -28}, Entropies: []float64{4, 5}, LogVocab: 8},
+	}
 )
 
 // add counts outcomes as a training step or an evaluation does.
@@ -195,6 +199,21 @@ func TestLossBatch(t *testing.T) {
 	LossBatch(&b, newLoss(t, "sft"), outcomes[:1], nil)
 	if len(b.ChosenLogps) != 1 || len(b.RejectedLogps)+len(b.RejectedTokens)+len(b.RefChosenLogps)+len(b.RefRejectedLogps) != 0 {
 		t.Errorf("for sft: %+v", b)
+	}
+}
+
+// TestLossBatchEntropies: each completion counts the same, whatever its length.
+func TestLossBatchEntropies(t *testing.T) {
+	refs := slices.Clone(references[:2]) // of 2 and 2 tokens, 3 and 1
+	refs[0].Entropies, refs[0].LogVocab = []float64{1, 6}, 4
+	refs[1].Entropies, refs[1].LogVocab = []float64{3, 3}, 4
+	b := loss.Batch{RefEntropies: []float64{5, 5, 5}} // what was in it is gone
+	LossBatch(&b, newLoss(t, "mallows_dpo"), outcomes[:2], refs)
+	if want := []float64{(0.5 + 3) / 8, (1.0 + 3) / 8}; !slices.Equal(b.RefEntropies, want) {
+		t.Errorf("entropies %v, want %v", b.RefEntropies, want)
+	}
+	if LossBatch(&b, newLoss(t, "dpo"), outcomes[:2], refs); len(b.RefEntropies) != 0 {
+		t.Errorf("for dpo: entropies %v", b.RefEntropies)
 	}
 }
 

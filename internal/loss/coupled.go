@@ -17,6 +17,7 @@ func (b *Batch) Part(from, to int) Batch {
 		RefChosenLogps: part(b.RefChosenLogps, from, to), RefRejectedLogps: part(b.RefRejectedLogps, from, to),
 		ChosenTokens: part(b.ChosenTokens, from, to), RejectedTokens: part(b.RejectedTokens, from, to),
 		MiddleLogps: part(b.MiddleLogps, from, to), RefMiddleLogps: part(b.RefMiddleLogps, from, to),
+		RefEntropies: part(b.RefEntropies, from, to),
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
 		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
 		ChosenAlignments: part(b.ChosenAlignments, from, to), RejectedAlignments: part(b.RejectedAlignments, from, to),

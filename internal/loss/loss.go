@@ -31,6 +31,10 @@ type Batch struct {
 	RefChosenLogps, RefRejectedLogps []float64 // of the reference; not read when the loss needs none
 	ChosenTokens, RejectedTokens     []int     // scored tokens
 
+	// Entropy of the reference's distributions at the scored tokens: the mean over the tokens of each completion, then over the two, as a share
+	// of the logarithm of the vocabulary, from 0 to 1. Not read when the loss needs none.
+	RefEntropies []float64
+
 	// What the data says of the completions; not read when the loss needs none. Of the scores only their difference counts.
 	ChosenScores, RejectedScores []float64
 	ChosenWins, RejectedWins     []float64 // probability that the completion beats one of the policy's
@@ -120,6 +124,7 @@ type Needs struct {
 	Lists      bool // ranked lists, of which a pair is one of two; Rejected is true as well
 	Sums       bool // log-probs of completions
 	Means      bool // log-probs of completions divided by their lengths; with Sums, each in a term of its own
+	Entropies  bool // of the reference at the completions
 	Labels     bool // unpaired rows: single completions with labels
 	Mismatched bool // mismatched rows of the whole step
 	Scores     bool // scores of both completions
@@ -145,6 +150,9 @@ func (n Needs) String() string {
 	}
 	if n.Reference {
 		words = append(words, "reference")
+	}
+	if n.Entropies {
+		words = append(words, "entropies")
 	}
 	if n.Scores {
 		words = append(words, "scores")
@@ -229,6 +237,7 @@ var catalogue = []Info{
 	dpopInfo,
 	rpoInfo,
 	fdpoInfo,
+	mallowsDPOInfo,
 	dpoNormInfo,
 	rdpoInfo,
 	orpoInfo,

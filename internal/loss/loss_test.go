@@ -17,7 +17,7 @@ import (
 // pair builds a batch of one example, desirable as an unpaired row if its first completion has an even number of tokens, of which the data says what it says of those of the vectors' set stress.
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
 	return said(Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
-		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
+		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, RefEntropies: []float64{0.35}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
 }
 
 // said is a batch of one example with what the data says of it.
@@ -34,6 +34,7 @@ func join(batches ...Batch) Batch {
 		j.RefChosenLogps, j.RefRejectedLogps = append(j.RefChosenLogps, b.RefChosenLogps...), append(j.RefRejectedLogps, b.RefRejectedLogps...)
 		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
 		j.Desirable = append(j.Desirable, b.Desirable...)
+		j.RefEntropies = append(j.RefEntropies, b.RefEntropies...)
 		j.ChosenScores, j.RejectedScores = append(j.ChosenScores, b.ChosenScores...), append(j.RejectedScores, b.RejectedScores...)
 		j.ChosenWins, j.RejectedWins = append(j.ChosenWins, b.ChosenWins...), append(j.RejectedWins, b.RejectedWins...)
 	}
@@ -320,6 +321,9 @@ func TestUnusedInputs(t *testing.T) {
 		if !l.Needs().Rejected {
 			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
 		}
+		if !l.Needs().Entropies {
+			b.RefEntropies = nil
+		}
 		if !l.Needs().Labels {
 			b.Desirable = nil
 		}
@@ -595,6 +599,7 @@ type vectors struct {
 			WR float64   `json:"p_win_rejected"`
 			DC float64   `json:"wpo_logdenom_chosen"` // sum over tokens of log sum_v p_v^2
 			DR float64   `json:"wpo_logdenom_rejected"`
+			RH float64   `json:"ref_entropy_normalised"`
 
 			PCT []float64 `json:"policy_chosen_per_token"` // of set base alone
 			PRT []float64 `json:"policy_rejected_per_token"`
@@ -661,7 +666,7 @@ func vectorsFile(t *testing.T) string {
 // front; empty for one that only says what the case is, or follows from the others.
 var paramNames = map[string]string{
 	"length_average": "", "note": "", "gamma": "", "eta": "", "sft_average": "", "cal_weight": "cal_dpo_weight", "length_alpha": "rdpo_alpha",
-	"f_divergence": "fdpo_divergence", "f_alpha": "fdpo_alpha", "offset_fn": "odpo_offset",
+	"f_divergence": "fdpo_divergence", "f_alpha": "fdpo_alpha", "offset_fn": "odpo_offset", "dispersion_scale": "mallows_dpo_scale",
 }
 
 // hyperparameters turns the parameters of a case into settings of a loss.
@@ -748,7 +753,9 @@ func testVectors(t *testing.T, file string) (seen map[string]int) {
 		t.Run(strings.ReplaceAll(c.Name, "/", " "), func(t *testing.T) {
 			var b Batch
 			for _, p := range v.Inputs[c.Inputs].Pairs {
-				b = joinLists(b, said(pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR), p.SC, p.SR, p.WC, p.WR))
+				one := said(pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR), p.SC, p.SR, p.WC, p.WR)
+				one.RefEntropies[0] = p.RH
+				b = joinLists(b, one)
 				if p.PM != nil {
 					b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, p.PM), append(b.RefMiddleLogps, p.RM)
 				}

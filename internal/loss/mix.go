@@ -304,7 +304,7 @@ func Sum(terms ...Term) (Info, error) {
 // and is what two losses need together.
 func (n Needs) and(m Needs) Needs {
 	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Lists: n.Lists || m.Lists, Sums: n.Sums || m.Sums, Means: n.Means || m.Means,
-		Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled, SFT: n.SFT || m.SFT, SFTPrompt: n.SFTPrompt || m.SFTPrompt}
+		Entropies: n.Entropies || m.Entropies, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled, SFT: n.SFT || m.SFT, SFTPrompt: n.SFTPrompt || m.SFTPrompt}
 }
 
 // OwnKey is the name of what belongs to one loss of a sum: dpo.beta.

@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -355,5 +356,27 @@ func TestPointwiseErrors(t *testing.T) {
 		if l, err := New(tt.name, tt.settings); err == nil || err.Error() != tt.want {
 			t.Errorf("New(%q, %v): %v, error %v\nwant %s", tt.name, tt.settings, l, err, tt.want)
 		}
+	}
+}
+
+// TestMallowsEntropy: the entropy sets the temperature. At 1 a pair does not pull; what would be infinite at 0 is that of 1e-5, and rounding
+// beyond either end changes nothing. Where phi is 1 it is dpo.
+func TestMallowsEntropy(t *testing.T) {
+	at := func(h float64) Result {
+		b := pair(-6, -9, -8, -7, 2, 4)
+		b.RefEntropies[0] = h
+		return compute(t, "mallows_dpo", nil, b)
+	}
+	for _, tt := range []struct{ h, phi float64 }{
+		{1, 0}, {1.000001, 0}, {0.5, 0.29 * math.Ln2}, {1e-5, 0.29 * 5 * math.Ln10}, {1e-6, 0.29 * 5 * math.Ln10}, {0, 0.29 * 5 * math.Ln10}, {-1e-7, 0.29 * 5 * math.Ln10},
+	} {
+		u := 0.1 * tt.phi * 4 // h of the pair
+		g := 0.1 * tt.phi / (1 + math.Exp(u))
+		compare(t, fmt.Sprintf("entropy %v", tt.h), at(tt.h), 0, want{loss: math.Log1p(math.Exp(-u)), dChosen: -g, dRejected: g}, 1e-12)
+	}
+	b := pair(-6, -9, -8, -7, 2, 4)
+	b.RefEntropies[0] = math.Exp(-1)
+	if a, b := compute(t, "mallows_dpo", Settings{"mallows_dpo_scale": 1.0}, b), compute(t, "dpo", nil, b); !equal(a, b) {
+		t.Errorf("at phi 1: %+v, dpo %+v", a, b)
 	}
 }

@@ -191,6 +191,9 @@ func (g *Graph) reservePositions(n int) {
 // Output is what the run at hand has found so far, for a LossFunc, or the last one.
 func (g *Graph) Output() *Output { return &g.out }
 
+// Vocab is the number of ids that the model knows.
+func (g *Graph) Vocab() int { return g.model.Config.Spec.Vocab }
+
 // Nodes is the number of nodes of the expression graph.
 func (g *Graph) Nodes() int { return len(g.graph.AllNodes()) }
 

@@ -14,6 +14,7 @@ package score
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -29,11 +30,12 @@ type Logps struct {
 	Sums      []float64   // log-probs in nats, summed over the scored tokens in order
 	Tokens    [][]float32 // log-probs in nats of the scored tokens; nil unless Options.Tokens asks for them
 	Entropies []float64   // of the distributions that the scored tokens were scored by, in nats, summed; nil unless Options.Entropies
+	LogVocab  float64     // what an entropy is at most, in nats: the logarithm of the reference's vocabulary
 }
 
 // Weighted are l with the sums taken again with the weights of e, from Tokens, which are not kept.
 func (l Logps) Weighted(e *data.Example) Logps {
-	w := Logps{Sums: slices.Clone(l.Sums), Entropies: l.Entropies}
+	w := Logps{Sums: slices.Clone(l.Sums), Entropies: l.Entropies, LogVocab: l.LogVocab}
 	for j, weights := range e.Weights {
 		if weights == nil {
 			continue
@@ -101,7 +103,11 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 	// The model comes first: where there is none, no file is made.
 	m, err := ref.Load()
 	if err != nil {
-		return st, fmt.Errorf("%d of %d rows have no log-probs in %s: %w", st.ComputedPairs, len(examples), c.Path(), err)
+		what := "log-probs"
+		if o.Entropies {
+			what = "entropies"
+		}
+		return st, fmt.Errorf("%d of %d rows have no %s in %s: %w", st.ComputedPairs, len(examples), what, c.Path(), err)
 	}
 	w, err := c.Lock(ctx, o.Waiting)
 	if err != nil {
@@ -280,10 +286,11 @@ func (l *Logps) add(o Options, logps, entropies []float32) {
 }
 
 // read reads what is asked for of every example out of the cache, which was opened with the fields of o.
-func read(c *refcache.Cache, examples []data.Example, o Options) ([]Logps, error) {
+func read(c *refcache.Cache, ref Reference, examples []data.Example, o Options) ([]Logps, error) {
 	all := make([]Logps, len(examples))
 	for i, e := range examples {
 		l := &all[i]
+		l.LogVocab = math.Log(float64(ref.Vocab))
 		for _, s := range e.Sequences {
 			fields, ok, err := c.Read(refcache.KeyOf(s.IDs, s.First))
 			if err != nil {
@@ -332,7 +339,7 @@ func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, o Op
 		logps, entropies := perSequence(&batch, out)
 		n := 0
 		for _, e := range examples[r.From:r.To] {
-			var l Logps
+			l := Logps{LogVocab: math.Log(float64(g.Vocab()))}
 			for range e.Sequences {
 				l.add(o, logps[n], entropies[n])
 				n++
@@ -352,6 +359,7 @@ type Reference struct {
 	Digest    model.Digest
 	Family    string // kernels that log-probs are computed with
 	Precision string
+	Vocab     int // ids
 	Load      func() (*model.Model, error)
 }
 
@@ -375,7 +383,7 @@ func Find(ref Reference, dir string, o Options, sets ...[]data.Example) (logps [
 	if missing = len(c.Missing()); missing > 0 {
 		return nil, c.Path(), missing, nil
 	}
-	logps, err = readAll(c, o, sets)
+	logps, err = readAll(c, ref, o, sets)
 	return logps, c.Path(), 0, err
 }
 
@@ -392,14 +400,14 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
-	logps, err = readAll(c, o, sets)
+	logps, err = readAll(c, ref, o, sets)
 	return logps, c.Path(), st, err
 }
 
 // readAll reads what is asked for of sets of examples out of the cache.
-func readAll(c *refcache.Cache, o Options, sets [][]data.Example) (logps [][]Logps, err error) {
+func readAll(c *refcache.Cache, ref Reference, o Options, sets [][]data.Example) (logps [][]Logps, err error) {
 	for _, set := range sets {
-		l, err := read(c, set, o)
+		l, err := read(c, ref, set, o)
 		if err != nil {
 			return nil, err
 		}

@@ -43,7 +43,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{dev: dev, model: m}
-	f.reference = Reference{Name: "llama", Digest: m.Digest(), Family: dev.Family(), Precision: "fp32", Load: func() (*model.Model, error) { return m, nil }}
+	f.reference = Reference{Name: "llama", Digest: m.Digest(), Family: dev.Family(), Precision: "fp32", Vocab: m.Config.Spec.Vocab, Load: func() (*model.Model, error) { return m, nil }}
 	f.train, f.eval = load(t, dir, "pairs.jsonl"), load(t, dir, "pairs_eval.jsonl")
 	return f
 }
@@ -465,7 +465,7 @@ func TestFurther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Logps{Sums: slices.Clone(out.Logps), Tokens: make([][]float32, 2), Entropies: make([]float64, 2)}
+		want := Logps{Sums: slices.Clone(out.Logps), Tokens: make([][]float32, 2), Entropies: make([]float64, 2), LogVocab: math.Log(float64(f.model.Config.Spec.Vocab))}
 		for k, target := range b.Targets {
 			want.Tokens[target.Sequence] = append(want.Tokens[target.Sequence], float32(out.TokenLogps[k]))
 			want.Entropies[target.Sequence] += float64(float32(out.Entropy[k]))
@@ -473,7 +473,7 @@ func TestFurther(t *testing.T) {
 		if !reflect.DeepEqual(l, want) {
 			t.Fatalf("pair %d: %+v, want %+v", i, l, want)
 		}
-		if e := l.Entropies[0] / float64(len(l.Tokens[0])); !(e > 0 && e < math.Log(float64(f.model.Config.Spec.Vocab))) {
+		if e := l.Entropies[0] / float64(len(l.Tokens[0])); !(e > 0 && e < l.LogVocab) {
 			t.Errorf("pair %d: entropy %v nats a token", i, e)
 		}
 	}
@@ -491,7 +491,7 @@ func TestReadMissing(t *testing.T) {
 	f := newFixture(t)
 	c := openCache(t, f.reference, t.TempDir(), f.eval)
 	want := fmt.Sprintf("%s:4: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", testfiles.Path(t, "pairs_eval.jsonl"), c.Path())
-	if _, err := read(c, f.eval[3:], Options{}); err == nil || err.Error() != want {
+	if _, err := read(c, f.reference, f.eval[3:], Options{}); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	// A record of another length belongs to another sequence, however its key came about.
@@ -507,7 +507,7 @@ func TestReadMissing(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := read(c, f.eval[3:], Options{}); err == nil || err.Error() != want {
+	if _, err := read(c, f.reference, f.eval[3:], Options{}); err == nil || err.Error() != want {
 		t.Errorf("records of one log-prob: error %v, want %s", err, want)
 	}
 }
@@ -532,7 +532,7 @@ func TestSumsOrder(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(c, []data.Example{e}, Options{})
+	got, err := read(c, f.reference, []data.Example{e}, Options{})
 	// 1 + 2^-53 rounds to the even 1, twice; 2^-53 + 2^-53 + 1 is 1 + 2^-52.
 	if want := []Logps{{Sums: []float64{-1, -1 - 2*tiny}}}; err != nil || !same(got, want) {
 		t.Errorf("%v, error %v; want %v", got, err, want)
@@ -547,7 +547,10 @@ func TestCompute(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	want := f.fresh(t, f.train)
+	o := options
+	o.Entropies = true
+	cached, _ := bring(t, f.reference, t.TempDir(), o, f.train)
+	want := slices.Clone(cached[0])
 	var list []*data.Example
 	for i := range f.train {
 		list = append(list, &f.train[len(f.train)-1-i])
@@ -555,12 +558,12 @@ func TestCompute(t *testing.T) {
 	slices.Reverse(want)
 	for _, tokens := range []int{1, 200, 1 << 20} {
 		seen := 0
-		got, err := Compute(context.Background(), g, list, Options{MicroBatchTokens: tokens}, func(n int) { seen += n })
+		got, err := Compute(context.Background(), g, list, Options{Entropies: true, MicroBatchTokens: tokens}, func(n int) { seen += n })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !same(got, want) || seen != len(list) {
-			t.Errorf("%d rows at a time: other log-probs, or %d of %d examples", tokens, seen, len(list))
+		if !reflect.DeepEqual(got, want) || seen != len(list) {
+			t.Errorf("%d rows at a time: other numbers, or %d of %d examples", tokens, seen, len(list))
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

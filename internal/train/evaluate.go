@@ -225,7 +225,7 @@ func (in *Inputs) referenceOf(req Request, given string, needed bool) (score.Ref
 	if n, err := hex.Decode(d[:], []byte(info.Reference)); err != nil || n != len(d) {
 		return score.Reference{}, fmt.Errorf("%s: %s names no reference model; give its folder with --ref", o.Model, RunFile)
 	}
-	return newReference(o, in.Device, d, func() (*model.Model, error) {
+	return newReference(o, in.Device, d, in.Policy.Config.Spec.Vocab, func() (*model.Model, error) {
 		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
 		if o.RefModel == "" {
 			return nil, fmt.Errorf("%s does not say where its reference model is; %s", o.Model, advice)

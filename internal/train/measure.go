@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"dpotrain/internal/compute"
@@ -12,7 +11,6 @@ import (
 	"dpotrain/internal/eval"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
-	"dpotrain/internal/plan"
 	"dpotrain/internal/score"
 )
 
@@ -89,29 +87,13 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		batch  compute.Batch
 		refs   []score.Logps
 	)
-	reference := func() error {
-		refs = refs[:0]
-		m.Reference.Flops = 0
-		for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			packer.Pack(&batch, list[r.From:r.To])
-			m.Reference.Flops += in.Policy.Flops(&batch)
-			out, err := forward.Forward(&batch)
-			if err != nil {
-				return err
-			}
-			for at := 0; at < len(out.Logps); {
-				n := len(list[len(refs)].Sequences)
-				refs = append(refs, score.Logps{Sums: slices.Clone(out.Logps[at : at+n])})
-				if list[len(refs)-1].Imitated != nil {
-					n++
-				}
-				at += n
-			}
-		}
-		return nil
+	for _, e := range list {
+		packer.Pack(&batch, []*data.Example{e})
+		m.Reference.Flops += in.Policy.Flops(&batch)
+	}
+	reference := func() (err error) {
+		refs, err = score.Compute(ctx, forward, list, score.Options{Tokens: l.Needs().TokenWeights, Entropies: l.Needs().Entropies, MicroBatchTokens: o.MicroBatchTokens}, nil)
+		return err
 	}
 	if m.Reference.Seconds, err = timed(reference); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 	programBytes = 24 << 20 // the program, Go's runtime and its garbage between collections
 	perToken     = 90       // a token of the vocabulary in the tokenizer
 	perSequence  = 160      // a sequence in the index of the reference cache and in pass one's lists
-	perReference = 104      // an example's log-probs and entropies by the reference
+	perReference = 112      // an example's log-probs and entropies by the reference
 
 	numberBytes = 4 // of weights, gradients and activations on a device
 )

@@ -30,12 +30,12 @@ func (in *Inputs) reference(req Request, fresh bool) (ref score.Reference, same 
 			return ref, false, err
 		}
 	}
-	ref = newReference(o, in.Device, m.Digest(), func() (*model.Model, error) { return m, nil })
+	ref = newReference(o, in.Device, m.Digest(), m.Config.Spec.Vocab, func() (*model.Model, error) { return m, nil })
 	return ref, in.Policy != nil && fresh && (m == in.Policy || in.Policy.Digest() == ref.Digest), nil
 }
 
-func newReference(o *Options, dev compute.Device, d model.Digest, load func() (*model.Model, error)) score.Reference {
-	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Load: load}
+func newReference(o *Options, dev compute.Device, d model.Digest, vocab int, load func() (*model.Model, error)) score.Reference {
+	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Vocab: vocab, Load: load}
 }
 
 // PassOne computes what the reference cache lacks of the examples for a loss. done says in a line what it did.
@@ -45,6 +45,7 @@ func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Refer
 	tokens := 0
 	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
 		Tokens:           needs.TokenWeights,
+		Entropies:        needs.Entropies,
 		MicroBatchTokens: o.MicroBatchTokens,
 		Graph:            graph,
 		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
@@ -71,8 +72,12 @@ func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Refer
 	if slices.ContainsFunc(sets, func(set []data.Example) bool { return slices.ContainsFunc(set, notPair) }) {
 		what = "rows"
 	}
-	return all, fmt.Sprintf("reference log-probs: %s sequences computed (%s %s), %s reused (%s %[3]s)%[6]s; cache %[7]s",
-		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), what, report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path), nil
+	kept := "log-probs"
+	if needs.Entropies {
+		kept = "log-probs and entropies"
+	}
+	return all, fmt.Sprintf("reference %[8]s: %[1]s sequences computed (%[2]s %[3]s), %[4]s reused (%[5]s %[3]s)%[6]s; cache %[7]s",
+		report.Count(int64(st.Computed)), report.Count(int64(st.ComputedPairs)), what, report.Count(int64(st.Reused)), report.Count(int64(st.ReusedPairs)), speed, path, kept), nil
 }
 
 // PrecomputeRef is pass one alone, for training and held-out examples.

@@ -57,6 +57,14 @@ def middle(p, key):
     return [p[k] for k in sorted(p) if k.startswith(key)]
 
 
+# Of each pair what the reference's distributions are like: their entropy as a share of the largest.
+DISTRIBUTIONS = {
+    "usual": [dict(h=0.04), dict(h=0.31), dict(h=0.125), dict(h=0.0625), dict(h=0.5)],
+    "extreme": [dict(h=1.0), dict(h=0.0), dict(h=1e-7), dict(h=0.999999), dict(h=1e-5), dict(h=0.7)],
+}
+for inputs, rows in DISTRIBUTIONS.items():
+    for p, more in zip(INPUTS[inputs], rows, strict=True):
+        p.update(more)
 # Log-probs of mismatched rows.
 MISMATCHED = {
     "usual": ([-61.5, -44.25, -70.0, -38.75], [-63.0, -43.5, -72.25, -39.25]),
@@ -219,6 +227,11 @@ def fdpo(p, a):
 
     chosen, rejected = log_ratios(p)
     return -log_s(a["beta"] * (q(chosen) - q(rejected)))
+
+
+def mallows_dpo(p, a):
+    phi = -a["mallows_dpo_scale"] * max(D(1e-5), p["h"]).ln()
+    return -log_s(phi * a["beta"] * margin(p))
 
 
 def dpo_norm(p, a):
@@ -412,6 +425,7 @@ LOSSES = {
             dict(beta=0.1, fdpo_divergence="alpha_divergence", fdpo_alpha=0.5),
         ],
     ),
+    "mallows_dpo": (each(mallows_dpo), none, [dict(beta=0.1, mallows_dpo_scale=0.29), dict(beta=0.5, mallows_dpo_scale=2.0)]),
     "dpo_norm": (each(dpo_norm), none, [dict(beta=5.0), dict(beta=0.5)]),
     "rdpo": (each(rdpo), none, [dict(beta=0.1, rdpo_alpha=0.05), dict(beta=0.3, rdpo_alpha=0.01)]),
     "orpo": (each(orpo), none, [dict(beta=0.1), dict(beta=1.0)]),
@@ -497,11 +511,13 @@ FIELDS = dict(
     id="id", policy_chosen="pc", policy_rejected="pr", ref_chosen="rc", ref_rejected="rr", chosen_tokens="nc", rejected_tokens="nr",
     chosen_score="sc", rejected_score="sr", p_win="wc", p_win_rejected="wr",
 )  # fmt: skip
+# Those that only these losses read.
+MORE_FIELDS = {"mallows_dpo": dict(ref_entropy_normalised="h")}
 
 
 def fields(name, p):
     lists = dict(policy_middle=middle(p, "pm"), ref_middle=middle(p, "rm")) if name in LISTS else {}
-    return {field: p[k] for field, k in FIELDS.items()} | lists
+    return {field: p[k] for field, k in (FIELDS | MORE_FIELDS.get(name, {})).items()} | lists
 
 
 def write(folder, name):
