@@ -164,6 +164,13 @@ type Device interface {
 	// LogProbsBackward replaces logits by the gradient of sum(dLogps * logps).
 	LogProbsBackward(logits Mat, targets RowTargets, dLogps, lse []float64)
 
+	// KL reads logits [R,V] of a policy, with their log-sum-exps lse [R], and of a reference, and writes for every row the reference's
+	// log-sum-exp to refLSE [R] and the divergence KL(reference || policy) of the two distributions in nats to kl [R]: never below 0, and
+	// exactly 0 where the rows are the same.
+	KL(policy, reference Mat, lse, refLSE, kl []float64)
+	// KLBackward replaces reference by the gradient of sum(dKL * kl) by the policy's logits.
+	KLBackward(reference, policy Mat, dKL, lse, refLSE []float64)
+
 	// SumSquares is the sum of the squares of numbers [from, to) of b. It is not finite when one of them is not.
 	SumSquares(b Buffer, from, to int) float64
 	// AdamW updates numbers [from, to) of w with gradient g and moments m and v, as torch.optim.AdamW does. Moments of AllocBF16 are

@@ -249,6 +249,7 @@ func Gradients(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) { centralDifferences(t, o) })
 	}
 	t.Run("LogProbs", logProbsDifferences)
+	t.Run("KL", klDifferences)
 }
 
 // centralDifferences checks a sample of the elements of every input.
@@ -340,6 +341,8 @@ func Run(t *testing.T, d compute.Device) {
 		})
 	}
 	t.Run("LogProbs", func(t *testing.T) { logProbsCompare(t, d) })
+	t.Run("KL", func(t *testing.T) { klCompare(t, d) })
+	t.Run("KLExtremes", func(t *testing.T) { klExtremes(t, d) })
 	t.Run("AdamW", func(t *testing.T) { adamWCompare(t, d) })
 	t.Run("SumSquares", func(t *testing.T) { sumSquaresCompare(t, d) })
 	t.Run("Memory", func(t *testing.T) { memory(t, d) })

@@ -45,6 +45,7 @@ type operands struct {
 	targets             compute.RowTargets
 	logps, lse, entropy []float64
 	collision           []float64 // nil: not wanted
+	refLSE, kl          []float64
 	best                []int32
 	attention           attentionOperands
 	all, g, m, v        []float32 // whole buffers

@@ -256,6 +256,20 @@ func (Reference[T]) LogProbsBackward(logits compute.Mat, targets compute.RowTarg
 	}
 }
 
+// KL implements compute.Device.
+func (Reference[T]) KL(policy, reference compute.Mat, lse, refLSE, kl []float64) {
+	for i := range reference.Rows {
+		refLSE[i], kl[i] = klRef(row[T](policy, i), row[T](reference, i), lse[i])
+	}
+}
+
+// KLBackward implements compute.Device.
+func (Reference[T]) KLBackward(reference, policy compute.Mat, dKL, lse, refLSE []float64) {
+	for i := range reference.Rows {
+		klBackwardRef(row[T](reference, i), row[T](policy, i), dKL[i], lse[i], refLSE[i])
+	}
+}
+
 // SumSquares implements compute.Device.
 func (Reference[T]) SumSquares(b compute.Buffer, from, to int) float64 {
 	return sumSquaresRef(numbers[T](b)[from:to])
