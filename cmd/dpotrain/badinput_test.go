@@ -609,6 +609,10 @@ var badData = []mistake{
 		"wrong.jsonl:1: ref_chosen_logps: 0.5; want a log-prob in nats, summed over the completion, of at most 0"},
 	{"data: trust_ref_logps for unpaired rows", nil, trains + "--loss kto --trust-ref-logps", exitUsage,
 		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are of pairs, and loss kto takes rows with labels; leave it out"},
+	{"data: trust_ref_logps for divergences", nil, trains + "--loss tdpo2 --trust-ref-logps", exitUsage,
+		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss tdpo2 needs more of the reference than these; leave it out"},
+	{"data: trust_ref_logps for entropies", nil, trains + "--loss mallows_dpo --trust-ref-logps", exitUsage,
+		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss mallows_dpo needs more of the reference than these; leave it out"},
 	{"data: trust_ref_logps and nothing to precompute", nil, precompute + "--trust-ref-logps", exitUsage,
 		"trust_ref_logps: the reference's log-probs are taken from the rows; there is nothing to precompute"},
 	{"data: eval_fraction too small", nil, trains + "--eval-fraction 1e-9", exitFailed,
@@ -672,6 +676,16 @@ func badModels(w kitchenware) []mistake {
 				"model it was made from"},
 		{"model: ref_model missing", nil, trains + "--ref-model none", exitFailed,
 			"ref_model: none: no such folder; give one with config.json, model.safetensors and tokenizer.json"},
+		{"model: a reference that is renewed and compared with", nil, trains + "--loss tdpo1 --reference-update-steps 2", exitUsage,
+			"reference_update_steps: loss tdpo1 compares the distributions of policy and reference, and does so with ref_model alone; leave it out, or take " +
+				"another loss"},
+		{"model: a reference of another vocabulary to compare with", func(k *kitchen) {
+			k.copy("model", "other")
+			k.replace("other/config.json", `"vocab_size": 320`, `"vocab_size": 400`)
+		},
+			trains + "--ref-model other --loss tdpo2", exitUsage,
+			"loss tdpo2 compares the distributions of policy and reference, and model model has a vocabulary of 320, ref_model other one of 400; take a " +
+				"reference with the same, or another loss"},
 		wrongModel("model: no config.json", func(k *kitchen) { k.remove("model/config.json") },
 			"model/config.json: no such file; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"),
 		wrongModel("model: no tokenizer", func(k *kitchen) { k.remove("model/tokenizer.json", "model/tokenizer_config.json") },
@@ -1133,6 +1147,18 @@ var badFolders = []mistake{
 	{"eval: the run's reference has gone", func(k *kitchen) { k.run(); k.remove("ref_cache"); k.remove("model") }, "eval --model run --data pairs.jsonl", exitFailed,
 		"12 of 12 rows have no log-probs in ref_cache/HASH.refs: ref_model model is not there any more; give the reference model's " +
 			`folder with --ref, or run "dpotrain precompute-ref" where it is`},
+	{"eval: entropies of a reference that has gone", func(k *kitchen) { k.run(); k.remove("model") }, "eval --model run --data pairs.jsonl --loss mallows_dpo", exitFailed,
+		"12 of 12 rows have no entropies in ref_cache/HASH.refs: ref_model model is not there any more; give the reference model's " +
+			`folder with --ref, or run "dpotrain precompute-ref" where it is`},
+	{"eval: divergences of a reference that has gone", func(k *kitchen) { k.run(); k.remove("model") }, "eval --model run --data pairs.jsonl --loss tdpo2", exitFailed,
+		"loss tdpo2 compares the distributions of policy and reference: ref_model model is not there any more; give the reference model's folder with --ref"},
+	{"eval: a reference with another vocabulary", func(k *kitchen) {
+		k.copy("model", "other")
+		k.replace("other/config.json", `"vocab_size": 320`, `"vocab_size": 400`)
+	},
+		evaluates + "--loss tdpo1 --ref other", exitUsage,
+		"loss tdpo1 compares the distributions of policy and reference, and model model has a vocabulary of 320, ref_model other one of 400; take a " +
+			"reference with the same, or another loss"},
 	{"eval: damaged dpotrain-run.json", func(k *kitchen) { k.run(); k.write("run/dpotrain-run.json", "{") }, "eval --model run --data pairs.jsonl", exitFailed,
 		"run/dpotrain-run.json is damaged: it is not as dpotrain writes it; give the folder of the reference model with --ref"},
 	{"eval: dpotrain-run.json without a digest", func(k *kitchen) { k.run(); k.write("run/dpotrain-run.json", `{"version": 1}`) }, "eval --model run --data pairs.jsonl", exitFailed,

@@ -16,7 +16,7 @@ func newPrecomputeRefCommand() *cobra.Command {
 		Short: "Write the reference model's log-probs to disk (pass one)",
 		Long: `Compute the reference model's log-probs of the training and the held-out pairs and keep them in ref_cache_dir, keyed
 by content: rows that are there are not computed again, whatever file or run they came from. Killed and started again,
-it goes on.
+it goes on. What a loss needs besides, as mallows_dpo the reference's entropies, is kept too.
 
 It takes the settings of train, as flags too, so that the same config and command line serve; listed here are those it
 reads.`,

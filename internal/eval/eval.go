@@ -62,12 +62,15 @@ func (e *Evaluation) Row(i int) report.Row {
 		if len(b.RefChosenLogps) > 0 {
 			row = append(row, report.Float("ref_logps/"+name, [][]float64{b.RefChosenLogps, b.RefRejectedLogps}[side][i]))
 		}
+		if needs.KL {
+			row = append(row, report.Float("kl/"+name, o.KL[side]))
+		}
 		row = append(row, report.Int("tokens/"+name, int64(o.Tokens[side])))
 	}
 	return row
 }
 
-// Run evaluates examples on a forward-only graph. refs are the reference's log-probs, nil where there is none; a loss that needs none is
+// Run evaluates examples on a forward-only graph, which for a loss of divergences has a reference to compare with. refs are the reference's log-probs, nil where there is none; a loss that needs none is
 // not given them, but the metrics are.
 // progress is called after every micro-batch with the number of examples it had.
 func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Evaluation, error) {

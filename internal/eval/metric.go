@@ -17,11 +17,12 @@ type Metric struct {
 	reference  bool // only where there is a reference
 	mismatched bool // only of losses with mismatched rows
 	lists      bool // only of losses on lists
+	divergence bool // only of losses with divergences
 }
 
 // Of says that the evaluation of a loss gives the metric. Of one that needs no reference and is monitored against one, n says so.
 func (m Metric) Of(n loss.Needs) bool {
-	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Reference) && (!m.mismatched || n.Mismatched) && (!m.lists || n.Lists)
+	return (!m.pairs || n.Rejected || m.unpaired && n.Labels) && (!m.reference || n.Reference) && (!m.mismatched || n.Mismatched) && (!m.lists || n.Lists) && (!m.divergence || n.KL)
 }
 
 // metrics are all of them in the order in which they are written; docs/metrics.md says what they mean.
@@ -36,6 +37,8 @@ var metrics = []Metric{
 	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true, unpaired: true},
 	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true},
 	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},
+	{Name: "kl/chosen", Unit: completion, divergence: true},
+	{Name: "kl/rejected", Unit: completion, divergence: true},
 	{Name: "kl", Unit: completion, mismatched: true},
 	{Name: "entropy", Unit: token},
 	{Name: "mean_token_accuracy", Unit: share, Better: 1},

@@ -15,6 +15,7 @@ import (
 // one. An unpaired row may have a second one, which is mismatched: its log-prob is the second, and else nothing of it counts.
 type Outcome struct {
 	Logps   [2]float64 // nats, summed over the scored tokens of each sequence
+	KL      [2]float64 // nats, divergence of the reference over the vocabulary, likewise; 0 where none was computed
 	Tokens  [2]int     // scored tokens of each sequence
 	Aligned [2]float64 // nats; see loss.Batch.ChosenAlignments; 0 where the graph gives none
 	Length  int        // tokens of all sequences, prompts counted with each
@@ -81,7 +82,7 @@ func (o *Outcomes) Start(examples []*data.Example) {
 	}
 }
 
-// SetLogps fills in the log-probs of the packed sequences, and alignments if there are any.
+// SetLogps fills in the log-probs of the packed sequences, and alignments and divergences if there are any.
 func (o *Outcomes) SetLogps(out *model.Output) {
 	for s, p := range o.places {
 		e := &o.List[p.example]
@@ -96,6 +97,9 @@ func (o *Outcomes) SetLogps(out *model.Output) {
 		e.Logps[p.side] = out.Logps[s]
 		if len(out.Alignments) > 0 {
 			e.Aligned[p.side] = out.Alignments[s]
+		}
+		if len(out.KL) > 0 {
+			e.KL[p.side] = out.KL[s]
 		}
 	}
 }
@@ -122,7 +126,7 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 	b.RejectedLogps, b.RejectedTokens = b.RejectedLogps[:0], b.RejectedTokens[:0]
 	b.RefChosenLogps, b.RefRejectedLogps = b.RefChosenLogps[:0], b.RefRejectedLogps[:0]
 	b.MiddleLogps, b.RefMiddleLogps = b.MiddleLogps[:0], b.RefMiddleLogps[:0]
-	b.RefEntropies = b.RefEntropies[:0]
+	b.ChosenKL, b.RejectedKL, b.RefEntropies = b.ChosenKL[:0], b.RejectedKL[:0], b.RefEntropies[:0]
 	b.ChosenScores, b.RejectedScores = b.ChosenScores[:0], b.RejectedScores[:0]
 	b.ChosenWins, b.RejectedWins = b.ChosenWins[:0], b.RejectedWins[:0]
 	b.Desirable, b.MismatchedLogps, b.RefMismatchedLogps = b.Desirable[:0], b.MismatchedLogps[:0], b.RefMismatchedLogps[:0]
@@ -145,6 +149,9 @@ func LossBatch(b *loss.Batch, l loss.Loss, outcomes []Outcome, refs []score.Logp
 			if needs.Lists {
 				b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, o.Middle), append(b.RefMiddleLogps, refs[i].Sums[1:last])
 			}
+		}
+		if needs.KL {
+			b.ChosenKL, b.RejectedKL = append(b.ChosenKL, o.KL[0]), append(b.RejectedKL, o.KL[1])
 		}
 		if needs.Entropies {
 			e := refs[i].Entropies
@@ -189,6 +196,7 @@ type Tally struct {
 	chosenTokens, correct        int
 	entropy                      float64
 	kl                           float64 // of the mismatched rows of its step, for each example
+	chosenKL, rejectedKL         float64 // divergences
 	desirable                    int     // unpaired rows
 	tokens                       int64
 	shifts                       Shifts
@@ -217,6 +225,8 @@ func (t *Tally) Add(outcomes []Outcome, b *loss.Batch, r *loss.Result) {
 		}
 		t.chosen += o.Logps[0]
 		t.rejected += o.Logps[1]
+		t.chosenKL += o.KL[0]
+		t.rejectedKL += o.KL[1]
 		if o.Logps[0] > o.Logps[1] {
 			t.likelier++
 		}
@@ -265,6 +275,8 @@ func (t *Tally) Merge(o *Tally) {
 	t.correct += o.correct
 	t.entropy += o.entropy
 	t.kl += o.kl
+	t.chosenKL += o.chosenKL
+	t.rejectedKL += o.rejectedKL
 	t.desirable += o.desirable
 	t.tokens += o.tokens
 	t.shifts.Merge(&o.shifts)
@@ -325,6 +337,10 @@ func (t *Tally) Metrics(row report.Row, prefix string) report.Row {
 		add("logps/chosen", t.chosen/n)
 		add("logps/rejected", t.rejected/n)
 		add("logps/accuracies", float64(t.likelier)/n)
+		if t.loss.Needs().KL {
+			add("kl/chosen", t.chosenKL/n)
+			add("kl/rejected", t.rejectedKL/n)
+		}
 	}
 	if t.unpaired() {
 		t.unpairedMetrics(add)

@@ -262,7 +262,8 @@ func TestOutcomes(t *testing.T) {
 		Best:    []int32{20, 30, 99, 22, 23, 0, 25, 26, 36, 46, 0, 47, 48}, // 21, 24 and 27 are missed; 30 is of the rejected side and does not count, nor do 36 to 48
 	}
 	var o Outcomes
-	for range 2 { // the second time with what the first left
+	for _, kl := range [][]float64{{0.5, 0.25, 0, 2, 3, 9, 4}, nil} { // the second time with what the first left
+		out.KL = kl
 		o.Start(examples)
 		o.SetLogps(out)
 		o.SetStatistics(&b, out)
@@ -271,6 +272,9 @@ func TestOutcomes(t *testing.T) {
 			{Logps: [2]float64{-3, 0}, Tokens: [2]int{1, 0}, Length: 2, Entropy: 5, Correct: 1},
 			{Logps: [2]float64{-4, 0}, Tokens: [2]int{3, 0}, Length: 5, Entropy: 0.875, Correct: 2},
 			{Logps: [2]float64{-5, -7}, Tokens: [2]int{2, 3}, Length: 9, Entropy: 63, Correct: 1, Middle: []float64{-6}, MiddleTokens: 1},
+		}
+		if kl != nil {
+			want[0].KL, want[2].KL[0], want[3].KL = [2]float64{0.5, 0.25}, 2, [2]float64{3, 4}
 		}
 		if !reflect.DeepEqual(o.List, want) {
 			t.Errorf("got  %+v\nwant %+v", o.List, want)

@@ -17,7 +17,7 @@ func (b *Batch) Part(from, to int) Batch {
 		RefChosenLogps: part(b.RefChosenLogps, from, to), RefRejectedLogps: part(b.RefRejectedLogps, from, to),
 		ChosenTokens: part(b.ChosenTokens, from, to), RejectedTokens: part(b.RejectedTokens, from, to),
 		MiddleLogps: part(b.MiddleLogps, from, to), RefMiddleLogps: part(b.RefMiddleLogps, from, to),
-		RefEntropies: part(b.RefEntropies, from, to),
+		ChosenKL: part(b.ChosenKL, from, to), RejectedKL: part(b.RejectedKL, from, to), RefEntropies: part(b.RefEntropies, from, to),
 		ChosenScores: part(b.ChosenScores, from, to), RejectedScores: part(b.RejectedScores, from, to),
 		Desirable: part(b.Desirable, from, to), MismatchedLogps: b.MismatchedLogps, RefMismatchedLogps: b.RefMismatchedLogps,
 		ChosenAlignments: part(b.ChosenAlignments, from, to), RejectedAlignments: part(b.RejectedAlignments, from, to),
@@ -29,7 +29,8 @@ func (b *Batch) Part(from, to int) Batch {
 // Part is the examples [from, to) of the result, in the same memory.
 func (r *Result) Part(from, to int) Result {
 	return Result{Losses: part(r.Losses, from, to), DChosenLogps: part(r.DChosenLogps, from, to), DRejectedLogps: part(r.DRejectedLogps, from, to),
-		DMiddleLogps: part(r.DMiddleLogps, from, to), DSFTLogps: part(r.DSFTLogps, from, to)}
+		DMiddleLogps: part(r.DMiddleLogps, from, to), DSFTLogps: part(r.DSFTLogps, from, to),
+		DChosenKL: part(r.DChosenKL, from, to), DRejectedKL: part(r.DRejectedKL, from, to)}
 }
 
 func part[T any](s []T, from, to int) []T {

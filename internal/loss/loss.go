@@ -2,8 +2,9 @@
 //
 // A loss sees no model and no tensor. For each example it is given the summed token log-probabilities, in nats, of the
 // chosen and the rejected completion under the policy and, unless it is reference-free, under the reference, with both
-// lengths in tokens. Some read scores or win rates of the row as well; those on unpaired rows, and the mismatched rows of kto, are told of
-// in unpaired.go, those on ranked lists in lists.go. It returns the loss of each example and its derivative with respect to the policy's
+// lengths in tokens. Some read scores or win rates of the row as well, the reference's entropy or the divergence from it;
+// those on unpaired rows, and the mismatched rows of kto, are told of in unpaired.go, those on ranked lists in lists.go. It
+// returns the loss of each example and its derivative with respect to the policy's
 // log-probabilities, in float64 and in closed form; the caller takes the mean over the examples of an optimizer step.
 // Most losses take each example by itself; those that couple them, and may remember something from step to step, are told of in coupled.go.
 // A weighted sum of losses is a loss too: Mix. So is a loss with modifiers, which are in modifiers.go.
@@ -30,6 +31,10 @@ type Batch struct {
 	ChosenLogps, RejectedLogps       []float64 // of the policy; rejected is not read when the loss needs none
 	RefChosenLogps, RefRejectedLogps []float64 // of the reference; not read when the loss needs none
 	ChosenTokens, RejectedTokens     []int     // scored tokens
+
+	// Divergence KL(reference || policy) of the next-token distributions in nats, summed over the scored tokens; not read when the loss needs
+	// none.
+	ChosenKL, RejectedKL []float64
 
 	// Entropy of the reference's distributions at the scored tokens: the mean over the tokens of each completion, then over the two, as a share
 	// of the logarithm of the vocabulary, from 0 to 1. Not read when the loss needs none.
@@ -93,11 +98,13 @@ type Result struct {
 	DRejectedLogps []float64   // likewise; zeros when the loss needs no rejected completion
 	DMiddleLogps   [][]float64 // likewise, of the loss on lists; empty with the others
 	DSFTLogps      []float64   // likewise, by Batch.SFTLogps; zeros where there are none
+	DChosenKL      []float64   // likewise; zeros when the loss needs no divergences
+	DRejectedKL    []float64   // likewise
 }
 
 // resize gives r n elements, all 0, with new memory only when there is too little.
 func (r *Result) resize(n int) {
-	for _, s := range []*[]float64{&r.Losses, &r.DChosenLogps, &r.DRejectedLogps, &r.DSFTLogps} {
+	for _, s := range []*[]float64{&r.Losses, &r.DChosenLogps, &r.DRejectedLogps, &r.DSFTLogps, &r.DChosenKL, &r.DRejectedKL} {
 		*s = slices.Grow((*s)[:0], n)[:n]
 		clear(*s)
 	}
@@ -115,6 +122,8 @@ func (r *Result) scale(i int, by float64) {
 		}
 	}
 	r.DSFTLogps[i] *= by
+	r.DChosenKL[i] *= by
+	r.DRejectedKL[i] *= by
 }
 
 // Needs says what a loss has to be given.
@@ -125,6 +134,7 @@ type Needs struct {
 	Sums       bool // log-probs of completions
 	Means      bool // log-probs of completions divided by their lengths; with Sums, each in a term of its own
 	Entropies  bool // of the reference at the completions
+	KL         bool // divergences of the reference, which has to run beside the policy
 	Labels     bool // unpaired rows: single completions with labels
 	Mismatched bool // mismatched rows of the whole step
 	Scores     bool // scores of both completions
@@ -153,6 +163,9 @@ func (n Needs) String() string {
 	}
 	if n.Entropies {
 		words = append(words, "entropies")
+	}
+	if n.KL {
+		words = append(words, "divergences")
 	}
 	if n.Scores {
 		words = append(words, "scores")
@@ -238,6 +251,8 @@ var catalogue = []Info{
 	rpoInfo,
 	fdpoInfo,
 	mallowsDPOInfo,
+	tdpo1Info,
+	tdpo2Info,
 	dpoNormInfo,
 	rdpoInfo,
 	orpoInfo,

@@ -17,7 +17,7 @@ import (
 // pair builds a batch of one example, desirable as an unpaired row if its first completion has an even number of tokens, of which the data says what it says of those of the vectors' set stress.
 func pair(pc, pr, rc, rr float64, nc, nr int) Batch {
 	return said(Batch{ChosenLogps: []float64{pc}, RejectedLogps: []float64{pr}, RefChosenLogps: []float64{rc}, RefRejectedLogps: []float64{rr},
-		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, RefEntropies: []float64{0.35}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
+		ChosenTokens: []int{nc}, RejectedTokens: []int{nr}, ChosenKL: []float64{0.5}, RejectedKL: []float64{0.25}, RefEntropies: []float64{0.35}, Desirable: []bool{nc%2 == 0}}, 2, 0.5, 0.75, 0.3)
 }
 
 // said is a batch of one example with what the data says of it.
@@ -35,6 +35,7 @@ func join(batches ...Batch) Batch {
 		j.ChosenTokens, j.RejectedTokens = append(j.ChosenTokens, b.ChosenTokens...), append(j.RejectedTokens, b.RejectedTokens...)
 		j.Desirable = append(j.Desirable, b.Desirable...)
 		j.RefEntropies = append(j.RefEntropies, b.RefEntropies...)
+		j.ChosenKL, j.RejectedKL = append(j.ChosenKL, b.ChosenKL...), append(j.RejectedKL, b.RejectedKL...)
 		j.ChosenScores, j.RejectedScores = append(j.ChosenScores, b.ChosenScores...), append(j.RejectedScores, b.RejectedScores...)
 		j.ChosenWins, j.RejectedWins = append(j.ChosenWins, b.ChosenWins...), append(j.RejectedWins, b.RejectedWins...)
 	}
@@ -44,7 +45,9 @@ func join(batches ...Batch) Batch {
 // equal compares two results to the bit.
 func equal(a, b Result) bool {
 	return slices.Equal(a.Losses, b.Losses) && slices.Equal(a.DChosenLogps, b.DChosenLogps) && slices.Equal(a.DRejectedLogps, b.DRejectedLogps) &&
-		slices.Equal(a.DSFTLogps, b.DSFTLogps) && slices.EqualFunc(a.DMiddleLogps, b.DMiddleLogps, slices.Equal)
+		slices.Equal(a.DSFTLogps, b.DSFTLogps) &&
+		slices.EqualFunc(a.DMiddleLogps, b.DMiddleLogps, slices.Equal) &&
+		slices.Equal(a.DChosenKL, b.DChosenKL) && slices.Equal(a.DRejectedKL, b.DRejectedKL)
 }
 
 // want is what a loss has to give for one pair.
@@ -176,6 +179,7 @@ func TestCatalogueStepZero(t *testing.T) {
 		for range 100 {
 			b := randomInput(rng)
 			b.RefChosenLogps, b.RefRejectedLogps = slices.Clone(b.ChosenLogps), slices.Clone(b.RejectedLogps)
+			b.ChosenKL, b.RejectedKL = []float64{0}, []float64{0}
 			var r Result
 			l.Compute(b, &r)
 			values[r.Losses[0]] = true
@@ -294,7 +298,7 @@ func TestBatchesAdd(t *testing.T) {
 		var all, one, r Result
 		l.Compute(join(pairs...), &all)
 		for i, p := range pairs {
-			r = Result{Losses: []float64{7, 7, 7}, DChosenLogps: []float64{7}, DRejectedLogps: []float64{7, 7, 7, 7}, DMiddleLogps: [][]float64{{7}}, DSFTLogps: []float64{7, 7}}
+			r = Result{Losses: []float64{7, 7, 7}, DChosenLogps: []float64{7}, DRejectedLogps: []float64{7, 7, 7, 7}, DMiddleLogps: [][]float64{{7}}, DSFTLogps: []float64{7, 7}, DChosenKL: []float64{7}, DRejectedKL: []float64{7, 7}}
 			l.Compute(p, &r)
 			if one = all.Part(i, i+1); l.Needs().Coupled { // TestPermutation is theirs
 				one = Result{}
@@ -320,6 +324,9 @@ func TestUnusedInputs(t *testing.T) {
 		}
 		if !l.Needs().Rejected {
 			b.RejectedLogps, b.RefRejectedLogps, b.RejectedTokens = nil, nil, nil
+		}
+		if !l.Needs().KL {
+			b.ChosenKL, b.RejectedKL = nil, nil
 		}
 		if !l.Needs().Entropies {
 			b.RefEntropies = nil
@@ -600,6 +607,8 @@ type vectors struct {
 			DC float64   `json:"wpo_logdenom_chosen"` // sum over tokens of log sum_v p_v^2
 			DR float64   `json:"wpo_logdenom_rejected"`
 			RH float64   `json:"ref_entropy_normalised"`
+			KC float64   `json:"seqkl_chosen"`
+			KR float64   `json:"seqkl_rejected"`
 
 			PCT []float64 `json:"policy_chosen_per_token"` // of set base alone
 			PRT []float64 `json:"policy_rejected_per_token"`
@@ -631,6 +640,9 @@ type vectors struct {
 
 			DChosenTokens   []float64 `json:"d_policy_chosen_tokens"` // of cases by token alone
 			DRejectedTokens []float64 `json:"d_policy_rejected_tokens"`
+
+			DChosenKL   float64 `json:"d_seqkl_chosen"`
+			DRejectedKL float64 `json:"d_seqkl_rejected"`
 		} `json:"per_example"`
 	} `json:"cases"`
 }
@@ -667,6 +679,7 @@ func vectorsFile(t *testing.T) string {
 var paramNames = map[string]string{
 	"length_average": "", "note": "", "gamma": "", "eta": "", "sft_average": "", "cal_weight": "cal_dpo_weight", "length_alpha": "rdpo_alpha",
 	"f_divergence": "fdpo_divergence", "f_alpha": "fdpo_alpha", "offset_fn": "odpo_offset", "dispersion_scale": "mallows_dpo_scale",
+	"tdpo_alpha": "tdpo2_alpha",
 }
 
 // hyperparameters turns the parameters of a case into settings of a loss.
@@ -754,7 +767,7 @@ func testVectors(t *testing.T, file string) (seen map[string]int) {
 			var b Batch
 			for _, p := range v.Inputs[c.Inputs].Pairs {
 				one := said(pair(p.PC, p.PR, p.RC, p.RR, p.NC, p.NR), p.SC, p.SR, p.WC, p.WR)
-				one.RefEntropies[0] = p.RH
+				one.RefEntropies[0], one.ChosenKL[0], one.RejectedKL[0] = p.RH, p.KC, p.KR
 				b = joinLists(b, one)
 				if p.PM != nil {
 					b.MiddleLogps, b.RefMiddleLogps = append(b.MiddleLogps, p.PM), append(b.RefMiddleLogps, p.RM)
@@ -784,6 +797,14 @@ func testVectors(t *testing.T, file string) (seen map[string]int) {
 				for j, d := range w.DMiddle {
 					if got := r.DMiddleLogps[i][j]; !(math.Abs(got-d) <= 1e-12*math.Abs(d)) {
 						t.Errorf("%s: derivative of completion %d between = %.17g, want %.17g", w.ID, j, got, d)
+					}
+				}
+				if !l.Needs().KL {
+					continue
+				}
+				for _, v := range [][2]float64{{r.DChosenKL[i], w.DChosenKL}, {r.DRejectedKL[i], w.DRejectedKL}} {
+					if !(math.Abs(v[0]-v[1]) <= 1e-12*math.Abs(v[1])) {
+						t.Errorf("%s: derivative by a divergence %.17g, want %.17g", w.ID, v[0], v[1])
 					}
 				}
 			}

@@ -123,6 +123,8 @@ func (r *Result) add(weight float64, one *Result) {
 		r.DChosenLogps[i] += weight * one.DChosenLogps[i]
 		r.DRejectedLogps[i] += weight * one.DRejectedLogps[i]
 		r.DSFTLogps[i] += weight * one.DSFTLogps[i]
+		r.DChosenKL[i] += weight * one.DChosenKL[i]
+		r.DRejectedKL[i] += weight * one.DRejectedKL[i]
 	}
 	for i, list := range one.DMiddleLogps {
 		for j, d := range list {
@@ -304,7 +306,7 @@ func Sum(terms ...Term) (Info, error) {
 // and is what two losses need together.
 func (n Needs) and(m Needs) Needs {
 	return Needs{Reference: n.Reference || m.Reference, Rejected: n.Rejected || m.Rejected, Lists: n.Lists || m.Lists, Sums: n.Sums || m.Sums, Means: n.Means || m.Means,
-		Entropies: n.Entropies || m.Entropies, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled, SFT: n.SFT || m.SFT, SFTPrompt: n.SFTPrompt || m.SFTPrompt}
+		Entropies: n.Entropies || m.Entropies, KL: n.KL || m.KL, Scores: n.Scores || m.Scores, Wins: n.Wins || m.Wins, Coupled: n.Coupled || m.Coupled, SFT: n.SFT || m.SFT, SFTPrompt: n.SFTPrompt || m.SFTPrompt}
 }
 
 // OwnKey is the name of what belongs to one loss of a sum: dpo.beta.

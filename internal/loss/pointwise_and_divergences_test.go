@@ -380,3 +380,57 @@ func TestMallowsEntropy(t *testing.T) {
 		t.Errorf("at phi 1: %+v, dpo %+v", a, b)
 	}
 }
+
+// TestDivergences: the derivatives of tdpo1 and tdpo2 by the divergences, against central differences; what tdpo2 gives chosen is held fixed.
+// With equal divergences both are dpo, and with alpha 0 tdpo2 always is.
+func TestDivergences(t *testing.T) {
+	const seed, h = 21, 1e-4
+	rng := rand.New(rand.NewPCG(seed, 22))
+	for range 200 {
+		b := randomPair(rng)
+		b.ChosenKL[0], b.RejectedKL[0] = 20*rng.Float64(), 20*rng.Float64()
+		for _, name := range []string{"tdpo1", "tdpo2"} {
+			r := compute(t, name, nil, b)
+			for side, x := range []*float64{&b.ChosenKL[0], &b.RejectedKL[0]} {
+				at := *x
+				*x = at + h
+				above := compute(t, name, nil, b).Losses[0]
+				*x = at - h
+				below := compute(t, name, nil, b).Losses[0]
+				*x = at
+				want := (above - below) / (2 * h)
+				got := [2]float64{r.DChosenKL[0], r.DRejectedKL[0]}[side]
+				if name == "tdpo2" && side == 0 {
+					want = 0
+				}
+				if !(math.Abs(got-want) <= 1e-9) {
+					t.Fatalf("%s: derivative by the divergence of side %d %.12g, want %.12g, at %+v (seed %d)", name, side, got, want, b, seed)
+				}
+			}
+		}
+		dpo := compute(t, "dpo", nil, b)
+		free := compute(t, "tdpo2", Settings{"tdpo2_alpha": 0.0}, b)
+		if !equal(dpo, free) {
+			t.Fatalf("tdpo2 with alpha 0 %+v, dpo %+v at %+v (seed %d)", free, dpo, b, seed)
+		}
+		b.ChosenKL[0] = b.RejectedKL[0]
+		for _, name := range []string{"tdpo1", "tdpo2"} {
+			if r := compute(t, name, nil, b); r.Losses[0] != dpo.Losses[0] || r.DChosenLogps[0] != dpo.DChosenLogps[0] {
+				t.Fatalf("%s with equal divergences %+v, dpo %+v at %+v (seed %d)", name, r, dpo, b, seed)
+			}
+		}
+		// In a sum they are weighted as all else is.
+		one, sum := compute(t, "tdpo1", nil, b), compute(t, "dpo=3,tdpo1=2", nil, b)
+		if sum.DChosenKL[0] != 2*one.DChosenKL[0] || sum.DRejectedKL[0] != 2*one.DRejectedKL[0] || sum.DChosenLogps[0] != 3*dpo.DChosenLogps[0]+2*one.DChosenLogps[0] {
+			t.Fatalf("3 dpo + 2 tdpo1: %+v, of dpo %+v and tdpo1 %+v", sum, dpo, one)
+		}
+		// A weight goes to all derivatives.
+		b.Weights = []float64{3}
+		r := compute(t, "tdpo1", nil, b)
+		weighed := compute(t, "tdpo1", nil, b)
+		Weigh(must(t, "tdpo1", nil), &b, &weighed)
+		if weighed.DChosenKL[0] != 3*r.DChosenKL[0] || weighed.DRejectedKL[0] != 3*r.DRejectedKL[0] {
+			t.Fatalf("weight 3: %+v, without %+v", weighed, r)
+		}
+	}
+}

@@ -24,7 +24,9 @@ func TestOpError(t *testing.T) {
 	g := newGraph(t, m, train)
 	broken := errors.New("broken")
 	for range 2 {
-		_, err := g.ForwardBackward(pack(pairs...), func([]float64) (float64, []float64, error) { return 0, nil, fmt.Errorf("line 7: %w", broken) })
+		_, err := g.ForwardBackward(pack(pairs...), func(*model.Output) (float64, model.Derivatives, error) {
+			return 0, model.Derivatives{}, fmt.Errorf("line 7: %w", broken)
+		})
 		if !errors.Is(err, broken) || err.Error() != "line 7: broken" {
 			t.Errorf("error %v, want line 7: broken", err)
 		}
@@ -32,7 +34,7 @@ func TestOpError(t *testing.T) {
 			t.Error("the gradient after an error is another")
 		}
 	}
-	_, err := g.ForwardBackward(pack(pairs...), func([]float64) (float64, []float64, error) { panic("oops") })
+	_, err := g.ForwardBackward(pack(pairs...), func(*model.Output) (float64, model.Derivatives, error) { panic("oops") })
 	if err == nil || err.Error() != "loss: oops" {
 		t.Errorf("error %v, want loss: oops", err)
 	}

@@ -35,7 +35,7 @@ func ipo(refs []float64, lengths []int) model.LossFunc {
 
 // pairLoss is the mean of f over the pairs' margins; with lengths the margins are of per-token means.
 func pairLoss(refs []float64, lengths []int, f func(h float64) (loss, dh float64)) model.LossFunc {
-	return func(logps []float64) (float64, []float64, error) {
+	return byLogps(func(logps []float64) (float64, []float64, error) {
 		pairs := float64(len(logps) / 2)
 		total, d := 0.0, make([]float64, len(logps))
 		for i := 0; i < len(logps); i += 2 {
@@ -48,12 +48,12 @@ func pairLoss(refs []float64, lengths []int, f func(h float64) (loss, dh float64
 			d[i], d[i+1] = chosen*dh/pairs, -rejected*dh/pairs
 		}
 		return total, d, nil
-	}
+	})
 }
 
 // sft is minus the mean over the pairs of the chosen's per-token mean.
 func sft(lengths []int) model.LossFunc {
-	return func(logps []float64) (float64, []float64, error) {
+	return byLogps(func(logps []float64) (float64, []float64, error) {
 		pairs := float64(len(logps) / 2)
 		total, d := 0.0, make([]float64, len(logps))
 		for i := 0; i < len(logps); i += 2 {
@@ -61,6 +61,14 @@ func sft(lengths []int) model.LossFunc {
 			total += d[i] * logps[i]
 		}
 		return total, d, nil
+	})
+}
+
+// byLogps is a loss of log-probs alone.
+func byLogps(f func(logps []float64) (loss float64, dLogps []float64, err error)) model.LossFunc {
+	return func(out *model.Output) (float64, model.Derivatives, error) {
+		loss, d, err := f(out.Logps)
+		return loss, model.Derivatives{Logps: d}, err
 	}
 }
 

@@ -49,8 +49,8 @@ func TestWholeModelGradients(t *testing.T) {
 			refs := slices.Clone(forward(t, fw, b).Logps)
 			const scale = 1.05 // of the policy's weights, which makes the margins differ from zero
 			scaleWeights(m, float64Device, scale)
-			d := trained(t, m, float64Device, b, dpo(refs), model.GraphOptions{Training: true})
-			again := trained(t, m, float64Device, b, dpo(refs), model.GraphOptions{Training: true, Recompute: true})
+			d := trained(t, m, float64Device, newGraph(t, m, model.GraphOptions{Training: true}), b, dpo(refs))
+			again := trained(t, m, float64Device, newGraph(t, m, model.GraphOptions{Training: true, Recompute: true}), b, dpo(refs))
 			for name, v := range d {
 				if !slices.Equal(v, again[name]) {
 					t.Errorf("%s: the gradient is another with Recompute", name)
@@ -62,7 +62,7 @@ func TestWholeModelGradients(t *testing.T) {
 				dev := newDevice(t, lv, 2)
 				m := load(t, dir, dev)
 				scaleWeights(m, dev, scale)
-				share, tensor := farthest(d, trained(t, m, dev, b, dpo(refs), model.GraphOptions{Training: true}))
+				share, tensor := farthest(d, trained(t, m, dev, newGraph(t, m, model.GraphOptions{Training: true}), b, dpo(refs)))
 				t.Logf("%v: gradients within %.2g of the l2 (%s)", lv, share, tensor)
 				if !(share <= 1e-3) {
 					t.Errorf("%v: %s: the gradient differs by %.3g of its l2 from float64, want at most 1e-3", lv, tensor, share)
@@ -87,14 +87,14 @@ func TestListGradients(t *testing.T) {
 			fw := newGraph(t, m, model.GraphOptions{})
 			loss := plackettLuce(slices.Clone(forward(t, fw, b).Logps))
 			scaleWeights(m, float64Device, 1.05)
-			centralDifferences(t, m, fw, b, loss, trained(t, m, float64Device, b, loss, model.GraphOptions{Training: true}))
+			centralDifferences(t, m, fw, b, loss, trained(t, m, float64Device, newGraph(t, m, model.GraphOptions{Training: true}), b, loss))
 		})
 	}
 }
 
 // plackettLuce is minus the log-probability of a ranking, best first, by the textbook.
 func plackettLuce(refs []float64) model.LossFunc {
-	return func(logps []float64) (float64, []float64, error) {
+	return byLogps(func(logps []float64) (float64, []float64, error) {
 		total, d := 0.0, make([]float64, len(logps))
 		odds := make([]float64, len(logps))
 		for i, p := range logps {
@@ -112,13 +112,12 @@ func plackettLuce(refs []float64) model.LossFunc {
 			}
 		}
 		return total, d, nil
-	}
+	})
 }
 
-// trained is every tensor's gradient of a loss.
-func trained(t *testing.T, m *model.Model, d compute.Device, b *compute.Batch, loss model.LossFunc, o model.GraphOptions) map[string][]float64 {
+// trained is every tensor's gradient of a loss on a training graph.
+func trained(t *testing.T, m *model.Model, d compute.Device, g *model.Graph, b *compute.Batch, loss model.LossFunc) map[string][]float64 {
 	t.Helper()
-	g := newGraph(t, m, o)
 	d.Zero(m.G)
 	forwardBackward(t, g, b, loss)
 	all := map[string][]float64{}
@@ -140,7 +139,7 @@ func centralDifferences(t *testing.T, m *model.Model, fw *model.Graph, b *comput
 	t.Helper()
 	const largest, others, limit = 2, 2, 1e-7
 	at := func() float64 {
-		l, _, _ := loss(forward(t, fw, b).Logps)
+		l, _, _ := loss(forward(t, fw, b))
 		return l
 	}
 	r := rand.New(rand.NewPCG(1, 9))

@@ -18,6 +18,8 @@ type GraphOptions struct {
 	Rows       int  // rows of the largest batch; memory is laid out for them, and grows if a larger one comes
 	Scored     int  // rows that predict a scored id, of the batch with the most; likewise
 	Length     int  // positions of the longest sequence; likewise
+	KL         bool // with room for the divergences of a reference; see Graph.Compare
+	Reference  bool // as a reference to Compare with: forward-only, without log-probs
 	Alignments bool // Output.Alignments are wanted
 	Logits     int  // numbers of logits held at once; 0 = a default. Scored rows beyond it are computed twice in training
 }
@@ -28,15 +30,22 @@ const (
 	defaultTrainingLogits = 128 << 20
 )
 
-// LossFunc is given the log-prob in nats of every sequence of a batch and returns the loss and its derivative with
-// respect to each. The graph calls it between forward and backward; what else the forward half found is in Graph.Output.
-type LossFunc func(logps []float64) (loss float64, dLogps []float64, err error)
+// LossFunc is given what forward made of a batch and returns the loss and its derivatives. The graph calls it between
+// forward and backward.
+type LossFunc func(out *Output) (loss float64, d Derivatives, err error)
+
+// Derivatives are those of a loss with respect to numbers of every sequence of a batch.
+type Derivatives struct {
+	Logps []float64 // [S]
+	KL    []float64 // [S]; empty, as if all were 0
+}
 
 // Output is what a run of a graph leaves behind. Its slices are valid until the next run.
 type Output struct {
 	Loss       float64
 	Logps      []float64 // [S] nats, summed in order of position, each target times its weight
 	Alignments []float64 // [S] nats, log p - log sum_v p_v^2 summed over the scored tokens; with GraphOptions.Alignments
+	KL         []float64 // [S] nats, KL(reference || policy) over the vocabulary where a target was scored, summed; empty without a reference
 	TokenLogps []float64 // [M] nats, in the order of Batch.Targets
 	Entropy    []float64 // [M] nats, of the distribution that the target was scored by
 	Best       []int32   // [M] the id with the largest logit where the target was scored
@@ -53,8 +62,10 @@ type Graph struct {
 	input   *gorgonia.Node
 	loss    LossFunc
 	out     Output
-	dLogps  []float64
-	failed  error // of the op that ended the run at hand
+
+	reference *Graph // of the model to Compare with; nil: none
+	dLoss     Derivatives
+	failed    error // of the op that ended the run at hand
 
 	rows    int      // rows that memory is laid out for
 	x       []*value // outputs of the embedding and of every block
@@ -83,6 +94,9 @@ func (r *run) rope(x compute.Heads, heads int, inverse bool) {
 
 // NewGraph builds a graph. A training graph allocates the model's gradients.
 func (m *Model) NewGraph(o GraphOptions) (*Graph, error) {
+	if o.Reference && (o.Training || o.KL) {
+		panic("model: a graph of a reference only goes forward")
+	}
 	if o.Training && m.G == nil {
 		m.G = m.dev.Alloc(m.Len())
 	}
@@ -188,11 +202,19 @@ func (g *Graph) reservePositions(n int) {
 	g.run.cos, g.run.sin = g.cosines, g.sines
 }
 
-// Output is what the run at hand has found so far, for a LossFunc, or the last one.
-func (g *Graph) Output() *Output { return &g.out }
-
 // Vocab is the number of ids that the model knows.
 func (g *Graph) Vocab() int { return g.model.Config.Spec.Vocab }
+
+// Compare makes runs of this graph compute the divergences of a reference, given by a graph of its own on the same device and with the same
+// vocabulary, which runs over the same batches; nil makes them stop.
+func (g *Graph) Compare(reference *Graph) {
+	if reference != nil {
+		if !g.options.KL || !reference.options.Reference || g.model.dev != reference.model.dev || g.model.Config.Spec.Vocab != reference.model.Config.Spec.Vocab {
+			panic("model: Compare of graphs that were not made for it")
+		}
+	}
+	g.reference = reference
+}
 
 // Nodes is the number of nodes of the expression graph.
 func (g *Graph) Nodes() int { return len(g.graph.AllNodes()) }
@@ -202,8 +224,8 @@ func (g *Graph) Close() error { return g.machine.Close() }
 
 // Forward computes the log-probs of a batch on a forward-only graph.
 func (g *Graph) Forward(b *compute.Batch) (*Output, error) {
-	if g.options.Training {
-		panic("model: Forward on a training graph")
+	if g.options.Training || g.options.Reference {
+		panic("model: Forward on a training graph, or a reference's")
 	}
 	return g.runBatch(b)
 }
@@ -213,7 +235,7 @@ var errHalf = errors.New("only forward")
 
 // ForwardHalf computes the log-probs of a batch on a training graph and stops there: for a loss that has to know those of other batches too.
 func (g *Graph) ForwardHalf(b *compute.Batch) (*Output, error) {
-	_, err := g.ForwardBackward(b, func([]float64) (float64, []float64, error) { return 0, nil, errHalf })
+	_, err := g.ForwardBackward(b, func(*Output) (float64, Derivatives, error) { return 0, Derivatives{}, errHalf })
 	if err != errHalf {
 		return nil, err
 	}
@@ -233,6 +255,11 @@ func (g *Graph) ForwardBackward(b *compute.Batch, loss LossFunc) (*Output, error
 func (g *Graph) runBatch(b *compute.Batch) (*Output, error) {
 	if err := g.bind(b); err != nil {
 		return nil, err
+	}
+	if g.reference != nil {
+		if _, err := g.reference.runBatch(b); err != nil {
+			return nil, fmt.Errorf("the reference: %w", err)
+		}
 	}
 	g.machine.Reset()
 	if err := gorgonia.Let(g.input, &value{}); err != nil {
@@ -282,6 +309,10 @@ func (g *Graph) bind(b *compute.Batch) error {
 	g.out.Logps = grow(g.out.Logps, b.Sequences)
 	if g.options.Alignments {
 		g.out.Alignments = grow(g.out.Alignments, b.Sequences)
+	}
+	g.out.KL = g.out.KL[:0]
+	if g.reference != nil {
+		g.out.KL = grow(g.out.KL, b.Sequences)
 	}
 	g.out.TokenLogps = grow(g.out.TokenLogps, len(b.Targets))
 	g.out.Entropy = grow(g.out.Entropy, len(b.Targets))
@@ -354,16 +385,16 @@ func (g *Graph) blockOp(i int) *op {
 // lossOp asks for the loss.
 func (g *Graph) lossOp() *op {
 	o := &op{name: "loss", isLoss: true, do: func([]gorgonia.Value) (gorgonia.Value, error) {
-		loss, d, err := g.loss(g.out.Logps)
+		loss, d, err := g.loss(&g.out)
 		if err != nil {
 			return nil, err
 		}
-		g.out.Loss, g.dLogps = loss, d
+		g.out.Loss, g.dLoss = loss, d
 		return gorgonia.NewF64(loss), nil
 	}}
 	o.symDiff = func(_ gorgonia.Nodes, out, grad *gorgonia.Node) (*gorgonia.Node, error) {
 		return g.backwardOp(o.name, out, grad, func([]gorgonia.Value) (gorgonia.Value, error) {
-			return &value{host: g.dLogps}, nil
+			return &value{host: g.dLoss.Logps}, nil
 		})
 	}
 	return o

@@ -66,7 +66,7 @@ func TestGraphsDoNotGrow(t *testing.T) {
 			m := load(t, testfiles.Path(t, "models", name), d)
 			fw, training := newGraph(t, m, model.GraphOptions{}), newGraph(t, m, model.GraphOptions{Training: true})
 			dLogps := make([]float64, batches)
-			loss := func(logps []float64) (float64, []float64, error) { return 0, dLogps[:len(logps)], nil }
+			loss := byLogps(func(logps []float64) (float64, []float64, error) { return 0, dLogps[:len(logps)], nil })
 			all := shapes(m.Config.Spec.Vocab, batches)
 			forward(t, fw, all[0])
 			forwardBackward(t, training, all[0], loss)
@@ -145,9 +145,9 @@ func TestForwardHalf(t *testing.T) {
 		dev.Zero(m.G)
 		return g
 	}
-	ones := func(logps []float64) (float64, []float64, error) {
+	ones := byLogps(func(logps []float64) (float64, []float64, error) {
 		return 0, slices.Repeat([]float64{1}, len(logps)), nil
-	}
+	})
 	forwardBackward(t, training, batch, ones)
 	once := gradients()
 	out, err := training.ForwardHalf(batch)
@@ -192,9 +192,11 @@ func TestGraphErrors(t *testing.T) {
 		{"an id beyond the vocabulary", inside, noLoss, "token id 120 is outside the model's vocabulary of 120; the tokenizer belongs to another model"},
 		{"as many rows as positions", sequenceOf(113, 1), nil, ""},
 		{"a row more than positions", sequenceOf(114, 1), nil, "a sequence has more than 112 tokens, and the model has learned positions for no more; set max_length to 112 or less"},
-		{"a loss that fails", good, func([]float64) (float64, []float64, error) { return 0, nil, errors.New("row 7 is bad") }, "row 7 is bad"},
-		{"a loss that panics", good, func([]float64) (float64, []float64, error) { panic("oh no") }, "loss: oh no"},
-		{"too few gradients", good, func([]float64) (float64, []float64, error) { return 0, nil, nil }, "head backward: "},
+		{"a loss that fails", good, func(*model.Output) (float64, model.Derivatives, error) {
+			return 0, model.Derivatives{}, errors.New("row 7 is bad")
+		}, "row 7 is bad"},
+		{"a loss that panics", good, func(*model.Output) (float64, model.Derivatives, error) { panic("oh no") }, "loss: oh no"},
+		{"too few gradients", good, func(*model.Output) (float64, model.Derivatives, error) { return 0, model.Derivatives{}, nil }, "head backward: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var err error
@@ -235,8 +237,8 @@ func BenchmarkStep(b *testing.B) {
 				"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": true}`, newDevice(b, cpu.Best(), threads), 1)
 			g := newGraph(b, m, model.GraphOptions{Training: true})
 			batch := shapes(512, 1)[0]
-			dLogps := make([]float64, batch.Sequences)
-			loss := func([]float64) (float64, []float64, error) { return 0, dLogps, nil }
+			d := model.Derivatives{Logps: make([]float64, batch.Sequences)}
+			loss := func(*model.Output) (float64, model.Derivatives, error) { return 0, d, nil }
 			forwardBackward(b, g, batch, loss)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -17,12 +17,17 @@ type headMemory struct {
 	chunk     compute.RowTargets // targets of one chunk, counted from its first
 	coef      []float64          // [M] dL/d(log-prob of a target)
 
+	kl, refLSE []float64 // [R] divergence of the reference, its log-sum-exp; with a reference only, as what follows
+	dKL        []float64 // [R] dL/dkl
+
 	size      int            // rows that the buffers are laid out for
 	x, h      compute.Buffer // [R,C] the block's output at these rows, and its norm
 	dx, dh    compute.Buffer // [R,C], training only
 	stats     normStats
 	logits    compute.Buffer // [chunk, V]
 	chunkRows int
+	refLogits compute.Buffer // [headRows, V] the reference's
+	refRows   int
 }
 
 // bind finds the rows that predict something.
@@ -42,6 +47,7 @@ func (h *headMemory) bind(b *compute.Batch, o GraphOptions) {
 		h.collision = grow(h.collision, n)
 	}
 	h.coef = grow(h.coef, len(b.Targets))
+	h.kl, h.refLSE, h.dKL = grow(h.kl, n), grow(h.refLSE, n), grow(h.dKL, n)
 }
 
 // reserve lays out the buffers for n rows.
@@ -66,14 +72,22 @@ func (h *headMemory) lay(s *Spec, alloc allocator, o GraphOptions, n int) {
 		h.chunkRows = rows
 		h.logits = alloc(rows * logitsStride(s))
 	}
+	if rows := min(n, headRows); o.KL && rows > h.refRows {
+		h.refRows = rows
+		h.refLogits = alloc(rows * logitsStride(s))
+	}
 }
 
 // headRows is the number of rows that the head's gradients are taken of at a time. It is the same whatever number of logits is held: the
 // gradient of the table is a sum over rows, whose bits depend on how they are grouped. 128 and 512 are as fast.
 const headRows = 256
 
-// LogitRows is the number of n rows whose logits are held at once. In training it is a multiple of headRows, if not all.
+// LogitRows is the number of n rows whose logits are held at once. In training it is a multiple of headRows, if not all. Of a reference it is
+// none: the policy holds them.
 func (o GraphOptions) LogitRows(s *Spec, n int) int {
+	if o.Reference {
+		return 0
+	}
 	rows := max(1, o.Logits/s.Vocab)
 	if o.Training && rows < n {
 		rows = max(1, rows/headRows) * headRows
@@ -110,6 +124,15 @@ func (h *headMemory) chunkTargets(from, to int) (compute.RowTargets, int, int) {
 	return h.chunk, int(a), int(b)
 }
 
+// refLogitsOf computes the reference's logits of rows [from, to).
+func (g *Graph) refLogitsOf(from, to int) compute.Mat {
+	ref, s := g.reference, &g.model.Config.Spec
+	l := compute.Mat{Buf: g.head.refLogits, Rows: to - from, Cols: s.Vocab, Stride: logitsStride(s)}
+	width := ref.model.Config.Spec.Hidden
+	g.model.dev.MatMul(compute.NT, l, compute.Matrix(ref.head.h, len(ref.head.rows), width).RowRange(from, to), ref.model.weight(ref.headName()).w, false)
+	return l
+}
+
 // headOp is the final norm, the projection to the vocabulary and the log-probs. Its value is the log-prob of every
 // sequence.
 func (g *Graph) headOp(table weight, n normed) *op {
@@ -127,6 +150,9 @@ func (g *Graph) headOp(table weight, n normed) *op {
 		x := compute.Matrix(h.x, rows, s.Hidden)
 		dev.Gather(x, top.mat, h.rows)
 		norm(dev, s, n, compute.Matrix(h.h, rows, s.Hidden), x, h.stats)
+		if g.options.Reference {
+			return out, nil
+		}
 		for from, chunk := 0, h.chunkOf(rows); from < rows; from += chunk {
 			to := min(rows, from+chunk)
 			t, a, b := h.chunkTargets(from, to)
@@ -134,7 +160,12 @@ func (g *Graph) headOp(table weight, n normed) *op {
 			if g.options.Alignments {
 				collision = h.collision[from:to]
 			}
-			dev.LogProbs(logits(from, to), t, g.out.TokenLogps[a:b], h.lse[from:to], h.entropy[from:to], collision, h.best[from:to])
+			l := logits(from, to)
+			dev.LogProbs(l, t, g.out.TokenLogps[a:b], h.lse[from:to], h.entropy[from:to], collision, h.best[from:to])
+			for at := from; g.reference != nil && at < to; at += headRows {
+				end := min(to, at+headRows)
+				dev.KL(l.RowRange(at-from, end-from), g.refLogitsOf(at, end), h.lse[at:end], h.refLSE[at:end], h.kl[at:end])
+			}
 		}
 		g.sumTargets()
 		out.host = g.out.Logps
@@ -150,6 +181,10 @@ func (g *Graph) headOp(table weight, n normed) *op {
 					h.coef[i] *= weights[i]
 				}
 			}
+			divergence := len(g.dLoss.KL) > 0
+			if divergence {
+				g.spreadKL()
+			}
 			rows := len(h.rows)
 			dx, dh := compute.Matrix(h.dx, rows, s.Hidden), compute.Matrix(h.dh, rows, s.Hidden)
 			chunk := h.chunkOf(rows)
@@ -162,7 +197,15 @@ func (g *Graph) headOp(table weight, n normed) *op {
 				}
 				l := h.logitsOf(s, to-held).RowRange(from-held, to-held)
 				t, a, b := h.chunkTargets(from, to)
+				var dl compute.Mat
+				if divergence {
+					dl = g.refLogitsOf(from, to)
+					dev.KLBackward(dl, l, h.dKL[from:to], h.lse[from:to], h.refLSE[from:to])
+				}
 				dev.LogProbsBackward(l, t, h.coef[a:b], h.lse[from:to])
+				if divergence {
+					dev.Add(l, dl)
+				}
 				dev.MatMul(compute.TN, table.g, l, compute.Matrix(h.h, rows, s.Hidden).RowRange(from, to), true)
 				dev.MatMul(compute.NN, dh.RowRange(from, to), l, table.w, false)
 			}
@@ -176,10 +219,23 @@ func (g *Graph) headOp(table weight, n normed) *op {
 	return o
 }
 
-// sumTargets adds up the sequences' log-probs in order of position and spreads the rows' statistics over the targets.
+// spreadKL adds up what the loss wants of a row's divergence: it counts for every target of the row.
+func (g *Graph) spreadKL() {
+	clear(g.head.dKL)
+	r := 0
+	for _, t := range g.run.batch.Targets {
+		for int(g.head.rows[r]) != t.Row {
+			r++
+		}
+		g.head.dKL[r] += g.dLoss.KL[t.Sequence]
+	}
+}
+
+// sumTargets adds up the sequences' log-probs and divergences in order of position and spreads the rows' statistics over the targets.
 func (g *Graph) sumTargets() {
 	clear(g.out.Logps)
 	clear(g.out.Alignments)
+	clear(g.out.KL)
 	weights, r := g.run.batch.Weights, 0
 	for i, t := range g.run.batch.Targets {
 		for int(g.head.rows[r]) != t.Row {
@@ -192,6 +248,9 @@ func (g *Graph) sumTargets() {
 		g.out.Logps[t.Sequence] += logp
 		if g.options.Alignments {
 			g.out.Alignments[t.Sequence] += g.out.TokenLogps[i] - g.head.collision[r]
+		}
+		if g.reference != nil {
+			g.out.KL[t.Sequence] += g.head.kl[r]
 		}
 		g.out.Entropy[i] = g.head.entropy[r]
 		g.out.Best[i] = g.head.best[r]

@@ -18,8 +18,9 @@ func TestMemory(t *testing.T) {
 	for _, name := range []string{"llama", "gpt2", "gpt_neox", "qwen3"} {
 		for _, o := range []model.GraphOptions{
 			{Logits: 1 << 20}, {Training: true, Logits: 1 << 20}, {Training: true, Recompute: true, Logits: 1 << 20}, {Training: true, Logits: 1000},
+			{KL: true, Logits: 1 << 20}, {Training: true, KL: true, Logits: 1 << 20}, {Reference: true, Logits: 1 << 20},
 		} {
-			t.Run(fmt.Sprintf("%s/training %v, recompute %v, logits %d", name, o.Training, o.Recompute, o.Logits), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%+v", name, o), func(t *testing.T) {
 				d := &countingDevice{Device: newDevice(t, cpu.Best(), 1)}
 				m := load(t, testfiles.Path(t, "models", name), d)
 				if want := m.Config.Parameters(); d.numbers != want || m.Len() != want {
@@ -48,11 +49,21 @@ func TestMemory(t *testing.T) {
 				if got := int64(d.numbers - gradients); got != want.Activations+want.Scratch+want.Head {
 					t.Errorf("%d numbers for the graph, want %+v", got, want)
 				}
+				run := g
+				switch other := o; {
+				case o.KL:
+					other = model.GraphOptions{Reference: true, Rows: o.Rows, Scored: o.Scored, Length: o.Length}
+					g.Compare(newGraph(t, m, other))
+				case o.Reference:
+					other.Reference, other.KL = false, true
+					run = newGraph(t, m, other)
+					run.Compare(g)
+				}
 				calls := d.calls
 				if o.Training {
-					forwardBackward(t, g, b, func(logps []float64) (float64, []float64, error) { return 0, make([]float64, len(logps)), nil })
+					forwardBackward(t, run, b, noLoss)
 				} else {
-					forward(t, g, b)
+					forward(t, run, b)
 				}
 				if d.calls != calls {
 					t.Errorf("%d more pieces for a batch as large as was said", d.calls-calls)
@@ -81,13 +92,13 @@ func TestLogitsHeld(t *testing.T) {
 				return pack(all...)
 			}
 			large, small := sequences(11), sequences(4) // 770 and 280 scored rows
-			loss := func(logps []float64) (float64, []float64, error) {
+			loss := byLogps(func(logps []float64) (float64, []float64, error) {
 				d := make([]float64, len(logps))
 				for i := range d {
 					d[i] = float64(i%5-2) / 10
 				}
 				return 0, d, nil
-			}
+			})
 			gradient := func(g *model.Graph) []float32 {
 				d.Zero(m.G)
 				forwardBackward(t, g, large, loss)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/compute/cpu"
@@ -102,6 +103,9 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		if p.reference, err = model.LoadConfig(cmp.Or(e.Ref, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
 			p.reference = p.policy
 		}
+		if err := o.checkComparison(l, p.policy, p.reference, cmp.Or(e.Ref, o.RefModel)); err != nil {
+			return err
+		}
 	}
 	x, err := p.choose()
 	if err != nil {
@@ -113,15 +117,17 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	var refs []score.Logps
+	var refGraph *model.Graph
 	if want == fromRows {
 		refs = trusted(in.Train.Examples)
 	}
 	if want.ofModel() {
-		ref, err := in.referenceOf(req, e.Ref, l.Needs().Reference)
+		ref, err := in.referenceOf(req, e.Ref, l.Needs())
 		var sums [][]score.Logps
 		var done string
 		switch {
 		case err == nil:
+			ref.Load = sync.OnceValues(ref.Load) // for pass one and for what is compared
 			sums, done, err = referenceLogps(ctx, req, l.Needs(), want, ref, x.passGraph(), in.Train.Examples)
 		case want == whatIsKept:
 			done, err = unmonitored(err.Error()), nil
@@ -130,6 +136,12 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 			return err
 		}
 		req.Log.Info(done)
+		if x.compare {
+			if refGraph, err = in.referenceGraph(ref, x.referenceGraph()); err != nil {
+				return fmt.Errorf("loss %s compares the distributions of policy and reference: %w", l.Name(), err)
+			}
+			defer refGraph.Close()
+		}
 		debug.FreeOSMemory() // the reference
 		if sums != nil {
 			refs = sums[0]
@@ -140,6 +152,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		return err
 	}
 	defer g.Close()
+	g.Compare(refGraph)
 	bar := report.NewProgress(req.Stderr, "evaluating", int64(len(in.Train.Examples)), "examples")
 	t, err := eval.Run(ctx, g, in.Train.Examples, refs, l, o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
 	bar.Done()
@@ -207,10 +220,10 @@ func writePerPair(path string, examples []data.Example, e *eval.Evaluation) erro
 // referenceOf finds the reference of a model: the folder given, else that of the run which made the model, whose weights
 // are needed only for what the cache lacks and must still be the same. A model that no run made has the ref_model of the
 // settings, and so has one whose run had no reference, if a loss that needs none is to be monitored.
-func (in *Inputs) referenceOf(req Request, given string, needed bool) (score.Reference, error) {
+func (in *Inputs) referenceOf(req Request, given string, needs loss.Needs) (score.Reference, error) {
 	o := &req.Options
 	info, err := readRunInfo(o.Model)
-	if given == "" && (errors.Is(err, errNoRunFile) || err == nil && info.Reference == "" && !needed) {
+	if given == "" && (errors.Is(err, errNoRunFile) || err == nil && info.Reference == "" && !needs.Reference) {
 		given = o.RefModel
 	}
 	if given != "" {
@@ -226,7 +239,10 @@ func (in *Inputs) referenceOf(req Request, given string, needed bool) (score.Ref
 		return score.Reference{}, fmt.Errorf("%s: %s names no reference model; give its folder with --ref", o.Model, RunFile)
 	}
 	return newReference(o, in.Device, d, in.Policy.Config.Spec.Vocab, func() (*model.Model, error) {
-		const advice = "give the reference model's folder with --ref, or run \"dpotrain precompute-ref\" where it is"
+		advice := "give the reference model's folder with --ref"
+		if !needs.KL {
+			advice += ", or run \"dpotrain precompute-ref\" where it is"
+		}
 		if o.RefModel == "" {
 			return nil, fmt.Errorf("%s does not say where its reference model is; %s", o.Model, advice)
 		}

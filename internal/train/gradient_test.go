@@ -25,6 +25,7 @@ var float64Device = cpu.Reference[float64]{}
 // policyStep is an optimizer step of a policy whose weights are those of a model times scale, against that model, through pass one and the stepper.
 type policyStep struct {
 	stepper
+	refGraph *model.Graph // of the reference, to compare with
 	examples []*data.Example
 	refs     []score.Logps
 }
@@ -41,16 +42,20 @@ func newPolicyStep(t *testing.T, dir string, dev compute.Device, scale float64, 
 		s.examples = append(s.examples, &examples[i])
 		rows += data.Rows(examples[i])
 	}
-	ref := score.Reference{Digest: policy.Digest(), Family: dev.Family(), Precision: "fp32", Load: func() (*model.Model, error) { return policy, nil }}
-	logps, _, _, err := score.Bring(context.Background(), ref, t.TempDir(), score.Options{MicroBatchTokens: s.budget, Graph: model.GraphOptions{Rows: rows}}, examples)
+	ref := score.Reference{Digest: policy.Digest(), Family: dev.Family(), Precision: "fp32", Vocab: policy.Config.Spec.Vocab, Load: func() (*model.Model, error) { return policy, nil }}
+	logps, _, _, err := score.Bring(context.Background(), ref, t.TempDir(), score.Options{Entropies: true, MicroBatchTokens: s.budget, Graph: model.GraphOptions{Rows: rows}}, examples)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.refs = logps[0]
-	if s.graph, err = policy.NewGraph(model.GraphOptions{Training: true, Rows: rows}); err != nil {
+	if s.graph, err = policy.NewGraph(model.GraphOptions{Training: true, KL: true, Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.graph.Close() })
+	if s.refGraph, err = policy.Copy().NewGraph(model.GraphOptions{Reference: true}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.refGraph.Close() })
 	for _, p := range policy.Params {
 		if w := numbersOf(policy, dev, policy.W, p); dev == compute.Device(float64Device) {
 			for i := range w {
@@ -90,18 +95,21 @@ func (s *policyStep) take(t *testing.T, l loss.Loss) float64 {
 	return tally.Loss()
 }
 
-// constant is a loss whose constants for the gradient do not move with the weights: mismatched rows are those of the first step, and what it remembers
-// stays as it is.
+// constant is a loss whose constants for the gradient do not move with the weights: mismatched rows and tdpo2's divergences of chosen are those of the first
+// step, and what it remembers stays as it is.
 type constant struct {
 	loss.Loss
-	mismatched []float64
+	mismatched, chosenKL []float64
 }
 
 func (h *constant) Compute(b loss.Batch, r *loss.Result) {
-	if h.mismatched == nil {
-		h.mismatched = slices.Clone(b.MismatchedLogps)
+	if h.mismatched == nil && h.chosenKL == nil {
+		h.mismatched, h.chosenKL = slices.Clone(b.MismatchedLogps), slices.Clone(b.ChosenKL)
 	}
 	b.MismatchedLogps = h.mismatched
+	if h.Name() == "tdpo2" {
+		b.ChosenKL = h.chosenKL
+	}
 	h.Loss.Compute(b, r)
 }
 
@@ -145,7 +153,10 @@ func checkLossGradient(t *testing.T, name, path string) {
 	if remembers {
 		s.take(t, l) // for something to be remembered
 	}
-	if remembers || l.Needs().Mismatched {
+	if l.Needs().KL {
+		s.graph.Compare(s.refGraph)
+	}
+	if remembers || l.Needs().Mismatched || name == "tdpo2" {
 		l = &constant{Loss: l}
 	}
 	s.take(t, l)

@@ -59,6 +59,9 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	if p.policy, err = model.LoadConfig(o.Model); err != nil {
 		return nil, err
 	}
+	if l.Needs().KL {
+		p.reference = p.policy
+	}
 	x, err := p.choose()
 	if err != nil {
 		return nil, err
@@ -106,6 +109,14 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		return nil, err
 	}
 	defer stepper.graph.Close()
+	if x.compare {
+		ref, err := in.Policy.Copy().NewGraph(x.referenceGraph())
+		if err != nil {
+			return nil, err
+		}
+		defer ref.Close()
+		stepper.graph.Compare(ref)
+	}
 	adam := newOptimizer(in.Policy, in.Device, o)
 	t := eval.NewTally(l)
 	training := func() error {
@@ -124,10 +135,13 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		}
 		return nil
 	}
-	for _, e := range list { // backward takes twice what forward does; mismatched rows go forward alone
+	for _, e := range list { // backward takes twice what forward does; mismatched rows, and a reference beside, go forward alone
 		own, mismatched := splitMismatched(e)
 		packer.Pack(&batch, []*data.Example{own})
 		m.Training.Flops += 3 * in.Policy.Flops(&batch)
+		if x.compare {
+			m.Training.Flops += in.Policy.Flops(&batch)
+		}
 		if mismatched != nil {
 			packer.Pack(&batch, []*data.Example{mismatched})
 			m.Training.Flops += in.Policy.Flops(&batch)

@@ -58,6 +58,7 @@ type planned struct {
 	policy, reference *model.Config
 	recompute         bool
 	alignments        bool // the loss needs them
+	compare           bool // the loss compares the distributions of policy and reference
 }
 
 func (x *planned) trainingGraph() model.GraphOptions { return x.policyGraph(x.train, true) }
@@ -68,8 +69,14 @@ func (x *planned) renewalGraph() model.GraphOptions  { return x.graph(x.policy, 
 // policyGraph are options of a graph of the policy, which gives what the loss needs.
 func (x *planned) policyGraph(s plan.Size, training bool) model.GraphOptions {
 	o := x.graph(x.policy, s, training)
-	o.Alignments = x.alignments
+	o.Alignments, o.KL = x.alignments, x.compare
 	return o
+}
+
+// referenceGraph are options of the graph that the policy's are compared with, in training and in evaluations.
+func (x *planned) referenceGraph() model.GraphOptions {
+	s := x.train.Max(x.eval)
+	return model.GraphOptions{Reference: true, Rows: s.Rows, Scored: s.Scored, Length: s.Length}
 }
 
 // graph are options of a graph for micro-batches of a size.
@@ -202,7 +209,7 @@ func (p *planner) sized() []planned {
 	passTrain, passEval := referenceSizes(p.train), referenceSizes(p.eval)
 	var list []planned
 	for _, budget := range p.budgets() {
-		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, budget: budget, pass: plan.Largest(passTrain, budget).Max(plan.Largest(passEval, budget)), eval: plan.Largest(eval, budget)}
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, compare: p.needs.KL, budget: budget, pass: plan.Largest(passTrain, budget).Max(plan.Largest(passEval, budget)), eval: plan.Largest(eval, budget)}
 		if p.training != nil {
 			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
 			if p.o.renewals() > 0 {
@@ -286,6 +293,9 @@ func (p *planner) complete(x *planned) {
 	} else {
 		phase.Parts = append(phase.Parts, evaluation...)
 	}
+	if p.needs.KL {
+		phase.Parts = append(phase.Parts, p.besides(x, weights(p.reference)))
+	}
 	phase.Parts = append(phase.Parts, data)
 	if p.reference != nil {
 		part := plan.Part{Name: "reference log-probs", Bytes: perReference * int64(examples)}
@@ -308,6 +318,20 @@ func tokenLogps(examples []data.Example) (bytes int64) {
 		}
 	}
 	return bytes
+}
+
+// besides is what a reference takes that goes forward beside the policy: weights of its own, and a graph that keeps as little as pass one's.
+func (p *planner) besides(x *planned, weights plan.Part) plan.Part {
+	o := x.referenceGraph()
+	m := p.reference.Memory(o)
+	n := weights.Bytes + numberBytes*(m.Activations+m.Scratch+m.Head)
+	policy := x.evalGraph()
+	if p.training != nil {
+		policy = x.trainingGraph()
+	}
+	// Kernels use one workspace, whichever graph they run for.
+	n += max(0, p.dev.Workspace(p.reference.Workload(o))-p.dev.Workspace(p.policy.Workload(policy)))
+	return plan.Part{Name: "reference", Bytes: n, How: "weights and forward pass of the model that is compared with"}
 }
 
 // optimizer is what moments take.
@@ -365,6 +389,9 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 			return err
 		}
 		p.separate = from != nil || !r.o.ownReference()
+		if err := r.o.checkComparison(r.loss, p.policy, p.reference, r.o.RefModel); err != nil {
+			return err
+		}
 	}
 	for _, s := range r.samples() {
 		p.prompts = append(p.prompts, len(s.ids)+r.o.MaxNewTokens)
@@ -554,6 +581,16 @@ func (p *planner) choose() (planned, error) {
 	limitGarbage(plan.Peak(x.phases).Total())
 	debug.FreeOSMemory() // what reading the data has left
 	return x, nil
+}
+
+// beside is what a reference takes that goes forward beside the policy.
+func (x *planned) beside() int64 {
+	for _, part := range x.phases[len(x.phases)-1].Parts {
+		if part.Name == "reference" {
+			return part.Bytes
+		}
+	}
+	return 0
 }
 
 // summary is the plan in a line.

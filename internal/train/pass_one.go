@@ -38,6 +38,34 @@ func newReference(o *Options, dev compute.Device, d model.Digest, vocab int, loa
 	return score.Reference{Name: o.RefModel, Digest: d, Family: dev.Family(), Precision: o.Compute.Precision, Vocab: vocab, Load: load}
 }
 
+// checkComparison refuses a loss that compares the distributions of policy and reference, which is in folder refModel, where they do not
+// compare, or where the reference would not stay as it is.
+func (o *Options) checkComparison(l loss.Loss, policy, reference *model.Config, refModel string) error {
+	if !l.Needs().KL {
+		return nil
+	}
+	if o.renewals() > 0 {
+		return usage("reference_update_steps: loss %s compares the distributions of policy and reference, and does so with ref_model alone; leave it out, or take another loss", l.Name())
+	}
+	if n, m := policy.Spec.Vocab, reference.Spec.Vocab; n != m {
+		return usage("loss %s compares the distributions of policy and reference, and model %s has a vocabulary of %d, ref_model %s one of %d; take a reference with the same, or another loss",
+			l.Name(), o.Model, n, refModel, m)
+	}
+	return nil
+}
+
+// referenceGraph makes the graph of a reference that goes forward beside the policy, with weights that training leaves alone.
+func (in *Inputs) referenceGraph(ref score.Reference, o model.GraphOptions) (*model.Graph, error) {
+	m, err := ref.Load()
+	if err != nil {
+		return nil, err
+	}
+	if m == in.Policy {
+		m = m.Copy()
+	}
+	return m.NewGraph(o)
+}
+
 // PassOne computes what the reference cache lacks of the examples for a loss. done says in a line what it did.
 func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	o := &req.Options

@@ -36,7 +36,7 @@ type stepper struct {
 	mismatched mismatched
 	in         loss.Batch  // of the micro-batch at hand
 	res        loss.Result // likewise
-	dLogps     []float64
+	d          model.Derivatives
 	whole      whole
 }
 
@@ -181,7 +181,8 @@ func (s *stepper) losses(examples []*data.Example, refs []score.Logps, r plan.Ra
 	}
 	before := s.whole.in.Part(r.From, r.To)
 	if !slices.Equal(s.in.ChosenLogps, before.ChosenLogps) || !slices.Equal(s.in.RejectedLogps, before.RejectedLogps) || !slices.EqualFunc(s.in.MiddleLogps, before.MiddleLogps, slices.Equal) ||
-		len(s.in.SFTLogps) > 0 && !slices.Equal(s.in.SFTLogps, before.SFTLogps) {
+		len(s.in.SFTLogps) > 0 && !slices.Equal(s.in.SFTLogps, before.SFTLogps) ||
+		!slices.Equal(s.in.ChosenKL, before.ChosenKL) || !slices.Equal(s.in.RejectedKL, before.RejectedKL) {
 		return fmt.Errorf("%s: the log-probs of this example or one of the %d after it are not those that the losses of the step were computed from; please report this", examples[r.From].Place(), r.To-r.From-1)
 	}
 	s.res = s.whole.res.Part(r.From, r.To)
@@ -193,29 +194,35 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 	examples := all[r.From:r.To]
 	s.packer.Pack(&s.batch, examples)
 	s.outcomes.Start(examples)
-	out, err := s.graph.ForwardBackward(&s.batch, func([]float64) (float64, []float64, error) {
-		s.outcomes.SetLogps(s.graph.Output())
+	out, err := s.graph.ForwardBackward(&s.batch, func(out *model.Output) (float64, model.Derivatives, error) {
+		s.outcomes.SetLogps(out)
 		if err := s.losses(all, refs, r); err != nil {
-			return 0, nil, err
+			return 0, s.d, err
 		}
-		s.dLogps = s.dLogps[:0]
+		s.d.Logps, s.d.KL = s.d.Logps[:0], s.d.KL[:0]
 		var sum float64
 		for i, e := range examples {
 			if !finite(s.res.Losses[i]) {
-				return 0, nil, s.nonFinite("loss", e)
+				return 0, s.d, s.nonFinite("loss", e)
 			}
 			sum += s.res.Losses[i]
-			s.dLogps = append(s.dLogps, s.res.DChosenLogps[i]/float64(n))
+			chosen := len(s.d.Logps)
+			s.d.Logps = append(s.d.Logps, s.res.DChosenLogps[i]/float64(n))
 			if s.loss.Needs().Lists {
 				for _, d := range s.res.DMiddleLogps[i] {
-					s.dLogps = append(s.dLogps, d/float64(n))
+					s.d.Logps = append(s.d.Logps, d/float64(n))
 				}
 			}
 			if len(e.Sequences) > 1 {
-				s.dLogps = append(s.dLogps, s.res.DRejectedLogps[i]/float64(n))
+				s.d.Logps = append(s.d.Logps, s.res.DRejectedLogps[i]/float64(n))
 			}
+			rejected := len(s.d.Logps) - 1
 			if e.Imitated != nil {
-				s.dLogps = append(s.dLogps, s.res.DSFTLogps[i]/float64(n))
+				s.d.Logps = append(s.d.Logps, s.res.DSFTLogps[i]/float64(n))
+			}
+			if s.loss.Needs().KL {
+				s.d.KL = append(s.d.KL, make([]float64, len(s.d.Logps)-chosen)...)
+				s.d.KL[chosen], s.d.KL[rejected] = s.res.DChosenKL[i]/float64(n), s.res.DRejectedKL[i]/float64(n)
 			}
 		}
 		if s.prove {
@@ -224,10 +231,10 @@ func (s *stepper) microBatch(all []*data.Example, refs []score.Logps, r plan.Ran
 				proof = s.proveTrusted
 			}
 			if err := proof(examples); err != nil {
-				return 0, nil, err
+				return 0, s.d, err
 			}
 		}
-		return sum / float64(n), s.dLogps, nil
+		return sum / float64(n), s.d, nil
 	})
 	if err != nil {
 		return err
@@ -258,6 +265,10 @@ func (s *stepper) proveStepZero(examples []*data.Example) error {
 					return notProved(e, fmt.Sprintf("completion %d of the list", j+2), policy, ref)
 				}
 			}
+		}
+		if s.loss.Needs().KL && (s.in.ChosenKL[i] != 0 || s.in.RejectedKL[i] != 0) {
+			return fmt.Errorf("%s: before the first step policy and reference are the same model, but their divergence is %v for chosen and %v for rejected; please report this",
+				e.Place(), s.in.ChosenKL[i], s.in.RejectedKL[i])
 		}
 		want, closed := loss.StepZeroOf(s.loss, &s.in, i)
 		if want *= e.Weight(); closed && math.Abs(s.res.Losses[i]-want) > 1e-12*math.Abs(want) {

@@ -79,6 +79,7 @@ type runner struct {
 	stepper   stepper
 	planned   planned
 	evalGraph *model.Graph
+	refGraph  *model.Graph // of the reference, for a loss that compares distributions; else nil
 	metrics   *report.MetricsFile
 	trainSet  string        // digest of the training examples
 	evalSet   string        // digest of the held-out examples
@@ -159,6 +160,9 @@ func Run(ctx context.Context, req Request) error {
 	if r.renewal != nil {
 		defer r.renewal.graph.Close()
 	}
+	if r.refGraph != nil {
+		defer r.refGraph.Close()
+	}
 	if from != nil {
 		err = r.restore(from)
 	} else {
@@ -203,6 +207,9 @@ func (r *runner) announce(from *checkpoint.Checkpoint) {
 		}
 	}
 	r.Log.Info(r.planned.summary())
+	if r.planned.compare {
+		r.Log.Info(fmt.Sprintf("loss %s compares distributions: the reference goes forward beside the policy in training and evaluations, with %s of this memory", r.loss.Name(), report.Bytes(r.planned.beside())))
+	}
 	if name := o.BestMetric(); name != "" {
 		direction := "lower"
 		if o.higherIsBetter() {
@@ -279,6 +286,11 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 		return err
 	}
 	r.Log.Info(done)
+	if r.planned.compare {
+		if r.refGraph, err = r.in.referenceGraph(ref, r.planned.referenceGraph()); err != nil {
+			return err
+		}
+	}
 	debug.FreeOSMemory() // the reference's graph, and its weights if they are not the policy's
 	if sums == nil {
 		r.Log.Info(noReference)
@@ -295,7 +307,11 @@ func (r *runner) passOne(ctx context.Context, from *checkpoint.Checkpoint) error
 		r.Log.Info(without + "the run goes on from a checkpoint")
 	case same:
 		r.stepper.prove = true
-		r.Log.Info("policy and reference are the same model: the first step proves that their log-probs are the same bits")
+		what := "that their log-probs are the same bits"
+		if r.planned.compare {
+			what += " and their divergence is 0"
+		}
+		r.Log.Info("policy and reference are the same model: the first step proves " + what)
 	default:
 		r.Log.Info(without + "they are different models")
 	}
@@ -313,6 +329,9 @@ func (r *runner) build() (err error) {
 		if r.evalGraph, err = s.policy.NewGraph(r.planned.evalGraph()); err != nil {
 			return err
 		}
+	}
+	if r.refGraph != nil {
+		s.graph.Compare(r.refGraph)
 	}
 	r.adam = newOptimizer(s.policy, s.dev, r.o)
 	return nil
@@ -507,6 +526,8 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 		return fmt.Errorf("evaluation after step %d: %w", r.step, err)
 	}
 	bar := report.NewProgress(r.Stderr, "evaluating", int64(len(r.in.Eval.Examples)), "examples")
+	r.evalGraph.Compare(r.refGraph)
+	defer r.evalGraph.Compare(nil) // answers to prompts are compared with nothing
 	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
 	bar.Done()
 	if err != nil {

@@ -25,6 +25,9 @@ func checkTrust(o *Options, l loss.Loss) error {
 	if o.trusts(l) && needs.TokenWeights {
 		return usage("trust_ref_logps: ref_chosen_logps and ref_rejected_logps are plain sums, and loss %s weighs tokens (ld_alpha, sampo); leave one of them out", l.Name())
 	}
+	if o.trusts(l) && (needs.Entropies || needs.KL) {
+		return usage("trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss %s needs more of the reference than these; leave it out", l.Name())
+	}
 	if o.TrustRefLogps && needs.Reference && !needs.Rejected {
 		return usage("trust_ref_logps: ref_chosen_logps and ref_rejected_logps are of pairs, and loss %s takes rows with labels; leave it out", l.Name())
 	}

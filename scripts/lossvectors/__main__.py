@@ -57,14 +57,14 @@ def middle(p, key):
     return [p[k] for k in sorted(p) if k.startswith(key)]
 
 
-# Of each pair what the reference's distributions are like: their entropy as a share of the largest.
+# Of each pair what the reference's distributions are like: their entropy as a share of the largest, and the divergences of the policy's.
 DISTRIBUTIONS = {
-    "usual": [dict(h=0.04), dict(h=0.31), dict(h=0.125), dict(h=0.0625), dict(h=0.5)],
-    "extreme": [dict(h=1.0), dict(h=0.0), dict(h=1e-7), dict(h=0.999999), dict(h=1e-5), dict(h=0.7)],
+    "usual": [dict(h=0.04, kc=1.5, kr=2.25), dict(h=0.31, kc=7.75, kr=3.5), dict(h=0.125, kc=4.0, kr=9.5), dict(h=0.0625, kc=0.625, kr=0.5), dict(h=0.5, kc=0.0009765625, kr=0.001953125)],
+    "extreme": [dict(h=1.0, kc=350.0, kr=275.5), dict(h=0.0, kc=0.0, kr=1250.0), dict(h=1e-7, kc=0.25, kr=0.125), dict(h=0.999999, kc=0.0, kr=8.0), dict(h=1e-5, kc=1e-12, kr=3e-13), dict(h=0.7, kc=2e-09, kr=1e-09)],
 }
 for inputs, rows in DISTRIBUTIONS.items():
     for p, more in zip(INPUTS[inputs], rows, strict=True):
-        p.update(more)
+        p.update(more, kc_held=more["kc"])
 # Log-probs of mismatched rows.
 MISMATCHED = {
     "usual": ([-61.5, -44.25, -70.0, -38.75], [-63.0, -43.5, -72.25, -39.25]),
@@ -232,6 +232,15 @@ def fdpo(p, a):
 def mallows_dpo(p, a):
     phi = -a["mallows_dpo_scale"] * max(D(1e-5), p["h"]).ln()
     return -log_s(phi * a["beta"] * margin(p))
+
+
+def tdpo1(p, a):
+    return -log_s(a["beta"] * (margin(p) - (p["kr"] - p["kc"])))
+
+
+def tdpo2(p, a):
+    """kc_held is kc, through which no gradient goes."""
+    return -log_s(a["beta"] * (margin(p) - a["tdpo2_alpha"] * (p["kr"] - p["kc_held"])))
 
 
 def dpo_norm(p, a):
@@ -426,6 +435,8 @@ LOSSES = {
         ],
     ),
     "mallows_dpo": (each(mallows_dpo), none, [dict(beta=0.1, mallows_dpo_scale=0.29), dict(beta=0.5, mallows_dpo_scale=2.0)]),
+    "tdpo1": (each(tdpo1), none, [dict(beta=0.1), dict(beta=1.0)]),
+    "tdpo2": (each(tdpo2), none, [dict(beta=0.1, tdpo2_alpha=0.5), dict(beta=0.5, tdpo2_alpha=2.0)]),
     "dpo_norm": (each(dpo_norm), none, [dict(beta=5.0), dict(beta=0.5)]),
     "rdpo": (each(rdpo), none, [dict(beta=0.1, rdpo_alpha=0.05), dict(beta=0.3, rdpo_alpha=0.01)]),
     "orpo": (each(orpo), none, [dict(beta=0.1), dict(beta=1.0)]),
@@ -490,6 +501,7 @@ def cases(name):
                     d_policy_chosen=float(derivative(of, pairs, a, state, i, "pc")),
                     d_policy_rejected=float(derivative(of, pairs, a, state, i, "pr")),
                     **({"d_policy_middle": [float(derivative(of, pairs, a, state, i, k)) for k in sorted(p) if k.startswith("pm")]} if name in LISTS else {}),
+                    **{"d_" + field: float(derivative(of, pairs, a, state, i, k)) for field, k in MORE_FIELDS.get(name, {}).items() if k in ("kc", "kr")},
                 )
                 for i, p in enumerate(pairs)
             ]
@@ -501,7 +513,7 @@ def step_zero(name, params):
     of, state_of, _ = LOSSES[name]
     if state_of in (kto_z, no_z):
         return None
-    same = [dict(exact(p), pc=D(p["rc"]), pr=D(p["rr"]), **{"pm" + k[2:]: D(v) for k, v in p.items() if k.startswith("rm")}) for rows in INPUTS.values() for p in rows]
+    same = [dict(exact(p), pc=D(p["rc"]), pr=D(p["rr"]), kc=D(0), kr=D(0), kc_held=D(0), **{"pm" + k[2:]: D(v) for k, v in p.items() if k.startswith("rm")}) for rows in INPUTS.values() for p in rows]
     a = exact(params)
     values = {float(of([p], a, dict(state_of([p], a, ([D(0)], [D(0)])), **({"beta_used": a["beta"]} if name == "beta_dpo" else {})))[0]) for p in same}
     return values.pop() if len(values) == 1 else None
@@ -512,7 +524,8 @@ FIELDS = dict(
     chosen_score="sc", rejected_score="sr", p_win="wc", p_win_rejected="wr",
 )  # fmt: skip
 # Those that only these losses read.
-MORE_FIELDS = {"mallows_dpo": dict(ref_entropy_normalised="h")}
+DIVERGENCES = dict(seqkl_chosen="kc", seqkl_rejected="kr")
+MORE_FIELDS = {"mallows_dpo": dict(ref_entropy_normalised="h"), "tdpo1": DIVERGENCES, "tdpo2": DIVERGENCES}
 
 
 def fields(name, p):
