@@ -51,6 +51,9 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
+	if m.watch != nil {
+		m.watch.row = r
+	}
 	form := m.form
 	if form == AnyForm {
 		form = r.form()
@@ -67,6 +70,9 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	}
 	out.untrusted = !m.wanted.RefLogps && r.hasNumber("ref_chosen_logps")
 	c.vars = m.vars.With(r.vars)
+	if m.watch != nil {
+		m.watch.conversation = c
+	}
 	out.unwanted = form == Completions && string(r.label) == "false"
 	if form == Labelled && len(c.completions) == 1 {
 		if out.example.Label, err = r.readLabel(&m.wanted); err != nil {
@@ -228,10 +234,6 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 	if err != nil {
 		return s, err
 	}
-	if m.watch != nil {
-		m.watch.prompt = p.text
-		m.watch.sides = append(m.watch.sides, watched{whole, e})
-	}
 	if bos, ok := m.encoder.BOS(); ok && !c.isChat() && len(e.IDs) > 1 && e.IDs[0] == bos.ID && e.IDs[1] == bos.ID {
 		out.twoBOS = true
 	}
@@ -248,6 +250,10 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 		}
 	}
 	s.First = max(s.First, 1)
+	if m.watch != nil {
+		m.watch.prompt = p.text
+		m.watch.sides = append(m.watch.sides, watched{whole, s.First, e})
+	}
 	return s, nil
 }
 

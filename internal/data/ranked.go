@@ -134,6 +134,9 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	for _, one := range ranking {
 		c.completions = append(c.completions, one.completion)
 	}
+	if m.watch != nil {
+		m.watch.conversation = c
+	}
 	if err := sameKind([]cell{c.prompt, c.completions[0]}); err != nil {
 		return out, err
 	}

@@ -33,13 +33,16 @@ type ShownSide struct {
 
 // watch looks on while a row is made.
 type watch struct {
-	prompt string
-	sides  []watched
+	row          row
+	conversation conversation
+	prompt       string
+	sides        []watched // of completions that are not empty, in order
 }
 
 // watched is a sequence before truncation.
 type watched struct {
-	text string
+	text  string
+	first int
 	tokenizer.Encoding
 }
 

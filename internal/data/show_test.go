@@ -162,7 +162,7 @@ func TestShowFormats(t *testing.T) {
 func TestShowWhole(t *testing.T) {
 	w := &watch{}
 	for _, ids := range [][]int32{{1, 2, 3, 4}, {1, 2}, {3, 4, 5}} {
-		w.sides = append(w.sides, watched{fmt.Sprint(ids), tokenizer.Encoding{IDs: ids}})
+		w.sides = append(w.sides, watched{fmt.Sprint(ids), 1, tokenizer.Encoding{IDs: ids}})
 	}
 	for _, c := range []struct {
 		ids  []int32

@@ -13,7 +13,7 @@ type Interval struct {
 func (t *Tally) Intervals() []Interval {
 	var list []Interval
 	add := func(metric string, hits int) {
-		low, high := wilson(hits, t.examples)
+		low, high := Wilson(hits, t.examples)
 		list = append(list, Interval{metric, low, high})
 	}
 	if t.loss.Needs().Rejected {
@@ -25,9 +25,9 @@ func (t *Tally) Intervals() []Interval {
 	return list
 }
 
-// wilson is Wilson's score interval at 95 % for hits out of n (E. B. Wilson 1927). Unlike the textbook's p +- 2 sd it holds for
+// Wilson is Wilson's score interval at 95 % for hits out of n (E. B. Wilson 1927). Unlike the textbook's p +- 2 sd it holds for
 // few examples and near 0 and 1, where a good model's accuracy is.
-func wilson(hits, n int) (low, high float64) {
+func Wilson(hits, n int) (low, high float64) {
 	if n == 0 {
 		return 0, 1
 	}

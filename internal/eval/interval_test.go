@@ -21,7 +21,7 @@ func TestWilson(t *testing.T) {
 		{8, 10, "0.4902", "0.9433"}, {0, 10, "0.0000", "0.2775"}, {10, 10, "0.7225", "1.0000"}, {1, 2, "0.0945", "0.9055"}, {0, 0, "0.0000", "1.0000"},
 		{94, 100, "", ""}, {1, 1000000, "", ""}, {500, 1000, "", ""}, {999, 1000, "", ""},
 	} {
-		low, high := wilson(tt.hits, tt.n)
+		low, high := Wilson(tt.hits, tt.n)
 		if tt.low != "" && (fmt.Sprintf("%.4f", low) != tt.low || fmt.Sprintf("%.4f", high) != tt.high) {
 			t.Errorf("%d of %d: %.4f to %.4f, want %s to %s", tt.hits, tt.n, low, high, tt.low, tt.high)
 		}

@@ -155,6 +155,21 @@ func (e *Encoding) addSpecial(ids []int32) {
 	}
 }
 
+// IsSpecial says that an id is that of a special token, which Decode leaves out on request.
+func (t *Tokenizer) IsSpecial(id int32) bool { return t.skipped[id] }
+
+// Specials are the texts of all special tokens, sorted.
+func (t *Tokenizer) Specials() []string {
+	var texts []string
+	for id, special := range t.skipped {
+		if special {
+			texts = append(texts, t.texts[id])
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}
+
 // VocabSize is one more than the largest id, added tokens included. A model may have more rows than that.
 func (t *Tokenizer) VocabSize() int { return t.size }
 

@@ -850,3 +850,18 @@ func FuzzSettings(f *testing.F) {
 		tok.Decode(enc.IDs, true)
 	})
 }
+
+// TestSpecials: special tokens are known by text and by id, and others are not.
+func TestSpecials(t *testing.T) {
+	tok, err := Load(filepath.Join("..", "..", "testdata", "models", "llama"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tok.Specials(), []string{"<|bos|>", "<|eos|>", "<|im_end|>", "<|im_start|>", "<|pad|>"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	e, err := tok.Encode("a<|eos|>", false)
+	if err != nil || len(e.IDs) != 2 || tok.IsSpecial(e.IDs[0]) || !tok.IsSpecial(e.IDs[1]) {
+		t.Errorf("%v, %v", e.IDs, err)
+	}
+}
