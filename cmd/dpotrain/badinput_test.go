@@ -35,6 +35,7 @@ type mistake struct {
 const (
 	trains     = "train --model model --data pairs.jsonl --output-dir run --max-steps 1 --threads 1 "
 	precompute = "precompute-ref --model model --data pairs.jsonl --threads 1 "
+	validates  = "validate --model model --data pairs.jsonl "
 	shows      = "show --model model --data pairs.jsonl "
 	evaluates  = "eval --model model --data pairs.jsonl --loss dpo --ref model --threads 1 "
 )
@@ -499,6 +500,17 @@ var badData = []mistake{
 		k.write("model/chat_template.jinja", "{% for i in range(1000000) %}{% for j in range(1000000) %}x{% endfor %}{% endfor %}")
 	}, trains + "--data chat.jsonl", exitFailed,
 		"chat.jsonl:1: model/chat_template.jinja: line 1: the chat template was stopped: range: more than 100000 items"},
+	{"validate: rows that cannot be used", func(k *kitchen) {
+		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}\n{}\n{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n")
+	}, validates + "--data wrong.jsonl", exitUnusable, "wrong.jsonl: 2 of 3 rows cannot be used"},
+	{"validate: no rows", func(k *kitchen) { k.write("wrong.jsonl", "\n") }, validates + "--data pairs.jsonl --eval-data wrong.jsonl", exitUnusable, "wrong.jsonl: no rows"},
+	{"validate: a binary file", func(k *kitchen) { k.write("wrong.jsonl", "{\"prompt\": \"\x00\x00\"}") }, validates + "--data wrong.jsonl", exitFailed, "wrong.jsonl: a binary file; want JSONL, which is text"},
+	{"validate: no file", nil, validates + "--eval-data none.jsonl", exitFailed,
+		"eval_data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
+	{"validate: standard input twice", nil, validates + "--data - --eval-data -", exitUsage, "data and eval_data are both -; one of them can be standard input"},
+	{"validate: no data", nil, "validate --model model", exitUsage, "data: not given; give --data, or data in a config file (training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern)"},
+	{"validate: no model", nil, validates + "--model none", exitFailed,
+		"none/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
 	{"show: a line that is not there", nil, shows + "--row 13", exitFailed, "pairs.jsonl:13: no such row; the last is 12"},
 	{"show: a blank line", func(k *kitchen) {
 		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n\n{}\n")

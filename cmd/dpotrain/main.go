@@ -22,6 +22,7 @@ import (
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitUnusable    = 3
 	exitInterrupted = 130
 )
 
@@ -99,9 +100,12 @@ func unchecked(w io.Writer) io.Writer {
 func exitCode(err error, entered bool) int {
 	_, settings := errors.AsType[config.Errors](err)
 	_, usage := errors.AsType[*train.UsageError](err)
+	_, unusable := errors.AsType[*train.UnusableError](err)
 	switch {
 	case !entered, settings, usage:
 		return exitUsage
+	case unusable:
+		return exitUnusable
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}

@@ -328,7 +328,7 @@ func TestHelp(t *testing.T) {
 		})
 	}
 	out, _ := dpotrain(t, "--help")
-	contains(t, out, "Exit codes:", "1 failed", "2 wrong flags, arguments or settings", "130 interrupted")
+	contains(t, out, "Exit codes:", "1 failed", "2 wrong flags, arguments or settings", "3 validate found rows that cannot be used", "130\ninterrupted")
 	var flags []string
 	out, _ = dpotrain(t, "train", "--help")
 	for _, k := range config.Keys() {

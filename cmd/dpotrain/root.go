@@ -27,14 +27,14 @@ func newRootCommand() *cobra.Command {
 Settings are flat YAML with TRL's names; a config of TRL's works too (docs/coming-from-trl.md). Every key is also a
 flag with dashes and a variable DPOTRAIN_KEY; flag > variable > file > default.
 
-Exit codes: 0 done; 1 failed; 2 wrong flags, arguments or settings; 130 interrupted: what was done is kept, and the
-message says how to go on.`,
+Exit codes: 0 done; 1 failed; 2 wrong flags, arguments or settings; 3 validate found rows that cannot be used; 130
+interrupted: what was done is kept, and the message says how to go on.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	holdsCommands(root)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newShowCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
+	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newShowCommand(), newValidateCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has examples
 	return root
 }
