@@ -30,8 +30,8 @@ language models; with --model and --data also a reference pass and a training pa
 
 A pass counts at the best of three runs. Shares are of the measured peak. The floor of a pass is the time that its
 flops would take at that peak: 2 for every weight of a matrix and row in the reference pass and 6 in training (8 with a
-reference beside the policy, as for tdpo1), the head for scored rows only, and causal attention. tokens/s counts rows computed, a prompt once for both completions;
-compare pairs/s.`,
+reference beside the policy, as for tdpo1), the head for scored rows only, and causal attention. tokens/s counts rows
+computed, a prompt once for both completions; compare pairs/s.`,
 		Example: `  dpotrain bench
   dpotrain bench --passes-only --model models/smollm2 --data pairs.jsonl --pairs 16 --precision bf16`,
 		Args: noArguments,
