@@ -57,7 +57,7 @@ func referenceLogps(ctx context.Context, req Request, needs loss.Needs, want dem
 	if want == everything {
 		return PassOne(ctx, req, needs, ref, graph, sets...)
 	}
-	logps, path, missing, err := score.Find(ref, req.Options.RefCacheDir, score.Options{Tokens: needs.TokenWeights}, sets...)
+	logps, path, missing, err := score.Find(ref, req.Options.RefCacheDir, askFor(needs, &req.Options), sets...)
 	switch {
 	case err != nil:
 		return nil, unmonitored(err.Error()), nil

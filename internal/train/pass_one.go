@@ -66,25 +66,27 @@ func (in *Inputs) referenceGraph(ref score.Reference, o model.GraphOptions) (*mo
 	return m.NewGraph(o)
 }
 
+// askFor is what a loss reads of the reference: from the cache, in pass one and after a renewal.
+func askFor(needs loss.Needs, o *Options) score.Options {
+	return score.Options{Tokens: needs.TokenWeights, Entropies: needs.Entropies, MicroBatchTokens: o.MicroBatchTokens}
+}
+
 // PassOne computes what the reference cache lacks of the examples for a loss. done says in a line what it did.
 func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
 	o := &req.Options
 	var bar *report.Progress
 	tokens := 0
-	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, score.Options{
-		Tokens:           needs.TokenWeights,
-		Entropies:        needs.Entropies,
-		MicroBatchTokens: o.MicroBatchTokens,
-		Graph:            graph,
-		Waiting:          func() { req.Log.Info("another run is computing reference log-probs; waiting for it") },
-		Started: func(sequences int) {
-			bar = report.NewProgress(req.Stderr, "reference log-probs", int64(sequences), "sequences")
-		},
-		Progress: func(sequences, n int) {
-			tokens += n
-			bar.Add(int64(sequences), report.Count(int64(tokens))+" tokens")
-		},
-	}, sets...)
+	ask := askFor(needs, o)
+	ask.Graph = graph
+	ask.Waiting = func() { req.Log.Info("another run is computing reference log-probs; waiting for it") }
+	ask.Started = func(sequences int) {
+		bar = report.NewProgress(req.Stderr, "reference log-probs", int64(sequences), "sequences")
+	}
+	ask.Progress = func(sequences, n int) {
+		tokens += n
+		bar.Add(int64(sequences), report.Count(int64(tokens))+" tokens")
+	}
+	all, path, st, err := score.Bring(ctx, ref, o.RefCacheDir, ask, sets...)
 	if bar != nil {
 		bar.Done()
 	}

@@ -65,7 +65,7 @@ func (o *Options) checkRenewals(policy, reference *model.Config) error {
 
 // startRenewals lays out the reference beside the policy, as it is after so many steps. ref is the model that the run began with.
 func (r *runner) startRenewals(ref score.Reference, from *checkpoint.Checkpoint) (err error) {
-	v := &renewal{every: r.o.renewals(), mixup: r.o.ReferenceMixup, policy: r.in.Policy, ask: score.Options{MicroBatchTokens: r.o.MicroBatchTokens, Tokens: r.loss.Needs().TokenWeights, Entropies: r.loss.Needs().Entropies}}
+	v := &renewal{every: r.o.renewals(), mixup: r.o.ReferenceMixup, policy: r.in.Policy, ask: askFor(r.loss.Needs(), r.o)}
 	if from != nil {
 		v.step = r.o.renewedBefore(from.State.Step)
 	}

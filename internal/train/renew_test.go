@@ -78,7 +78,7 @@ func tensorsOf(t *testing.T, f *safetensors.File) (list []safetensors.Tensor) {
 // bits in every number, up to the next renewal.
 func TestRenewHard(t *testing.T) {
 	const n = 4
-	for _, name := range []string{"dpo", "aot", "ipo"} {
+	for _, name := range []string{"dpo", "aot", "ipo", "mallows_dpo"} {
 		o := renewing(t, n)
 		o.Loss = name
 		r := mustRun(t, o)
@@ -284,7 +284,7 @@ func TestRenewResume(t *testing.T) {
 		loss, dtype string
 		mixup       float64
 		each        int
-	}{{"dpo", "float32", 1, 1}, {"dpo", "bfloat16", 0.6, 2}, {"kto", "float32", 0.5, 3}, {"bco", "float32", 1, 3}, {"beta_dpo", "float32", 1, 4}, {"aot", "float32", 0.6, 4}} {
+	}{{"dpo", "float32", 1, 1}, {"dpo", "bfloat16", 0.6, 2}, {"kto", "float32", 0.5, 3}, {"bco", "float32", 1, 3}, {"beta_dpo", "float32", 1, 4}, {"aot", "float32", 0.6, 4}, {"mallows_dpo", "float32", 1, 4}} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			t.Parallel()
 			o := renewing(t, 3)
