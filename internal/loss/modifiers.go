@@ -65,6 +65,9 @@ var modifiers = []Modifier{{
 const ofSums = "losses on pairs that are of sums over tokens"
 
 func onSums(i Info) string {
+	if i.Needs.KL {
+		return fmt.Sprintf("loss %s compares log-probs with divergences, which are of all tokens alike", i.Name)
+	}
 	if slices.ContainsFunc(i.Parts(), func(p Part) bool { return !p.Needs.Sums && p.Name != sftInfo.Name }) {
 		return fmt.Sprintf("loss %s is of means per token, and this is of sums", i.Name)
 	}

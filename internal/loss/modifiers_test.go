@@ -202,6 +202,7 @@ func TestModifierErrors(t *testing.T) {
 		{"ipo", Settings{"ld_alpha": 0.5}, "ld_alpha: loss ipo is of means per token, and this is of sums; use loss ipo_sum, or leave it out"},
 		{"orpo", Settings{"sampo": true}, "sampo: loss orpo is of means per token, and this is of sums; leave it out"},
 		{"dpo=1,simpo=1", Settings{"sampo": true}, "sampo: loss dpo=1,simpo=1 is of means per token, and this is of sums; leave it out"},
+		{"tdpo2", Settings{"sampo": true}, "sampo: loss tdpo2 compares log-probs with divergences, which are of all tokens alike; leave it out"},
 		{"kto", Settings{"ld_alpha": 0.5}, "ld_alpha: loss kto is of single completions, and this is of pairs; leave it out"},
 		{"dpo", Settings{"ld_alpha": 0.5, "sampo": true}, "sampo: ld_alpha is given too, and both are of the longer completion's tokens; leave one out"},
 		{"dpo", Settings{"ld_alpha": 1.1}, "ld_alpha: 1.1 is out of range; want >= 0 and <= 1"},
@@ -348,10 +349,10 @@ func TestTokenWeights(t *testing.T) {
 // TestModifiersGo: what goes with what.
 func TestModifiersGo(t *testing.T) {
 	for key, names := range map[string][2]string{ // with, without
-		"ld_alpha":   {"dpo cdpo ipo_sum rpo slic cpo rdpo bco aot beta_dpo dpo=1,sft=1", "ipo dpo_norm orpo simpo alphapo cpo_simpo sft kto apo_zero_unpaired plackett_luce dpo=1,ipo=1 sft=0.5"},
-		"sampo":      {"dpo cdpo ipo_sum rpo slic cpo rdpo bco aot beta_dpo dpo=1,sft=1", "ipo dpo_norm orpo simpo alphapo cpo_simpo sft kto apo_zero_unpaired plackett_luce dpo=1,ipo=1 sft=0.5"},
+		"ld_alpha":   {"dpo cdpo ipo_sum rpo slic cpo rdpo bco aot beta_dpo dpo=1,sft=1", "tdpo1 tdpo2 ipo dpo_norm orpo simpo alphapo cpo_simpo sft kto apo_zero_unpaired plackett_luce dpo=1,ipo=1 sft=0.5"},
+		"sampo":      {"dpo cdpo ipo_sum rpo slic cpo rdpo bco aot beta_dpo dpo=1,sft=1", "tdpo1 tdpo2 ipo dpo_norm orpo simpo alphapo cpo_simpo sft kto apo_zero_unpaired plackett_luce dpo=1,ipo=1 sft=0.5"},
 		"wpo":        {"dpo ipo orpo simpo rpo dpo=1,sft=1", "plackett_luce bco aot aot_unpaired beta_dpo kto apo_zero_unpaired sft dpo=1,bco=1"},
-		"sft_weight": {"dpo plackett_luce ipo orpo simpo rpo kto bco aot apo_zero_unpaired dpo=1,bco=1", "sft slic dpo=1,sft=1 slic=1,dpo=1"},
+		"sft_weight": {"dpo tdpo2 plackett_luce ipo orpo simpo rpo kto bco aot apo_zero_unpaired dpo=1,bco=1", "sft slic dpo=1,sft=1 slic=1,dpo=1"},
 	} {
 		for k, list := range names {
 			for _, name := range strings.Fields(list) {
