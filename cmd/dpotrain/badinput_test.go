@@ -326,6 +326,8 @@ func wrongRanked(name, loss, columns, want string) mistake {
 		"wrong.jsonl:1: " + want}
 }
 
+const trustsRanked = "completions: a ranked row, and ref_chosen_logps and ref_rejected_logps, which trust_ref_logps needs, are of pairs; give pairs, or leave that out"
+
 var badData = []mistake{
 	{"data: missing", nil, trains + "--data none.jsonl", exitFailed,
 		"data: none.jsonl: file does not exist; give a file of rows (JSONL, JSON, CSV, parquet), a folder of them, or a pattern as data/train-*.parquet"},
@@ -625,6 +627,12 @@ var badData = []mistake{
 		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss tdpo2 needs more of the reference than these; leave it out"},
 	{"data: trust_ref_logps for entropies", nil, trains + "--loss mallows_dpo --trust-ref-logps", exitUsage,
 		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss mallows_dpo needs more of the reference than these; leave it out"},
+	{"data: trust_ref_logps for a loss that takes unpaired rows for once", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt": "a", "completion": "b", "label": true, "ref_chosen_logps": -1, "ref_rejected_logps": -2}`)
+	}, trains + "--data wrong.jsonl --loss bco --trust-ref-logps", exitUsage,
+		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are of pairs, and loss bco takes rows with labels; leave it out"},
+	wrongRanked("trust_ref_logps for ranked rows as lists", "plackett_luce --trust-ref-logps", `"completions": ["a", "b"], "ref_chosen_logps": -1, "ref_rejected_logps": -2`, trustsRanked),
+	wrongRanked("trust_ref_logps for ranked rows as pairs", "dpo --trust-ref-logps", `"completions": ["a", "b"], "ref_chosen_logps": -1, "ref_rejected_logps": -2`, trustsRanked),
 	{"data: trust_ref_logps and nothing to precompute", nil, precompute + "--trust-ref-logps", exitUsage,
 		"trust_ref_logps: the reference's log-probs are taken from the rows; there is nothing to precompute"},
 	{"data: eval_fraction too small", nil, trains + "--eval-fraction 1e-9", exitFailed,

@@ -127,6 +127,9 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	if m.wanted.Scores && r.scores == nil {
 		return out, fmt.Errorf("%s; %s needs one for each completion", r.absent("scores"), m.wanted.by())
 	}
+	if m.wanted.RefLogps {
+		return out, errors.New("completions: a ranked row, and ref_chosen_logps and ref_rejected_logps, which trust_ref_logps needs, are of pairs; give pairs, or leave that out")
+	}
 	if !r.has("prompt") {
 		return out, fmt.Errorf("%s; a row with completions needs one", r.absent("prompt"))
 	}

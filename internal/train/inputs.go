@@ -52,11 +52,11 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
-	if err := checkTrust(o, l); err != nil {
-		return nil, err
-	}
 	form, err := o.form(l)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkTrust(o, l); err != nil { // of the rows that there are
 		return nil, err
 	}
 	in.Reader.Wanted, in.needs = wantedBy(l), l.Needs()
