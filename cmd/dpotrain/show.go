@@ -29,8 +29,8 @@ scored tokens to learn, - for scored ones to unlearn, . for those of one side th
 between tokens. --json prints a line of JSON instead, with texts, ids and the place of the first scored one
 (docs/formats.md).
 
-Where nobody says the loss, the row itself says what it is: a pair, a ranked list, an
-unpaired row, or a single completion.`,
+What a loss imitates in place of the chosen completion (sft_target, orpo_nll_on_prompt) comes last, as imitated. Where
+nobody says the loss, the row itself says what it is: a pair, a ranked list, an unpaired row, or a single completion.`,
 		Example: `  dpotrain show --config configs/quickstart.yaml --row 1
   dpotrain show --model models/smollm2 --data pairs.jsonl --row 317
   dpotrain show --model models/base --data chat.jsonl --chat-template chatml --row 1 --json`,

@@ -35,6 +35,7 @@ func TestShow(t *testing.T) {
 {"prompt":"The cat","completion":" sat"}
 {"prompt":"ca","chosen":"t sat","rejected":"n not"}
 {"prompt":[{"role":"user","content":"cat?"}],"chosen":[{"role":"assistant","content":"cat \u001b[31m!"}],"rejected":[{"role":"assistant","content":"hen"}]}
+{"prompt":"The cat","chosen":" sat","rejected":" at","sft_target":" a"}
 `)
 	for _, c := range []struct{ args, want string }{
 		{"--row 1", `
@@ -100,6 +101,44 @@ prompt, not scored: 25 tokens, 0 to 24
 
 chosen, scored: 11 tokens, 25 to 35
 + c│at│ │\x1b│[│3│1│m│!│<|eos|>│⏎
+`},
+		{"--row 5 --loss rpo", `
+rows.jsonl:5: a pair; weight 1; nothing is cut off
+
+prompt, not scored: 3 tokens, 0 to 2
+  <|bos|>│The│ cat
+  ids 1 263 315
+
+chosen, scored: 3 tokens, 3 to 5
++  s│at│<|eos|>
+  ids 273 314 2
+
+rejected, scored: 3 tokens, 3 to 5
+-  a│t│<|eos|>
+  ids 272 88 2
+
+imitated, scored: 2 tokens, 3 to 4
++  a│<|eos|>
+  ids 272 2
+`},
+		{"--row 5 --loss orpo --orpo-nll-on-prompt", `
+rows.jsonl:5: a pair; weight 1; nothing is cut off
+
+prompt, not scored: 3 tokens, 0 to 2
+  <|bos|>│The│ cat
+  ids 1 263 315
+
+chosen, scored: 3 tokens, 3 to 5
++  s│at│<|eos|>
+  ids 273 314 2
+
+rejected, scored: 3 tokens, 3 to 5
+-  a│t│<|eos|>
+  ids 272 88 2
+
+imitated, scored: 4 tokens, 1 to 4
++ The│ cat│ a│<|eos|>
+  ids 263 315 272 2
 `},
 	} {
 		got, _ := dpotrain(t, slices.Concat([]string{"show", "--model", "model", "--data", "rows.jsonl"}, strings.Fields(c.args))...)
@@ -173,6 +212,8 @@ func TestShowJSON(t *testing.T) {
 		RejectedTokens      []string `json:"rejected_tokens"`
 		MaxLength           int      `json:"max_length"`
 		Mode                string   `json:"truncation_mode"`
+		ImitatedIDs         []int32  `json:"imitated_ids"`
+		ImitatedFirst       int      `json:"imitated_first_scored"`
 	}
 	show := func(args ...string) (all []shown) {
 		out, _ := dpotrain(t, slices.Concat([]string{"show", "--json", "--model", model, "--data", pairs}, args)...)
@@ -207,6 +248,12 @@ func TestShowJSON(t *testing.T) {
 		one := show(arg, "--loss", "sft")
 		if len(one) != 1 || one[0].Kind != "completion" || one[0].Label != nil || !slices.Equal(one[0].CompletionIDs, g.ChosenIDs[n:]) {
 			t.Errorf("row %d for sft: %+v", row, one)
+		}
+		if imitated := show(arg, "--loss", "orpo", "--orpo-nll-on-prompt")[0]; !slices.Equal(imitated.ImitatedIDs, g.ChosenIDs[n:]) || imitated.ImitatedFirst != 1 {
+			t.Errorf("row %d imitated with its prompt: %+v", row, imitated)
+		}
+		if plain := show(arg, "--loss", "rpo", "--sampo")[0]; plain.ImitatedIDs != nil {
+			t.Errorf("row %d imitates the chosen completion as it is: %+v", row, plain)
 		}
 	}
 }

@@ -21,7 +21,16 @@ type Shown struct {
 type ShownExample struct {
 	Example
 	Shared int         // ids that its sequences have in common and none scores; of one sequence all that are not scored
-	Sides  []ShownSide // what stands behind each sequence
+	Sides  []ShownSide // what stands behind each of Shown
+}
+
+// Shown are the sequences, and behind them the imitated one where it is not the first as it is.
+func (e *Example) Shown() []Sequence {
+	first, imitated := e.Sequences[0], e.Imitated
+	if imitated == nil || imitated.First == first.First && slices.Equal(imitated.IDs, first.IDs) {
+		return e.Sequences
+	}
+	return append(slices.Clip(e.Sequences), *imitated)
 }
 
 // ShownSide is what stands behind a sequence.
@@ -92,7 +101,7 @@ func (r *Reader) Show(source Source, number int, form Form, o Options) (*Shown, 
 		if len(e.Sequences) == 1 {
 			shown.Shared = e.Sequences[0].First
 		}
-		for _, q := range e.Sequences {
+		for _, q := range e.Shown() {
 			whole, from := w.whole(q)
 			shown.Sides = append(shown.Sides, ShownSide{
 				Text:   strings.TrimPrefix(whole.text, w.prompt),

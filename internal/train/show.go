@@ -83,6 +83,9 @@ func (e *shownExample) kind() string {
 
 // name is that of a sequence.
 func (e *shownExample) name(i int) string {
+	if i == len(e.Sequences) {
+		return "imitated"
+	}
 	switch e.kind() {
 	case "pair":
 		return [...]string{"chosen", "rejected"}[i]
@@ -119,7 +122,7 @@ func (e *shownExample) json() []byte {
 	field("prompt", e.prompt)
 	field("prompt_ids", e.Sequences[0].IDs[:e.Shared])
 	field("prompt_tokens", e.Sides[0].Tokens[:e.Shared])
-	for i, s := range e.Sequences {
+	for i, s := range e.Shown() {
 		name := e.name(i)
 		field(name, e.Sides[i].Text)
 		field(name+"_ids", s.IDs[e.Shared:])
@@ -149,16 +152,17 @@ func (e *shownExample) print(w io.Writer, colours bool) {
 	fmt.Fprintf(w, "%s: %s; weight %v; %s\n", e.Place(), what, e.Weight(), e.truncation())
 	first := e.Sequences[0]
 	e.stretch(w, "prompt, not scored", first.IDs[:e.Shared], e.Sides[0].Tokens[:e.Shared], 0, promptStyle, colours)
-	for i, s := range e.Sequences {
+	for i, s := range e.Shown() {
 		title, as := e.name(i), learnStyle
-		if e.Label == data.Undesirable || i > 0 {
+		if e.Label == data.Undesirable || i > 0 && i < len(e.Sequences) {
 			as = unlearnStyle
 		}
 		if e.Label != data.Unlabelled {
 			title += fmt.Sprintf(" (label %v)", e.Label == data.Desirable)
 		}
 		tokens := e.Sides[i].Tokens
-		e.stretch(w, title+", not scored", s.IDs[e.Shared:s.First], tokens[e.Shared:s.First], e.Shared, maskedStyle, colours)
+		scored := max(e.Shared, s.First) // of the imitated one the prompt may be scored too
+		e.stretch(w, title+", not scored", s.IDs[e.Shared:scored], tokens[e.Shared:scored], e.Shared, maskedStyle, colours)
 		e.stretch(w, title+", scored", s.IDs[s.First:], tokens[s.First:], s.First, as, colours)
 	}
 }
