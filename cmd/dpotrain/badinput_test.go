@@ -627,6 +627,10 @@ var badData = []mistake{
 		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss tdpo2 needs more of the reference than these; leave it out"},
 	{"data: trust_ref_logps for entropies", nil, trains + "--loss mallows_dpo --trust-ref-logps", exitUsage,
 		"trust_ref_logps: ref_chosen_logps and ref_rejected_logps are log-probs, and loss mallows_dpo needs more of the reference than these; leave it out"},
+	{"data: the best by a metric of pairs, of unpaired rows", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt": "a", "completion": "b", "label": true}`)
+	}, trains + "--data wrong.jsonl --eval-data wrong.jsonl --loss bco --metric-for-best-model rewards/accuracies", exitUsage,
+		"metric_for_best_model: rewards/accuracies; the rows are single completions with labels, and their evaluations have no such metric; docs/metrics.md has theirs, or give pairs"},
 	{"data: trust_ref_logps for a loss that takes unpaired rows for once", func(k *kitchen) {
 		k.write("wrong.jsonl", `{"prompt": "a", "completion": "b", "label": true, "ref_chosen_logps": -1, "ref_rejected_logps": -2}`)
 	}, trains + "--data wrong.jsonl --loss bco --trust-ref-logps", exitUsage,

@@ -47,6 +47,15 @@ func (r *runner) bestValue(f findings) float64 {
 	return v
 }
 
+// checkBestMetric refuses a metric that evaluations of the rows that there are do not have: what the loss has of pairs was looked at before.
+func (r *runner) checkBestMetric() error {
+	needs := r.loss.Needs()
+	if m, ok := eval.Find(r.o.BestMetric()); ok && needs.Labels && !m.Of(needs) {
+		return usage("metric_for_best_model: %s; the rows are single completions with labels, and their evaluations have no such metric; docs/metrics.md has theirs, or give pairs", m.Name)
+	}
+	return nil
+}
+
 // better says that one value of the metric is better than another. NaN is neither better nor worse than any.
 func (r *runner) better(a, b float64) bool {
 	if r.o.higherIsBetter() {

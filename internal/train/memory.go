@@ -371,6 +371,9 @@ func (r *runner) weights(from *checkpoint.Checkpoint) string {
 
 // choosePlan decides what depends on memory, or refuses a run that does not fit.
 func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
+	if err := r.checkBestMetric(); err != nil {
+		return err
+	}
 	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
 	p := r.in.planner(r.o)
 	p.training = &r.schedule
