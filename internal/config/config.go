@@ -489,6 +489,9 @@ func (l *loader) referenceRules(o *train.Options, n loss.Needs) {
 	if o.ReferenceUpdateSteps != nil && !n.Reference {
 		l.problem(l.place("reference_update_steps"), "loss %s has no reference that could be renewed; leave it out, or take a loss with a reference", o.Loss)
 	}
+	if m, ok := eval.Find(o.BestMetric()); ok && o.ReferenceUpdateSteps != nil && !m.Policy {
+		l.warn(l.place("reference_update_steps"), "evaluations on two sides of a renewal are measured against two references, so that %s does not say which checkpoint is the best; give a metric_for_best_model of the policy alone, as logps/chosen or, of pairs, logps/accuracies", m.Name)
+	}
 	if o.ReferenceUpdateSteps == nil && o.ReferenceMixup != 1 {
 		l.warn(l.place("reference_mixup"), "not used, because the reference is not renewed; give reference_update_steps, or leave it out")
 	}

@@ -723,6 +723,8 @@ func TestBest(t *testing.T) {
 		{file: "metric_for_best_model: loss\ngreater_is_better: false", metric: "loss"},
 		{file: "metric_for_best_model: loss\ngreater_is_better: true", metric: "loss", want: "c.yaml:2: greater_is_better: true makes the worst loss the best; leave it out unless that is meant"},
 		{file: "metric_for_best_model: entropy\ngreater_is_better: true", metric: "entropy"},
+		{file: "load_best_model_at_end: true\nreference_update_steps: 8", metric: "loss", want: "c.yaml:2: reference_update_steps: evaluations on two sides of a renewal are measured against two references, so that loss does not say which checkpoint is the best; give a metric_for_best_model of the policy alone, as logps/chosen or, of pairs, logps/accuracies"},
+		{file: "metric_for_best_model: logps/accuracies\nreference_update_steps: 8", metric: "logps/accuracies"},
 		{file: "metric_for_best_model: entropy", bad: true, want: "c.yaml:1: metric_for_best_model: entropy is not better for being higher or lower; say with greater_is_better which is meant"},
 		{file: "metric_for_best_model: reward/margins", bad: true, want: "reward/margins; no metric of the evaluations of loss dpo; docs/metrics.md has them (did you mean rewards/margins?)"},
 		{file: "metric_for_best_model: eval_runtime", bad: true, want: "eval_runtime; no metric of the evaluations of loss dpo"},

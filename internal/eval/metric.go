@@ -10,7 +10,8 @@ import (
 type Metric struct {
 	Name   string
 	Unit   string
-	Better int // +1: higher is better, -1: lower is, 0: neither is by itself
+	Better int  // +1: higher is better, -1: lower is, 0: neither is by itself
+	Policy bool // of the policy alone, whatever the reference and the loss
 
 	pairs      bool // only of losses on pairs
 	unpaired   bool // of losses on unpaired rows too
@@ -34,14 +35,14 @@ var metrics = []Metric{
 	{Name: "rewards/ties", Unit: share, Better: -1, pairs: true},
 	{Name: "rewards/concordance", Unit: share, Better: 1, lists: true},
 	{Name: "rewards/margins", Unit: reward, Better: 1, pairs: true, unpaired: true},
-	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true, unpaired: true},
-	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true},
-	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true},
+	{Name: "logps/chosen", Unit: completion, Better: 1, pairs: true, unpaired: true, Policy: true},
+	{Name: "logps/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true, Policy: true},
+	{Name: "logps/accuracies", Unit: share, Better: 1, pairs: true, Policy: true},
 	{Name: "kl/chosen", Unit: completion, divergence: true},
 	{Name: "kl/rejected", Unit: completion, divergence: true},
 	{Name: "kl", Unit: completion, mismatched: true},
-	{Name: "entropy", Unit: token},
-	{Name: "mean_token_accuracy", Unit: share, Better: 1},
+	{Name: "entropy", Unit: token, Policy: true},
+	{Name: "mean_token_accuracy", Unit: share, Better: 1, Policy: true},
 	{Name: "shift/chosen", Unit: completion, Better: 1, reference: true},
 	{Name: "shift/rejected", Unit: completion, Better: -1, pairs: true, unpaired: true, reference: true},
 	{Name: "shift/chosen_per_token", Unit: token, Better: 1, reference: true},
