@@ -33,6 +33,7 @@ const (
 	opSet                  // a rune of set, then a
 	opWhile                // a rune of set, then a; b only if there is none. What it took is not given back: possessive
 	opEither               // a, or else b
+	opTry                  // a rune of set, then a; or else b
 	opAhead                // if a matches, then b
 	opNot                  // unless a matches, then b
 	opAssert               // if the place is of kind set, then a
@@ -108,6 +109,13 @@ func (re *regex) ends(s string) []int32 {
 				if end = here[c.a]; end == none {
 					end = here[c.b]
 				}
+			case opTry:
+				if member[c.set] {
+					end = behind[c.a]
+				}
+				if end == none {
+					end = here[c.b]
+				}
 			case opAhead:
 				if here[c.a] != none {
 					end = here[c.b]
@@ -177,7 +185,7 @@ func compileRegex(pattern, key string, limit int) (*regex, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w in %.200q", key, err, pattern)
 	}
-	c := regexCompiler{limit: limit}
+	c := regexCompiler{limit: limit, known: map[instruction]int32{}}
 	end := c.emit(instruction{op: opMatch})
 	start := c.compile(tree, end)
 	if c.err == nil {
@@ -200,17 +208,36 @@ func compileRegex(pattern, key string, limit int) (*regex, error) {
 type regexCompiler struct {
 	limit   int
 	program []instruction
+	known   map[instruction]int32 // the places of those that are there; what goes on in the same way is there once
 	sets    []runeSet
 	err     error
 }
 
+// emit returns the place of an instruction, which is added if it is not there.
 func (c *regexCompiler) emit(i instruction) int32 {
+	if place, ok := c.known[i]; ok {
+		return place
+	}
+	place := c.add(i)
+	c.known[i] = place
+	return place
+}
+
+func (c *regexCompiler) add(i instruction) int32 {
 	if len(c.program) >= c.limit {
 		c.err = fmt.Errorf("more than %d steps", maxInstructions)
 		return 0
 	}
 	c.program = append(c.program, i)
 	return int32(len(c.program) - 1)
+}
+
+// either is a, or else b.
+func (c *regexCompiler) either(a, b int32) instruction {
+	if first := c.program[a]; first.op == opSet {
+		return instruction{op: opTry, set: first.set, a: first.a, b: b}
+	}
+	return instruction{op: opEither, a: a, b: b}
 }
 
 func (c *regexCompiler) set(s runeSet) int32 {
@@ -239,7 +266,7 @@ func (c *regexCompiler) compile(n regexNode, next int32) int32 {
 	case choiceNode:
 		start := c.compile(n[len(n)-1], next)
 		for i := len(n) - 2; i >= 0; i-- {
-			start = c.emit(instruction{op: opEither, a: c.compile(n[i], next), b: start})
+			start = c.emit(c.either(c.compile(n[i], next), start))
 		}
 		return start
 	case placeNode:
@@ -270,17 +297,17 @@ func (c *regexCompiler) compileLook(n lookNode, next int32) int32 {
 }
 
 func (c *regexCompiler) compileRepeat(n repeatNode, next int32) int32 {
-	either := func(body, next int32) int32 {
+	either := func(body, next int32) instruction {
 		if n.lazy {
 			body, next = next, body
 		}
-		return c.emit(instruction{op: opEither, a: body, b: next})
+		return c.either(body, next)
 	}
 	switch {
 	case n.possessive:
 		end, set := next, c.set(n.body.(setNode).set)
 		if n.max == unlimited {
-			next = c.emit(instruction{op: opWhile, set: set, b: end})
+			next = c.add(instruction{op: opWhile, set: set, b: end})
 			c.program[next].a = next
 			break
 		}
@@ -288,18 +315,14 @@ func (c *regexCompiler) compileRepeat(n repeatNode, next int32) int32 {
 			next = c.emit(instruction{op: opWhile, set: set, a: next, b: end})
 		}
 	case n.max == unlimited:
-		loop := c.emit(instruction{op: opEither})
+		loop := c.add(instruction{op: opEither})
 		body := c.compile(n.body, loop)
-		if n.lazy {
-			c.program[loop].a, c.program[loop].b = next, body
-		} else {
-			c.program[loop].a, c.program[loop].b = body, next
-		}
+		c.program[loop] = either(body, next)
 		next = loop
 	default:
 		end := next
 		for i := n.min; i < n.max && c.err == nil; i++ {
-			next = either(c.compile(n.body, next), end)
+			next = c.emit(either(c.compile(n.body, next), end))
 		}
 	}
 	for range n.min {
@@ -340,7 +363,7 @@ func (c *regexCompiler) sort(start int32) int32 {
 			visit(in.b)
 		case opAssert, opBehind:
 			visit(in.a)
-		case opWhile:
+		case opWhile, opTry:
 			visit(in.b)
 		}
 		place[i] = int32(len(sorted))
@@ -348,7 +371,8 @@ func (c *regexCompiler) sort(start int32) int32 {
 	}
 	visit(start)
 	for k := 0; k < len(sorted) && c.err == nil; k++ { // those that only a rune leads to
-		if op := sorted[k].op; op == opSet || op == opWhile {
+		switch sorted[k].op {
+		case opSet, opWhile, opTry:
 			visit(sorted[k].a)
 		}
 	}
@@ -360,7 +384,7 @@ func (c *regexCompiler) sort(start int32) int32 {
 			sorted[k].a = place[in.a]
 		}
 		switch in.op {
-		case opWhile, opEither, opAhead, opNot:
+		case opWhile, opTry, opEither, opAhead, opNot:
 			sorted[k].b = place[in.b]
 		}
 	}

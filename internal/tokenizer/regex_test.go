@@ -66,6 +66,7 @@ func TestRegex(t *testing.T) {
 		{`[\]\\]+`, `a]\`, `]\`},
 		{`\x41\u0042\x{43}`, "ABC", "ABC"},
 		{`\w+`, "é_1²Ⅷ३", "é_1²Ⅷ३"},
+		{`[\w]+`, "é_1²Ⅷ३", "é_1 Ⅷ३"}, // in a class without the superscripts and fractions of Latin-1
 		{`(?<name>a)(b)`, "ab", "ab"},
 	} {
 		re, err := compileRegex(c.pattern, "pattern", maxInstructions)
@@ -89,6 +90,12 @@ func TestRegex(t *testing.T) {
 	}
 	if got, want := re.find("abb"), []match{{0, 1}, {2, 2}}; !slices.Equal(got, want) {
 		t.Errorf("empty matches at %v, want %v: none touches the one before", got, want)
+	}
+	if re, err = compileRegex(`^`, "pattern", maxInstructions); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := re.find("a\nb\n"), []match{{0, 0}, {2, 2}}; !slices.Equal(got, want) {
+		t.Errorf("lines begin at %v, want %v: none behind the last line feed", got, want)
 	}
 }
 

@@ -287,6 +287,12 @@ func (p *regexParser) escape() regexNode {
 			return placeNode(kind)
 		}
 	}
+	switch {
+	case p.take("w"):
+		return setNode{wordRunes}
+	case p.take("W"):
+		return setNode{wordRunes.negate()}
+	}
 	set, _ := p.escapedSet()
 	return setNode{set}
 }
@@ -538,8 +544,9 @@ func tableSet(tables ...*unicode.RangeTable) runeSet {
 	return out.sorted()
 }
 
-// wordRunes are \w: letters, marks, decimal digits and connectors. Oniguruma also takes in the superscripts and fractions of Latin-1.
-var wordRunes = tableSet(unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic).union(runeSet{'²', '³', '¹', '¹', '¼', '¾'})
+// wordRunes are \w outside of a class, and what \b looks for: letters, marks, decimal digits and connectors, and in Oniguruma also
+// the superscripts and fractions of Latin-1, which it leaves out of a class.
+var wordRunes = posixSets["word"]().union(runeSet{'²', '³', '¹', '¹', '¼', '¾'})
 
 // posixSets are the sets of [:name:]. Each is made once.
 var posixSets = map[string]func() runeSet{
@@ -551,7 +558,7 @@ var posixSets = map[string]func() runeSet{
 	"punct":      tables(unicode.P, unicode.S),
 	"space":      tables(unicode.White_Space),
 	"cntrl":      tables(unicode.Cc),
-	"word":       func() runeSet { return wordRunes },
+	"word":       tables(unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic),
 	"xdigit":     func() runeSet { return runeSet{'0', '9', 'A', 'F', 'a', 'f'} },
 	"ascii":      func() runeSet { return runeSet{0, unicode.MaxASCII} },
 	"alphabetic": tables(unicode.L, unicode.Nl, unicode.Other_Alphabetic),
