@@ -78,6 +78,7 @@ func TestVocabAndMergesErrors(t *testing.T) {
 		{"#version: 0.2\nh e\nl l l\n", "", `merges.txt:3: "l l l" is not two texts with one space between them`},
 		{"h\n", "", `merges.txt:1: "h" is not two texts with one space between them`},
 		{"h e\nz z\n", "", `vocab.json: model.merges[1]: "z" and "z", or the two joined, are not in the vocabulary`},
+		{"h e\n#version: 0.2\n", "", `vocab.json: model.merges[1]: "#version:" and "0.2", or the two joined, are not in the vocabulary`},
 		{someMerges, "CLIPTokenizer", `vocab.json: tokenizer_class "CLIPTokenizer" is not supported without tokenizer.json; want GPT2Tokenizer, CodeGenTokenizer or Qwen2Tokenizer`},
 		{"", "", "merges.txt: empty; get the file again"},
 	} {

@@ -725,9 +725,13 @@ func BenchmarkEncode(b *testing.B) {
 		b.Fatal(err)
 	}
 	lines := strings.Split(string(data), "\n")
-	for _, name := range []string{"gpt2", "qwen3", "phi-3", "starcoder"} {
-		b.Run(name, func(b *testing.B) {
-			tok, err := Load(filepath.Join(root, "tokenizers", name))
+	for _, dir := range []string{
+		filepath.Join(root, "tokenizers", "gpt2"), filepath.Join(root, "tokenizers", "qwen3"), filepath.Join(root, "tokenizers", "phi-3"),
+		filepath.Join(root, "tokenizers", "starcoder"), "testdata/cases/gpt4o", "testdata/cases/deepseek",
+		"testdata/cases/unigram-bytes", "testdata/cases/precompiled-rules", "testdata/cases/spm-rules",
+	} {
+		b.Run(filepath.Base(dir), func(b *testing.B) {
+			tok, err := Load(dir)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -755,6 +759,16 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(main, settings, "hello ab<s> é12")
 	}
+	for _, name := range []string{"precompiled-rules", "punctuation", "flags"} {
+		main, err := os.ReadFile(filepath.Join("testdata/cases", name, mainFile))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(main, []byte(`{}`), "A\u0301 ½ <R> Café one…")
+	}
+	f.Add([]byte(`{"model":{"type":"Unigram","unk_id":0,"vocab":[["",0],["a",-1],["ab",-1.5]]},"pre_tokenizer":{"type":"Sequence","pretokenizers":[
+		{"type":"Punctuation","behavior":"MergedWithNext"},{"type":"Whitespace"},{"type":"WhitespaceSplit"}]},"normalizer":{"type":"StripAccents"},
+		"post_processor":{"type":"BertProcessing","cls":["a",1],"sep":["ab",2]}}`), []byte(`{}`), "ab, x")
 	f.Add([]byte(`{"model":{"vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]},"added_tokens":[{"id":3,"content":" ","rstrip":true}],
 		"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?<x>b)|\\p{L}?"},"behavior":"MergedWithNext","invert":true},
 		"normalizer":{"type":"Strip","strip_left":true},"decoder":{"type":"Strip","content":"a","start":1,"stop":1}}`), []byte(`{}`), " ab  a")
@@ -766,7 +780,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), settings, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		tok, err := Load(dir)
+		tok, err := loadInBounds(t, dir, len(main)+len(settings))
 		if err != nil {
 			return
 		}

@@ -139,3 +139,40 @@ func TestLongUnigramWord(t *testing.T) {
 		t.Errorf("took %v", d)
 	}
 }
+
+// TestUnigramUnknown: a rune is unknown unless it is a piece by itself, though a longer piece may begin with it.
+func TestUnigramUnknown(t *testing.T) {
+	m, err := newUnigram([]scoredPiece{{"", 0}, {"xy", -1}, {"z", -1}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []part
+	m.encode("xzxy", func(p part) { got = append(got, p) })
+	if want := []part{{0, 0, 1}, {2, 1, 2}, {1, 2, 4}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestParseScore: where serde_json and the nearest number differ, serde_json's counts.
+func TestParseScore(t *testing.T) {
+	for text, want := range map[string]float64{
+		"-3.8572980714547267":        -3.8572980714547263, // the nearest is -3.8572980714547267
+		"-7.3467927461464795":        -7.34679274614648,
+		"-1.5":                       -1.5,
+		"2":                          2,
+		"0":                          0,
+		"-1.25e2":                    -125,
+		"1E-3":                       0.001,
+		"123456789012345678901234.5": 1.2345678901234567e23, // digits beyond 64 bits are left out
+		"1e-400":                     0,
+	} {
+		if got, ok := parseScore(text); !ok || got != want {
+			t.Errorf("%s: %.17g, %v, want %.17g", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "1e400", "1e999999999999", "1e308000"} {
+		if got, ok := parseScore(text); ok {
+			t.Errorf("%q: %g, want none", text, got)
+		}
+	}
+}
