@@ -513,6 +513,24 @@ var badData = []mistake{
 	{"validate: no data", nil, "validate --model model", exitUsage, "data: not given; give --data, or data in a config file (training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern)"},
 	{"validate: no model", nil, validates + "--model none", exitFailed,
 		"none/tokenizer.json: no such file; give a folder with tokenizer.json and tokenizer_config.json, as a Hugging Face model has them"},
+	{"data: a file that is there", nil, "data convert --data pairs.jsonl --to chat.jsonl", exitUsage, "chat.jsonl: a file is there already; give another name, or --overwrite"},
+	{"data: into a folder", nil, "data sample --data pairs.jsonl --rows 2 --to model", exitFailed, "model: a folder; give a file in it"},
+	{"data: no folder", nil, "data sample --data pairs.jsonl --rows 2 --to none/out.jsonl", exitFailed, "none/out.jsonl: no such file or folder; look at the path"},
+	{"data: nowhere to write", nil, "data convert --data pairs.jsonl", exitUsage, "--to is not given; give a file, or - for standard output"},
+	{"data: no data", nil, "data stats", exitUsage, "data: not given; give --data, or data in a config file (training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern)"},
+	{"data: standard input", nil, "data stats --data -", exitUsage, "--data -: rows may have to be read twice; give a file"},
+	{"data: no form", nil, "data convert --data pairs.jsonl --to out.jsonl --form lists", exitUsage, `--form "lists"; want pairs or unpaired`},
+	{"data: no pairs", func(k *kitchen) {
+		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}\n")
+	}, "data convert --data wrong.jsonl --to out.jsonl", exitFailed,
+		"wrong.jsonl:2: a single completion, which has nothing to be compared with; pairs are made of pairs and of ranked rows"},
+	{"data: a bad row", func(k *kitchen) { k.write("wrong.jsonl", "{\"prompt\": 1}") }, "data sample --data wrong.jsonl --rows 1 --to out.jsonl", exitFailed, "wrong.jsonl:1: prompt: 1; want text or a list of messages"},
+	{"data: how much is held out", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl", exitUsage, "give either --fraction or --rows, to say how much is held out"},
+	{"data: a share that is none", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl --fraction 1", exitUsage, "--fraction 1; want a number between 0 and 1"},
+	{"data: all held out", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl --rows 12", exitFailed, "pairs.jsonl: all of 12 rows are held out; hold out less"},
+	{"data: none held out", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl --fraction 1e-9", exitFailed, "pairs.jsonl: of 12 rows none is held out; hold out more"},
+	{"data: one file for both", nil, "data split --data pairs.jsonl --train a.jsonl --held-out ./a.jsonl --rows 2", exitUsage, "--train and --held-out are both a.jsonl; give two names"},
+	{"data: no rows to draw", nil, "data sample --data pairs.jsonl --to a.jsonl", exitUsage, "--rows 0; want a number of at least 1"},
 	{"show: a line that is not there", nil, shows + "--row 13", exitFailed, "pairs.jsonl:13: no such row; the last is 12"},
 	{"show: a blank line", func(k *kitchen) {
 		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n\n{}\n")

@@ -34,7 +34,7 @@ interrupted: what was done is kept, and the message says how to go on.`,
 	}
 	holdsCommands(root)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newShowCommand(), newValidateCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
+	root.AddCommand(newPrecomputeRefCommand(), newTrainCommand(), newEvalCommand(), newShowCommand(), newValidateCommand(), newDataCommand(), newLossesCommand(), newInitCommand(), newCacheCommand(), newBenchCommand(), newCompletionCommand(), newVersionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has examples
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -876,4 +877,21 @@ func FuzzList(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestWriteStream: the file is there once content has written all of it; an error of content is returned as it is, and leaves what was there.
+func TestWriteStream(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	if err := WriteStream(path, func(w io.Writer) error { _, err := io.WriteString(w, "whole\n"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	own := errors.New("own")
+	if err := WriteStream(path, func(w io.Writer) error { io.WriteString(w, "half"); return own }); err != own {
+		t.Errorf("%v, want %v", err, own)
+	}
+	text, err := os.ReadFile(path)
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	if err != nil || string(text) != "whole\n" || len(entries) != 1 {
+		t.Errorf("%q, %v, %d files", text, err, len(entries))
+	}
 }

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -34,12 +36,34 @@ type fileList struct {
 func WriteFile(path string, content []byte) error { return writeFile(disk{}, path, content) }
 
 func writeFile(fsys fileSystem, path string, content []byte) error {
+	return write(fsys, path, bytesWriter(content))
+}
+
+// WriteStream does so with what content writes. An error of content itself is returned as it is, and nothing is left behind.
+func WriteStream(path string, content func(io.Writer) error) error {
+	var own error
+	err := write(disk{}, path, func(w io.Writer) error {
+		b := bufio.NewWriter(w)
+		own = content(b)
+		if err := b.Flush(); err != nil { // the disk's, which content saw too
+			own = nil
+			return err
+		}
+		return own
+	})
+	if own != nil {
+		return own
+	}
+	return err
+}
+
+func write(fsys fileSystem, path string, content writer) error {
 	dir, name := filepath.Split(path)
 	dir = filepath.Clean(dir)
 	tmp := filepath.Join(dir, fmt.Sprintf(".dpotrain-%s.tmp-%d", name, os.Getpid()))
 	err := removeAll(fsys, tmp)
 	if err == nil {
-		err = create(fsys, tmp, bytesWriter(content))
+		err = create(fsys, tmp, content)
 	}
 	if err == nil {
 		err = fsys.Rename(tmp, path)

@@ -1,0 +1,333 @@
+// Package dataset has small tools for files of rows, whatever their format: what is in them, a division in two, a sample, and another form. None needs a
+// model.
+//
+// Stats is given a source and gives back counts; Split, Sample and Convert write JSONL, one row a line, each file as a whole or not at all. What they
+// write is a function of the rows and of the options: the same every time.
+//
+// To add a form that Convert writes: a method of data.Plain, and its row in forms.
+package dataset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+
+	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/data"
+	"dpotrain/internal/report"
+)
+
+// Stdout is the path that stands for standard output.
+const Stdout = "-"
+
+// Output is where rows are written.
+type Output struct {
+	Path      string // Stdout or a file
+	Overwrite bool   // a file that is there already is replaced
+	Stdout    io.Writer
+}
+
+// ExistsError is that of a file which is there already.
+type ExistsError struct{ Path string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("%s: a file is there already; give another name, or --overwrite", e.Path)
+}
+
+// String names it in messages.
+func (o Output) String() string {
+	if o.Path == Stdout {
+		return "standard output"
+	}
+	return o.Path
+}
+
+// check says why nothing can be written there.
+func (o Output) check() error {
+	if o.Path == Stdout {
+		return nil
+	}
+	info, err := os.Lstat(o.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s: a folder; give a file in it", o.Path)
+	case !o.Overwrite:
+		return &ExistsError{o.Path}
+	}
+	return nil
+}
+
+// write has content write rows.
+func (o Output) write(content func(io.Writer) error) error {
+	if o.Path == Stdout {
+		return content(o.Stdout)
+	}
+	return checkpoint.WriteStream(o.Path, content)
+}
+
+// Stats are what is in a source.
+type Stats struct {
+	Rows       int            `json:"rows"`
+	Forms      map[string]int `json:"forms"`   // rows by what they are: pairs, unpaired, ranked, completions
+	Chats      int            `json:"chats"`   // rows of messages; the others are text
+	Prompts    int            `json:"prompts"` // different ones
+	Columns    []Column       `json:"columns"` // in the order in which they are met
+	Characters []Characters   `json:"characters"`
+}
+
+// Column is what is in one.
+type Column struct {
+	Name  string         `json:"name"`
+	As    string         `json:"as,omitempty"` // the name under which it is read; empty: it is not
+	Rows  int            `json:"rows"`         // that have it
+	Kinds map[string]int `json:"kinds"`        // text, list, object, number, boolean, null
+}
+
+// Characters are the lengths of texts.
+type Characters struct {
+	Name string  `json:"name"`
+	Mean float64 `json:"mean"`
+	Min  int     `json:"min"`
+	P50  int     `json:"p50"`
+	P90  int     `json:"p90"`
+	P99  int     `json:"p99"`
+	Max  int     `json:"max"`
+}
+
+// maxColumns bounds what is kept of files whose rows have ever other columns.
+const maxColumns = 1000
+
+// Count reads a source.
+func Count(s data.Source, progress func(done, total int64)) (*Stats, error) {
+	st := &Stats{Forms: map[string]int{}}
+	prompts := map[uint64]struct{}{}
+	places := map[string]int{}
+	lengths := map[string]map[int]int{}
+	err := data.Scan(s, progress, func(p *data.Plain) error {
+		st.Rows++
+		st.Forms[formNames[p.Form]]++
+		if p.Chat {
+			st.Chats++
+		}
+		prompts[p.Prompt] = struct{}{}
+		for _, c := range p.Columns {
+			at, is := places[c.Name]
+			if !is {
+				if len(st.Columns) == maxColumns {
+					continue
+				}
+				at = len(st.Columns)
+				places[c.Name] = at
+				st.Columns = append(st.Columns, Column{Name: c.Name, As: c.Ours, Kinds: map[string]int{}})
+			}
+			st.Columns[at].Rows++
+			st.Columns[at].Kinds[kind(c.Value)]++
+		}
+		for _, t := range p.Texts {
+			if lengths[t.Name] == nil {
+				lengths[t.Name] = map[int]int{}
+			}
+			lengths[t.Name][t.Characters]++
+		}
+		return nil
+	})
+	st.Prompts = len(prompts)
+	for _, name := range []string{"prompt", "chosen", "rejected", "completion"} {
+		if counts := lengths[name]; counts != nil {
+			st.Characters = append(st.Characters, summary(name, counts))
+		}
+	}
+	return st, err
+}
+
+var formNames = map[data.Form]string{data.Pairs: "pairs", data.Labelled: "unpaired", data.Lists: "ranked", data.Completions: "completions"}
+
+func kind(value []byte) string {
+	switch value[0] {
+	case '"':
+		return "text"
+	case '[':
+		return "list"
+	case '{':
+		return "object"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	return "number"
+}
+
+// summary is that of lengths, each with how often it is there.
+func summary(name string, counts map[int]int) Characters {
+	all, sum := 0, 0.0
+	sorted := slices.Sorted(maps.Keys(counts))
+	for _, length := range sorted {
+		all += counts[length]
+		sum += float64(length) * float64(counts[length])
+	}
+	at := func(share float64) int {
+		below := 0
+		for _, length := range sorted {
+			if below += counts[length]; float64(below) >= share*float64(all) {
+				return length
+			}
+		}
+		return sorted[len(sorted)-1]
+	}
+	return Characters{Name: name, Mean: sum / float64(all), Min: sorted[0], P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1)}
+}
+
+// Print writes the counts for people.
+func (s *Stats) Print(w io.Writer, name string) {
+	count := func(n int) string { return report.Count(int64(n)) }
+	fmt.Fprintf(w, "%s: %s rows (%s), %s of them messages; %s different prompts\n\n", report.Line(name, 400), count(s.Rows), numbers(s.Forms), count(s.Chats), count(s.Prompts))
+	var table [][]string
+	for _, c := range s.Columns {
+		table = append(table, []string{report.Line(c.Name, 40), cmp.Or(c.As, "-"), count(c.Rows), numbers(c.Kinds)})
+	}
+	report.Table(w, []string{"column", "read as", "rows", "kinds"}, table)
+	fmt.Fprintln(w)
+	table = nil
+	for _, c := range s.Characters {
+		table = append(table, []string{c.Name, fmt.Sprintf("%.1f", c.Mean), count(c.Min), count(c.P50), count(c.P90), count(c.P99), count(c.Max)})
+	}
+	report.Table(w, []string{"characters", "mean", "least", "50 %", "90 %", "99 %", "most"}, table)
+}
+
+// numbers are counts by name.
+func numbers(counts map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s %s", report.Count(int64(counts[name])), name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// SplitOptions say how rows are divided in two: by a fraction of the prompts, or by a number of rows.
+type SplitOptions struct {
+	Fraction float64 // of the prompts that are held out; those that eval_fraction holds out
+	Rows     int     // at most so many rows are held out, if Fraction is 0
+}
+
+// Divided are the rows on both sides.
+type Divided struct{ Train, HeldOut int }
+
+// Split divides the rows of a source so that all rows of a prompt are on one side. Which prompts are held out is told by the prompts alone.
+func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(done, total int64)) (n Divided, err error) {
+	for _, out := range []Output{train, heldOut} {
+		if err := out.check(); err != nil {
+			return n, err
+		}
+	}
+	held := func(hash uint64) bool { return float64(hash) < o.Fraction*(1<<64) }
+	if o.Fraction == 0 {
+		chosen, err := choose(s, o.Rows, progress)
+		if err != nil {
+			return n, err
+		}
+		held = func(hash uint64) bool { _, is := chosen[hash]; return is }
+	}
+	err = train.write(func(a io.Writer) error {
+		return heldOut.write(func(b io.Writer) error {
+			err := data.Scan(s, progress, func(p *data.Plain) error {
+				to, count := a, &n.Train
+				if held(p.Prompt) {
+					to, count = b, &n.HeldOut
+				}
+				*count++
+				_, err := to.Write(p.JSON())
+				return err
+			})
+			switch {
+			case err != nil:
+				return err
+			case n.HeldOut == 0:
+				return fmt.Errorf("%s: of %d rows none is held out; hold out more", s, n.Train)
+			case n.Train == 0:
+				return fmt.Errorf("%s: all of %d rows are held out; hold out less", s, n.HeldOut)
+			}
+			return nil
+		})
+	})
+	return n, err
+}
+
+// choose takes prompts in order of their hashes as long as all of their rows together are at most so many. One that has too many rows is passed over.
+func choose(s data.Source, rows int, progress func(done, total int64)) (map[uint64]struct{}, error) {
+	counts := map[uint64]int{}
+	err := data.Scan(s, progress, func(p *data.Plain) error { counts[p.Prompt]++; return nil })
+	chosen := map[uint64]struct{}{}
+	for _, hash := range slices.Sorted(maps.Keys(counts)) {
+		if n := counts[hash]; n <= rows {
+			rows -= n
+			chosen[hash] = struct{}{}
+		}
+	}
+	return chosen, err
+}
+
+// Sample writes n rows of a source, or all if there are fewer, drawn with a seed; they stay in their order.
+func Sample(s data.Source, out Output, n int, seed int64, progress func(done, total int64)) (taken int, err error) {
+	if err := out.check(); err != nil {
+		return 0, err
+	}
+	left := 0
+	if err := data.Scan(s, progress, func(*data.Plain) error { left++; return nil }); err != nil {
+		return 0, err
+	}
+	draw := rand.New(rand.NewPCG(uint64(seed), 0))
+	err = out.write(func(w io.Writer) error {
+		return data.Scan(s, progress, func(p *data.Plain) error {
+			if draw.IntN(max(left, 1)) < n-taken { // Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S
+				taken++
+				if _, err := w.Write(p.JSON()); err != nil {
+					return err
+				}
+			}
+			left--
+			return nil
+		})
+	})
+	return taken, err
+}
+
+// forms are what Convert writes.
+var forms = map[string]func(*data.Plain, data.Options) ([][]data.Column, error){"pairs": (*data.Plain).Pairs, "unpaired": (*data.Plain).Unpaired}
+
+// Forms are the names of what Convert writes.
+func Forms() []string { return slices.Sorted(maps.Keys(forms)) }
+
+// Convert writes the rows of a source in one of Forms. Of the options RankedPairs and Seed count.
+func Convert(s data.Source, out Output, form string, o data.Options, progress func(done, total int64)) (rows int, err error) {
+	if err := out.check(); err != nil {
+		return 0, err
+	}
+	err = out.write(func(w io.Writer) error {
+		return data.Scan(s, progress, func(p *data.Plain) error {
+			made, err := forms[form](p, o)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.Where(), err)
+			}
+			for _, columns := range made {
+				rows++
+				if _, err := w.Write(data.Line(columns)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return rows, err
+}
