@@ -1,5 +1,6 @@
 """Made-up rows of every kind for the golden file: some by chance with a seed, some with what is hard."""
 
+import json
 import random
 
 WHO = ["fox", "owl", "cat", "mouse", "bear", "hen"]
@@ -56,6 +57,8 @@ def groups():
         ("tokenizer with an end-of-text token of its own", "dpo", [pair(*t) for t in more[:3] + HARD[:3]], {"post_processor": APPENDS_EOS}),
         ("tokenizer with an end-of-text token of its own", "kto", [unpaired(i, t) for i, t in enumerate(more[:3] + HARD[:3])], {"post_processor": APPENDS_EOS}),
         ("template that writes the prompt alone in another way", "dpo", [pair(*c) for c in chats[:3]], {"chat_template": REWRITES}),
+        ("tools and variables of a row", "dpo", [pair(*c) | dict(tools=TOOLS, chat_template_kwargs=dict(mood=mood)) for c, mood in zip(chats, MOODS)], {"chat_template": ASKS}),
+        ("tools as text", "kto", [unpaired(i, c) | dict(tools=json.dumps(TOOLS)) for i, c in enumerate(chats[:3])], {"chat_template": ASKS}),
     ]
 
 
@@ -64,6 +67,13 @@ REWRITES = """\
 {{- bos_token }}
 {%- for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}{% endfor %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{% endif %}"""
+ASKS = """\
+{{- bos_token }}
+{%- if tools %}{{ tools | tojson }}{% endif %}
+{%- if mood %}{{ mood }}{% endif %}
+{%- for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}{% endfor %}"""
+MOODS = ["glad", "müde <|eos|>", " "]
+TOOLS = [dict(type="function", function=dict(name="sing", description="Sing é & <la>.", parameters=dict(type="object", properties=dict(song=dict(type="string")))))]
 
 HARD = [
     ("The fo", "x sang.", "x cried."),
