@@ -76,14 +76,14 @@ var doors = map[string]string{
 	"github.com/rivo/uniseg":     "tokenizer",
 	"google.golang.org/protobuf": "tokenizer",
 
-	"github.com/edsrzf/mmap-go": "safetensors",
+	"github.com/edsrzf/mmap-go": "data safetensors",
 	"github.com/x448/float16":   "safetensors",
 
 	"github.com/parquet-go/parquet-go": "rows",
 	"github.com/klauspost/compress":    "rows",
 
 	"github.com/zeebo/xxh3":  "data refcache",
-	"github.com/gofrs/flock": "checkpoint refcache",
+	"github.com/gofrs/flock": "checkpoint data refcache",
 }
 
 // edge is an import: from and to are rooms, or to is a module of doors.

@@ -657,6 +657,10 @@ var badData = []mistake{
 	wrongRanked("trust_ref_logps for ranked rows as pairs", "dpo --trust-ref-logps", `"completions": ["a", "b"], "ref_chosen_logps": -1, "ref_rejected_logps": -2`, trustsRanked),
 	{"data: trust_ref_logps and nothing to precompute", nil, precompute + "--trust-ref-logps", exitUsage,
 		"trust_ref_logps: the reference's log-probs are taken from the rows; there is nothing to precompute"},
+	{"data: token_cache_dir is a file", func(k *kitchen) {
+		k.write("large.jsonl", strings.Repeat(`{"prompt": "a", "chosen": "b", "rejected": "c", "x": "`+strings.Repeat("x", 1<<20)+"\"}\n", 5))
+	}, trains + "--data large.jsonl --token-cache-dir pairs.jsonl", exitFailed,
+		"token_cache_dir: pairs.jsonl: a part of this path is a file, not a folder; look at the path"},
 	{"data: eval_fraction too small", nil, trains + "--eval-fraction 1e-9", exitFailed,
 		"eval_fraction: 1e-09 of 12 examples leaves none to evaluate; give a larger one"},
 	{"data: a data set on the Hub in a mix", func(k *kitchen) {

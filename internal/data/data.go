@@ -16,11 +16,15 @@
 package data
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/edsrzf/mmap-go"
 
 	"dpotrain/internal/chat"
 	"dpotrain/internal/rows"
@@ -85,11 +89,35 @@ type Set struct {
 	Prompts  []string  // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
 	Reports  []*Report // one for each data set; none for what was held out of them
 
-	keys []key // of the examples
+	keys   []promptKey  // of the examples
+	maps   []mmap.MMap  // in which ids and texts lie; see store.go
+	stored bool         // ids lie in a store
+	to     *storeWriter // where examples go while the set is read; nil: into Examples
 }
 
-// key is what is known of an example's prompt.
-type key struct {
+// Close gives back what the set holds. Its examples are not to be used any more.
+func (s *Set) Close() {
+	for _, m := range s.maps {
+		m.Unmap()
+	}
+	s.maps = nil
+}
+
+// Stored is how many bytes of the examples' ids lie in a token store and not in memory.
+func (s *Set) Stored() int64 {
+	var n int64
+	if s != nil && s.stored {
+		for _, e := range s.Examples {
+			for _, q := range e.Own() {
+				n += 4 * int64(len(q.IDs))
+			}
+		}
+	}
+	return n
+}
+
+// promptKey is what is known of an example's prompt.
+type promptKey struct {
 	hash uint64
 	text string
 }
@@ -105,6 +133,7 @@ type Encoder interface {
 // Reader reads rows with the tokenizer and the chat template of a model folder.
 type Reader struct {
 	Wanted Wanted // numbers that Load reads; none unless set
+	Store  Store
 
 	dir       string
 	tokenizer *tokenizer.Tokenizer
@@ -171,7 +200,30 @@ func (r *Reader) LoadFrom(name string, in io.Reader, form Form, o Options) (*Set
 
 func (r *Reader) maker(form Form, o Options) (*maker, error) {
 	vars, err := o.vars()
-	return &maker{encoder: r.tokenizer, template: r.template, vars: vars, options: o, form: form, wanted: r.Wanted}, err
+	if err != nil {
+		return nil, err
+	}
+	var files string
+	if r.Store.Dir != "" {
+		if files, err = r.tokenizerHash(); err != nil {
+			return nil, err
+		}
+	}
+	return &maker{tokenizer: files, encoder: r.tokenizer, template: r.template, vars: vars, options: o, form: form, wanted: r.Wanted, store: r.Store}, nil
+}
+
+// tokenizerHash names the contents of the tokenizer's files.
+func (r *Reader) tokenizerHash() (string, error) {
+	h := sha256.New()
+	for _, name := range r.tokenizer.Files() {
+		content, err := os.ReadFile(filepath.Join(r.dir, name))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n", name, len(content))
+		h.Write(content)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Decode is the text of ids, without special tokens.

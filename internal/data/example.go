@@ -13,14 +13,16 @@ import (
 
 // maker makes examples of rows.
 type maker struct {
-	encoder  Encoder
-	template *chat.Template // nil: none
-	vars     chat.Vars      // for the template, below those of a row
-	options  Options
-	form     Form
-	wanted   Wanted
-	watch    *watch       // nil but for Show
-	stops    atomic.Int64 // rows at which the template was stopped
+	encoder   Encoder
+	template  *chat.Template // nil: none
+	vars      chat.Vars      // for the template, below those of a row
+	options   Options
+	form      Form
+	wanted    Wanted
+	store     Store
+	tokenizer string       // what names it in keys of stores
+	watch     *watch       // nil but for Show
+	stops     atomic.Int64 // rows at which the template was stopped
 }
 
 // made is what became of a row.
@@ -28,7 +30,7 @@ type made struct {
 	example   Example    // with form Labelled one that is not labelled yet is a pair, to be taken apart
 	ranking   []ranked   // of a ranked row of which pairs are to be made, and which has no example yet; best first
 	weight    float64    // of a ranked row
-	key       key        // of its prompt
+	key       promptKey  // of its prompt
 	drop      dropReason // not kept: why
 	across    bool       // a token that is scored begins in the prompt
 	other     bool       // none does, but the prompt's ids are others without a completion

@@ -64,6 +64,7 @@ func (m *maker) loadSources(sources []Source, progress func(done, total int64)) 
 			all.Name += ", "
 		}
 		all.Name += set.Name
+		all.maps, all.stored = append(all.maps, set.maps...), all.stored || set.stored
 		set.Reports[0].Taken = len(taken[i])
 		all.Reports = append(all.Reports, set.Reports[0])
 		for _, j := range taken[i] {
@@ -75,11 +76,26 @@ func (m *maker) loadSources(sources []Source, progress func(done, total int64)) 
 
 // loadSource reads the files of a data set, of size bytes.
 func (m *maker) loadSource(s Source, files []string, progress func(done int64)) (set *Set, size int64, err error) {
+	set, size, ok, err := m.fromStore(s, files, progress)
+	if ok || err != nil {
+		return set, size, err
+	}
 	set = m.newSet(s.String(), len(files))
+	if size, err = m.readFiles(set, s, files, progress); err != nil {
+		return nil, 0, err
+	}
+	return set, size, m.done(set.Reports[0])
+}
+
+// readFiles adds the rows of files, of size bytes, to a set.
+func (m *maker) readFiles(set *Set, s Source, files []string, progress func(done int64)) (size int64, err error) {
 	for _, f := range files {
 		in, err := rows.Open(f)
 		if err != nil {
-			return nil, 0, err
+			return 0, err
+		}
+		if set.to != nil {
+			set.to.files = append(set.to.files, file{f, in.ByRow()})
 		}
 		err = m.load(set, in, f, s, func() {
 			done, _ := in.Progress()
@@ -91,11 +107,11 @@ func (m *maker) loadSource(s Source, files []string, progress func(done int64)) 
 		_, n := in.Progress()
 		in.Close()
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		size += n
 	}
-	return set, size, m.done(set.Reports[0])
+	return size, nil
 }
 
 func (m *maker) newSet(name string, files int) *Set {
@@ -155,6 +171,9 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress 
 		if err := set.add(items, file{path, in.ByRow()}, m); err != nil {
 			return err
 		}
+		if set.to != nil && set.to.err != nil {
+			return fmt.Errorf("token_cache_dir: %w", set.to.err)
+		}
 		progress()
 	}
 	return nil
@@ -206,7 +225,7 @@ func firstRow(s Source) (row, bool) {
 func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 	var (
 		next atomic.Int64
-		last atomic.Pointer[item]
+		lock sync.Mutex
 		wait sync.WaitGroup
 	)
 	for range min(runtime.GOMAXPROCS(0), len(items)) {
@@ -219,14 +238,18 @@ func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 				}
 				items[i].Text = nil
 				if errors.Is(items[i].Err, chat.ErrBound) && (m.stops.Add(1) > maxStops || m.options.OnBadRow != "skip") {
-					last.Store(&items[i])
 					next.Store(int64(len(items)))
+					lock.Lock()
+					if stopped == nil || items[i].Number < stopped.Number { // on another core it may be a later one
+						stopped = &items[i]
+					}
+					lock.Unlock()
 				}
 			}
 		}()
 	}
 	wait.Wait()
-	return last.Load()
+	return stopped
 }
 
 // add takes items into the set in order. With on_bad_row skip a bad row is counted, else it is an error, with those after it.
@@ -310,7 +333,11 @@ func (s *Set) add(items []item, of file, m *maker) error {
 }
 
 // keep takes in an example.
-func (s *Set) keep(e Example, k key) {
+func (s *Set) keep(e Example, k promptKey) {
+	if s.to != nil {
+		s.to.add(&e, k)
+		return
+	}
 	if len(s.Examples) < PromptsKept {
 		s.Prompts = append(s.Prompts, k.text)
 	}

@@ -388,7 +388,7 @@ func (c conversation) asks() string {
 }
 
 // key is that of the prompt.
-func (c conversation) key() key { return key{hashPrompt(c), c.asks()} }
+func (c conversation) key() promptKey { return promptKey{hashPrompt(c), c.asks()} }
 
 // conversation finds out what a row holds.
 func (r row) conversation(form Form) (conversation, error) {

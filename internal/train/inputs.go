@@ -52,6 +52,7 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
+	in.Reader.Store = data.Store{Dir: o.TokenCacheDir, Warn: func(text string) { req.Log.Warn(text) }}
 	form, err := o.form(l)
 	if err != nil {
 		return nil, err
@@ -149,6 +150,9 @@ func (in *Inputs) Close() {
 	if in.Device != nil {
 		in.Device.Close()
 	}
+	for _, set := range in.files() {
+		set.Close()
+	}
 }
 
 // load reads the data sets that a key names, and holds a fraction of their prompts out; none are none.
@@ -232,7 +236,7 @@ func (in *Inputs) sets() [][]data.Example {
 // planner works out what o takes with these inputs; the caller says what for.
 func (in *Inputs) planner(o *Options) *planner {
 	sets := in.sets()
-	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize(), needs: in.needs}
+	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize(), needs: in.needs, stored: in.Train.Stored() + in.Eval.Stored()}
 }
 
 // digest names the content of examples: resume refuses data that has changed, wherever the file lies.

@@ -43,6 +43,7 @@ type planner struct {
 	train     []data.Example
 	eval      []data.Example
 	prompts   []int // rows of the held-out prompts that are answered, with their answers
+	stored    int64 // bytes of the examples that lie in token stores
 	tokens    int   // of the vocabulary, in the tokenizer
 }
 
@@ -234,7 +235,7 @@ func (p *planner) complete(x *planned) {
 		return plan.Part{Name: "weights", Bytes: numberBytes * int64(c.Parameters()), How: fmt.Sprintf("%s parameters in float32", report.Count(int64(c.Parameters())))}
 	}
 	examples := len(p.train) + len(p.eval)
-	data := plan.Part{Name: "data", Bytes: data.Bytes(p.train) + data.Bytes(p.eval), How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
+	data := plan.Part{Name: "data", Bytes: data.Bytes(p.train) + data.Bytes(p.eval) - p.stored, How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
 	program := plan.Part{Name: "program", Bytes: programBytes + perToken*int64(p.tokens), How: "with the tokenizer"}
 	rows := func(s plan.Size) string { return fmt.Sprintf("at most %s rows together", report.Count(int64(s.Rows))) }
 	logits := func(c *model.Config, o model.GraphOptions) string {

@@ -10,16 +10,17 @@ import (
 // variables (see package config); the order of the fields is the order of the resolved config file. Defaults are
 // TRL's where TRL has the key.
 type Options struct {
-	Model        string            `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
-	RefModel     string            `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
-	Data         string            `mapstructure:"data" help:"training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern" path:"file"`
-	EvalData     string            `mapstructure:"eval_data" help:"held-out pairs, as data; none: no evaluation and no best checkpoint" path:"file"`
-	EvalFraction float64           `mapstructure:"eval_fraction" default:"0" validate:"gte=0,lt=1" help:"share of the training prompts that is held out, with all that answers them, in place of eval_data; which ones is told by the prompts alone"`
-	Datasets     []data.Source     `mapstructure:"datasets" help:"data sets to train on in place of data, mixed: a list of maps with path, split, columns, weight or fraction, and filter; docs/formats.md"`
-	Columns      map[string]string `mapstructure:"columns" help:"names of columns in data, eval_data and datasets, by those that are read: {prompt: question, chosen: better}"`
-	OutputDir    string            `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
-	Overwrite    bool              `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
-	RefCacheDir  string            `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
+	Model         string            `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
+	RefModel      string            `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
+	Data          string            `mapstructure:"data" help:"training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern" path:"file"`
+	EvalData      string            `mapstructure:"eval_data" help:"held-out pairs, as data; none: no evaluation and no best checkpoint" path:"file"`
+	EvalFraction  float64           `mapstructure:"eval_fraction" default:"0" validate:"gte=0,lt=1" help:"share of the training prompts that is held out, with all that answers them, in place of eval_data; which ones is told by the prompts alone"`
+	Datasets      []data.Source     `mapstructure:"datasets" help:"data sets to train on in place of data, mixed: a list of maps with path, split, columns, weight or fraction, and filter; docs/formats.md"`
+	Columns       map[string]string `mapstructure:"columns" help:"names of columns in data, eval_data and datasets, by those that are read: {prompt: question, chosen: better}"`
+	OutputDir     string            `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
+	Overwrite     bool              `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
+	RefCacheDir   string            `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
+	TokenCacheDir string            `mapstructure:"token_cache_dir" default:"token_cache" help:"folder of the token ids of data sets of 4 MiB and more, so that the next run need not make them again; it may be deleted at any time" path:"dir"`
 
 	MonitorReference string `mapstructure:"monitor_reference" default:"auto" validate:"oneof=auto true false" help:"whether a loss without a reference is monitored against ref_model, in the metrics shift/*, displacement/* and length/*; the loss stays as it is: auto (if ref_cache_dir has the log-probs of all rows; nothing is computed), true (what is missing is computed) or false"`
 
