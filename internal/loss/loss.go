@@ -264,9 +264,13 @@ var catalogue = []Info{
 	sftInfo,
 }
 
-// refused are names that would be misunderstood, with what to say.
+// refused are names that would be misunderstood, or that are no losses here, with what to say.
 var refused = map[string]string{
 	"aot_pair": "up to TRL 0.27 this was the loss for completions that are not paired, whatever it says; give aot for pairs, or aot_unpaired for what aot_pair was",
+	"ld_dpo":   "it is a modifier of losses; give the loss, as dpo, and ld_alpha: 0.5 beside it",
+	"sampo":    "it is a modifier of losses; give the loss, as dpo, and sampo: true beside it",
+	"wpo":      "it is a modifier of losses; give the loss, as dpo, and wpo: true beside it",
+	"tr_dpo":   "it is any loss with a reference that is renewed; give the loss, as dpo, and reference_update_steps: 512 beside it",
 	"bco_pair": "since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift",
 }
 

@@ -478,6 +478,8 @@ func TestNewErrors(t *testing.T) {
 		{"ipo_mean", nil, `loss: "ipo_mean": unknown loss; "dpotrain losses" lists them`},
 		{"simpo2", nil, `loss: "simpo2": unknown loss; "dpotrain losses" lists them`},
 		{"", nil, `loss: "": unknown loss; "dpotrain losses" lists them`},
+		{"wpo", nil, `loss: "wpo": it is a modifier of losses; give the loss, as dpo, and wpo: true beside it`},
+		{"ld_dpo=1,sft=1", nil, `loss: "ld_dpo": it is a modifier of losses; give the loss, as dpo, and ld_alpha: 0.5 beside it`},
 		{"aot_pair", nil, `loss: "aot_pair": up to TRL 0.27 this was the loss for completions that are not paired, whatever it says; give aot for pairs, or aot_unpaired for what aot_pair was`},
 		{"bco_pair", nil, `loss: "bco_pair": since TRL 0.29 this is BCO without the shift of its rewards, which is weaker; give bco, which has the shift`},
 		{"dpo", withBeta(0), "beta: 0 is out of range; want > 0"},
@@ -816,4 +818,18 @@ func testVectors(t *testing.T, file string) (seen map[string]int) {
 		})
 	}
 	return seen
+}
+
+// TestRefusedNames: no name is refused that a loss has, and whoever gives a method that is a setting here as a loss is told the setting.
+func TestRefusedNames(t *testing.T) {
+	for name, why := range refused {
+		if _, ok := Describe(name); ok {
+			t.Errorf("%s is refused (%s), and a loss", name, why)
+		}
+	}
+	for name, setting := range map[string]string{"ld_dpo": "ld_alpha: ", "sampo": "sampo: ", "wpo": "wpo: ", "tr_dpo": "reference_update_steps: "} {
+		if why := Refused(name); !strings.Contains(why, setting) {
+			t.Errorf("%s: %q; want %s", name, why, setting)
+		}
+	}
 }
