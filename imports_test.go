@@ -20,7 +20,7 @@ var rooms = map[string]string{
 	"config":       "data eval loss plan train; compute",
 	"bench":        "compute compute/cpu report train",
 	"train":        "checkpoint compute compute/cpu data doctor eval generate loss model plan report safetensors score; chat refcache tokenizer",
-	"dataset":      "checkpoint data report",
+	"dataset":      "checkpoint data report rows",
 	"doctor":       "data eval report rows tokenizer",
 	"eval":         "compute data loss model plan report score",
 	"score":        "compute data model plan refcache; report",

@@ -530,6 +530,14 @@ var badData = []mistake{
 	{"data: all held out", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl --rows 12", exitFailed, "pairs.jsonl: all of 12 rows are held out; hold out less"},
 	{"data: none held out", nil, "data split --data pairs.jsonl --train a.jsonl --held-out b.jsonl --fraction 1e-9", exitFailed, "pairs.jsonl: of 12 rows none is held out; hold out more"},
 	{"data: one file for both", nil, "data split --data pairs.jsonl --train a.jsonl --held-out ./a.jsonl --rows 2", exitUsage, "--train and --held-out are both a.jsonl; give two names"},
+	{"data: parquet of rows as they are", nil, "data sample --data pairs.jsonl --rows 1 --to a.parquet", exitFailed, "a.parquet: JSONL is written here; give a name that ends in .jsonl, or use convert"},
+	{"data: parquet of texts and messages", func(k *kitchen) {
+		k.write("wrong.jsonl", firstLines(read(k.t, "pairs.jsonl"), 1)+firstLines(read(k.t, "chat.jsonl"), 1))
+	}, "data convert --data wrong.jsonl --to a.parquet", exitFailed, "wrong.jsonl:2: text and messages, or a score that is no number; a column of a parquet file has one kind: write .jsonl"},
+	{"data: parquet of tools", func(k *kitchen) {
+		k.write("wrong.jsonl", `{"prompt":[{"role":"user","content":"a"}],"chosen":[{"role":"assistant","content":"b"}],"rejected":[{"role":"assistant","content":"c"}],"tools":[]}`)
+	}, "data convert --data wrong.jsonl --to a.parquet", exitFailed, "wrong.jsonl:1: tools: parquet files are written without this column, and the chat template would miss it: write .jsonl"},
+	{"data: nothing to write", func(k *kitchen) { k.write("wrong.jsonl", `{"prompt":"a","completions":["b","c"],"scores":[1,1]}`) }, "data convert --data wrong.jsonl --to a.parquet", exitFailed, "wrong.jsonl: no row to write"},
 	{"data: no rows to draw", nil, "data sample --data pairs.jsonl --to a.jsonl", exitUsage, "--rows 0; want a number of at least 1"},
 	{"show: a line that is not there", nil, shows + "--row 13", exitFailed, "pairs.jsonl:13: no such row; the last is 12"},
 	{"show: a blank line", func(k *kitchen) {

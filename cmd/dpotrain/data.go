@@ -20,8 +20,8 @@ func newDataCommand() *cobra.Command {
 		Use:   "data",
 		Short: "Look at files of rows, divide them, sample them, write them in another form",
 		Long: `Small tools for files of rows. They read what train reads (JSONL, JSON, CSV or parquet, also gzip and zstd; a file,
-a folder or a pattern) and need no model. What they write is JSONL, each file as a whole or not at all, and the same
-every time.
+a folder or a pattern) and need no model. What they write is JSONL, of convert parquet too, each file as a whole or
+not at all, and the same every time.
 
 validate says what is wrong with the rows.`,
 	}
@@ -235,7 +235,7 @@ func newDataConvertCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "convert --data FILE --form pairs --to FILE",
-		Short: "Write rows as pairs or as unpaired rows, in JSONL",
+		Short: "Write rows as pairs or as unpaired rows, in JSONL or parquet",
 		Long: `--form pairs writes the columns prompt, chosen and rejected: a prompt that only stands at the beginning of both
 sides is spelled out, and a ranked row becomes pairs by the rule of --ranked-pairs, with its scores. --form unpaired
 writes prompt, completion and label: of a pair the chosen completion with label true and the rejected one with
@@ -243,6 +243,7 @@ false. Other columns go along, those that are read under the names of docs/forma
 stand only those that are of the whole row. A row that cannot become what is asked for is an error. A ranked row
 whose scores are all the same becomes nothing.`,
 		Example: `  dpotrain data convert --data ranked.jsonl --form pairs --to pairs.jsonl
+  dpotrain data convert --data pairs.jsonl --to pairs.parquet
   dpotrain data convert --data pairs.parquet --form unpaired --to -`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,7 +1,7 @@
 // Package dataset has small tools for files of rows, whatever their format: what is in them, a division in two, a sample, and another form. None needs a
 // model.
 //
-// Stats is given a source and gives back counts; Split, Sample and Convert write JSONL, one row a line, each file as a whole or not at all. What they
+// Stats is given a source and gives back counts; Split, Sample and Convert write JSONL, Convert parquet too, each file as a whole or not at all. What they
 // write is a function of the rows and of the options: the same every time.
 //
 // To add a form that Convert writes: a method of data.Plain, and its row in forms.
@@ -22,6 +22,7 @@ import (
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/data"
 	"dpotrain/internal/report"
+	"dpotrain/internal/rows"
 )
 
 // Stdout is the path that stands for standard output.
@@ -47,6 +48,16 @@ func (o Output) String() string {
 		return "standard output"
 	}
 	return o.Path
+}
+
+func (o Output) isParquet() bool { return strings.HasSuffix(strings.ToLower(o.Path), ".parquet") }
+
+// checkLines is check for what is written as JSONL alone.
+func (o Output) checkLines() error {
+	if o.isParquet() {
+		return fmt.Errorf("%s: JSONL is written here; give a name that ends in .jsonl, or use convert", o.Path)
+	}
+	return o.check()
 }
 
 // check says why nothing can be written there.
@@ -227,7 +238,7 @@ type Divided struct{ Train, HeldOut int }
 // Split divides the rows of a source so that all rows of a prompt are on one side. Which prompts are held out is told by the prompts alone.
 func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(done, total int64)) (n Divided, err error) {
 	for _, out := range []Output{train, heldOut} {
-		if err := out.check(); err != nil {
+		if err := out.checkLines(); err != nil {
 			return n, err
 		}
 	}
@@ -280,7 +291,7 @@ func choose(s data.Source, rows int, progress func(done, total int64)) (map[uint
 
 // Sample writes n rows of a source, or all if there are fewer, drawn with a seed; they stay in their order.
 func Sample(s data.Source, out Output, n int, seed int64, progress func(done, total int64)) (taken int, err error) {
-	if err := out.check(); err != nil {
+	if err := out.checkLines(); err != nil {
 		return 0, err
 	}
 	left := 0
@@ -309,25 +320,61 @@ var forms = map[string]func(*data.Plain, data.Options) ([][]data.Column, error){
 // Forms are the names of what Convert writes.
 func Forms() []string { return slices.Sorted(maps.Keys(forms)) }
 
-// Convert writes the rows of a source in one of Forms. Of the options RankedPairs and Seed count.
-func Convert(s data.Source, out Output, form string, o data.Options, progress func(done, total int64)) (rows int, err error) {
+// Convert writes the rows of a source in one of Forms, to a file that is called .parquet as parquet. Of the options RankedPairs and Seed count.
+func Convert(s data.Source, out Output, form string, o data.Options, progress func(done, total int64)) (n int, err error) {
 	if err := out.check(); err != nil {
 		return 0, err
 	}
 	err = out.write(func(w io.Writer) error {
-		return data.Scan(s, progress, func(p *data.Plain) error {
+		put := &writer{to: w, unpaired: form == "unpaired"}
+		err := data.Scan(s, progress, func(p *data.Plain) error {
 			made, err := forms[form](p, o)
+			for i := 0; i < len(made) && err == nil; i++ {
+				n++
+				if out.isParquet() {
+					err = put.parquet(p.Chat, made[i])
+				} else {
+					_, err = w.Write(data.Line(made[i]))
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.Where(), err)
 			}
-			for _, columns := range made {
-				rows++
-				if _, err := w.Write(data.Line(columns)); err != nil {
-					return err
-				}
-			}
 			return nil
 		})
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return fmt.Errorf("%s: no row to write", s)
+		}
+		return put.close()
 	})
-	return rows, err
+	return n, err
+}
+
+// writer writes rows to a parquet file, which begins with the first of them.
+type writer struct {
+	to       io.Writer
+	unpaired bool
+	file     rows.Writer
+}
+
+func (w *writer) parquet(chat bool, columns []data.Column) error {
+	for _, c := range columns {
+		if c.Ours == "tools" || c.Ours == "chat_template_kwargs" {
+			return fmt.Errorf("%s: parquet files are written without this column, and the chat template would miss it: write .jsonl", c.Ours)
+		}
+	}
+	if w.file == nil {
+		w.file = rows.NewWriter(w.to, w.unpaired, chat)
+	}
+	return w.file.Write(data.Line(columns))
+}
+
+func (w *writer) close() error {
+	if w.file == nil {
+		return nil
+	}
+	return w.file.Close()
 }

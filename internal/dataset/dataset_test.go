@@ -136,6 +136,27 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// TestConvertParquet: pairs go to parquet and back.
+func TestConvertParquet(t *testing.T) {
+	s := numbered(t, 30)
+	out := Output{Path: filepath.Join(t.TempDir(), "pairs.parquet")}
+	if n, err := Convert(s, out, "pairs", data.Options{}, nil); err != nil || n != 30 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	i := 0
+	err := data.Scan(data.Source{Path: out.Path}, nil, func(p *data.Plain) error {
+		want := fmt.Sprintf(`{"prompt":"%d","chosen":"b%d","rejected":"c","weight":null,"chosen_score":null,"rejected_score":null,"margin":null}`+"\n", i/3, i)
+		if got := string(p.JSON()); got != want {
+			t.Errorf("row %d: got %s, want %s", i, got, want)
+		}
+		i++
+		return nil
+	})
+	if err != nil || i != 30 {
+		t.Errorf("%d rows, %v", i, err)
+	}
+}
+
 // TestFailure leaves nothing behind, and what was there before stays.
 func TestFailure(t *testing.T) {
 	dir := t.TempDir()

@@ -84,12 +84,12 @@ var cases = []struct {
 	{id: "double-bos", shows: pair("<|bos|>a", " b", " c"), fine: pair("a", " b", " c"), rows: 1},
 	{id: "double-eos", shows: pair("a", " b<|eos|>\n", " c") + "\n" + pair("a", " b<|eos|><|eos|>", " c") + "\n" + chatPair("a", "b<|eos|>", "c"), fine: pair("a", " b<|eos|>", " c") + "\n" + chatPair("a", "b", "c"),
 		options: data.Options{ChatTemplate: "zephyr"}, rows: 3, evidence: "<|eos|>"},
-	{id: "goes-on", shows: pair("a", " b<|eos|> and c", " c"), fine: pair("a", " b<|eos|>", " c"), rows: 1, evidence: "<|eos|> and c"},
+	{id: "goes-on", shows: pair("a", " b<|eos|> and c", " c"), fine: pair("a", " b<|eos|>", " c<|eos|> <|eos|>"), rows: 1, evidence: "<|eos|> and c"},
 	{id: "template-twice", shows: chatPair("<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n", "b", "c") + "\n" + chatPair("a", "<|im_start|>assistant\nb", "c"),
 		fine: chatPair("a", "b <|im_start|>assistant", "the user") + "\n" + pair("<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n", "b", "c"), rows: 2, evidence: "<|im_start|>user"},
 	{id: "template-twice", shows: chatPair("User: a\n\nAssistant:", "b", "c"), fine: chatPair("Which user: a?", "b", "c"), options: data.Options{ChatTemplate: "plain"}, rows: 1},
 	{id: "special-in-text", shows: chatPair("a<|eos|>", "b", "c"), fine: chatPair("a < b", "<eos>", "<c>"), rows: 1, evidence: "<|eos|> in "},
-	{id: "control-characters", shows: pair("a\u0007", " b", " c") + "\n" + pair("a", " \ufeffb", " c") + "\n" + chatPair("a", "\u001b[31mb", "c"), fine: pair("a\tb\r\n", " b\u00a0\u200d", " c"), rows: 3, evidence: "U+0007"},
+	{id: "control-characters", shows: pair("a\u0007", " b", " c") + "\n" + pair("a", " \ufeffb", " c") + "\n" + chatPair("a", "\u001b[31mb", "c") + "\n" + pair("a", " b", " c\u0085"), fine: pair("a\tb\r\n", " b\u00a0\u200d", " c"), rows: 4, evidence: "U+0007"},
 	{id: "broken-unicode", shows: pair("a\ufffd", " b", " c") + "\n" + pair("a", " cafÃ©", " c") + "\n" + pair("a", " b", " itâ€™s"), fine: pair("a", " café, NÃO, Ã", " â, €"), rows: 3},
 	{id: "score-against", shows: `{"prompt": "a", "chosen": " b", "rejected": " c", "chosen_score": 1, "rejected_score": 2}` + "\n" + `{"prompt": "a", "chosen": " b", "rejected": " d", "margin": -1}`,
 		fine: `{"prompt": "a", "chosen": " b", "rejected": " c", "chosen_score": 2, "rejected_score": 1}`, rows: 2, evidence: "chosen 1, rejected 2"},
@@ -104,9 +104,9 @@ var cases = []struct {
 
 	{id: "truncated", shows: pair("The cat", " sat on the mat", " ran"), fine: pair("The", " sat", " ran"), options: data.Options{MaxLength: 8}, evidence: "1 of 2 sequences"},
 	{id: "prompt-alone", shows: pair("The cat\n\n", "sat", "ran"), fine: pair("The cat", "\n\nsat", "\n\nran"), rows: 1},
-	{id: "script-switch", shows: pair("a", " this is said in Latin letters", " это сказано по-русски"), fine: pair("a", " это сказано по-русски", " Москва это город, this is one") + "\n" + pair("a", " 日本語で書かれています、本当に", " 漢字漢字漢字漢字漢字漢字漢字"),
+	{id: "script-switch", shows: pair("a", " this is said in Latin letters", " это сказано по-русски"), fine: pair("a", " это сказано по-русски", " Москва это город, this is one") + "\n" + pair("a", " yes", " да") + "\n" + pair("a", " 日本語で書かれています、本当に", " 漢字漢字漢字漢字漢字漢字漢字"),
 		rows: 1, evidence: "chosen Latin, rejected Cyrillic"},
-	{id: "label-balance", shows: each(9, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 0) }), fine: each(8, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 1) }), evidence: "8 desirable, 1 undesirable"},
+	{id: "label-balance", shows: each(9, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 0) }), fine: each(5, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 0) }), evidence: "8 desirable, 1 undesirable"},
 }
 
 // folder has the tokenizer and chat template of a tiny Llama, but with a token for two line ends: a text that ends with them has it, one in which

@@ -112,7 +112,7 @@ func (e *examiner) texts(row *data.Inspected) (twoEnds bool) {
 		if !row.Chat && e.hasEOS {
 			before, after, ends := strings.Cut(side.Texts[0], e.eos.Text)
 			switch {
-			case ends && after != "" && strings.TrimSpace(after) != "":
+			case ends && strings.TrimSpace(strings.ReplaceAll(after, e.eos.Text, "")) != "":
 				note("goes-on", quote(e.eos.Text+after, 0, len(e.eos.Text)))
 			case ends && after != "":
 				note("double-eos", quote(before+e.eos.Text+after, len(before), len(e.eos.Text)))
