@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -421,4 +422,30 @@ func TestCoupledExtremes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPart: a part of a batch, and of a result, has that part of every field; of mismatched rows it has all.
+func TestPart(t *testing.T) {
+	filled := func(v reflect.Value) {
+		for i := range v.NumField() {
+			v.Field(i).Set(reflect.MakeSlice(v.Field(i).Type(), 3, 3))
+		}
+	}
+	check := func(part reflect.Value) {
+		for i := range part.NumField() {
+			name, want := part.Type().Field(i).Name, 2
+			if strings.Contains(name, "Mismatched") {
+				want = 3
+			}
+			if n := part.Field(i).Len(); n != want {
+				t.Errorf("%v: %d of %s, want %d", part.Type(), n, name, want)
+			}
+		}
+	}
+	var b Batch
+	var r Result
+	filled(reflect.ValueOf(&b).Elem())
+	filled(reflect.ValueOf(&r).Elem())
+	check(reflect.ValueOf(b.Part(1, 3)))
+	check(reflect.ValueOf(r.Part(1, 3)))
 }
