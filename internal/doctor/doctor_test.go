@@ -311,7 +311,7 @@ func TestMany(t *testing.T) {
 
 // FuzzTexts: whatever a text holds, the checks end, and what they quote is one line of UTF-8.
 func FuzzTexts(f *testing.F) {
-	for _, text := range []string{"", "a\u0007", "Ã©", "â€™", "<|eos|>", "User: a\n\nAssistant:", "\xff\xc3", "это \u2028 日本", strings.Repeat("é", 40) + "\u0080"} {
+	for _, text := range []string{"", "a\u0007", "Ã©", "â€™", "<|eos|>", "User: a\n\nAssistant:", "\xff\xc3", "это \u2028 日本", strings.Repeat("é", 40) + "\u0080", "\xa9" + strings.Repeat("\x94", 400)} {
 		f.Add(text)
 	}
 	s := newSpecials([]string{"<|eos|>", "", "é", "</s>"})

@@ -14,11 +14,13 @@ import (
 func quote(text string, at, length int) string {
 	const around = 24 // bytes on both sides
 	from, to := max(0, at-around), min(len(text), at+length+around)
-	for from > 0 && !utf8.RuneStart(text[from]) {
-		from--
-	}
-	for to < len(text) && !utf8.RuneStart(text[to]) {
-		to++
+	for range utf8.UTFMax - 1 { // to whole characters
+		if from > 0 && !utf8.RuneStart(text[from]) {
+			from--
+		}
+		if to < len(text) && !utf8.RuneStart(text[to]) {
+			to++
+		}
 	}
 	return strconv.Quote(text[from:to])
 }
