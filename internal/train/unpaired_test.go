@@ -261,11 +261,15 @@ func TestUnpairedData(t *testing.T) {
 	contains(t, mustRun(t, o).stderr, "6 pairs")
 	o = elsewhere(t, o)
 	o.EvalData = rows
-	o.MetricForBestModel, o.LoadBestModelAtEnd, o.SaveSteps = "rewards/accuracies", true, 1
-	contains(t, mustRun(t, o).stderr, "12 examples", "6 pairs taken apart", "unpaired rows: 4 desirable, 6 undesirable", "no evaluation had a number for eval_rewards/accuracies")
+	o.SaveSteps = 1
+	contains(t, mustRun(t, o).stderr, "12 examples", "6 pairs taken apart", "unpaired rows: 4 desirable, 6 undesirable")
+	o = elsewhere(t, o)
+	o.MetricForBestModel, o.LoadBestModelAtEnd = "rewards/accuracies", true
+	if _, err = tryRun(t, o, 0); err == nil {
+		t.Fatal("rewards/accuracies finds the best checkpoint among unpaired rows")
+	}
+	contains(t, err.Error(), "metric_for_best_model: rewards/accuracies; the rows are single completions with labels")
 	o.MetricForBestModel, o.LoadBestModelAtEnd = "", false
-	o = elsewhere(t, o)
-	o = elsewhere(t, o)
 	mixed := filepath.Join(t.TempDir(), "mixed.jsonl")
 	for _, path := range []string{head(t, pairs, 1), rows} {
 		text, err := os.ReadFile(path)
