@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,28 +52,31 @@ func completeKeys(cmd *cobra.Command) {
 			case k.Path == "file":
 				completeWith(cmd, name, cobra.ShellCompDirectiveFilterFileExt, "jsonl", "json")
 			default:
-				var values []cobra.Completion
-				for _, v := range k.Values() {
-					values = append(values, cobra.CompletionWithDesc(v.Value, v.Help))
-				}
 				directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 				if k.Name == "chat_template" { // which may be a file, too
 					directive = cobra.ShellCompDirectiveDefault
 				}
-				completeWith(cmd, name, directive, values...)
+				offer(cmd, name, func(begun string) (values []cobra.Completion, _ cobra.ShellCompDirective) {
+					for _, v := range k.Values() {
+						if strings.HasPrefix(v.Value, begun) {
+							values = append(values, cobra.CompletionWithDesc(v.Value, v.Help))
+						}
+					}
+					return values, directive
+				})
 			}
 		}
 	}
 }
 
-// completeWith lets a shell complete the value of a flag with what is given, which for a directive of files is their
-// extensions.
-func completeWith(cmd *cobra.Command, flag string, directive cobra.ShellCompDirective, values ...cobra.Completion) {
+// completeWith lets a shell complete the value of a flag with files, which may have extensions, or folders.
+func completeWith(cmd *cobra.Command, flag string, directive cobra.ShellCompDirective, extensions ...cobra.Completion) {
+	offer(cmd, flag, func(string) ([]cobra.Completion, cobra.ShellCompDirective) { return extensions, directive })
+}
+
+func offer(cmd *cobra.Command, flag string, values func(begun string) ([]cobra.Completion, cobra.ShellCompDirective)) {
 	err := cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if directive&cobra.ShellCompDirectiveFilterFileExt != 0 {
-			return values, directive
-		}
-		return slices.DeleteFunc(slices.Clone(values), func(v cobra.Completion) bool { return !strings.HasPrefix(v, begun) }), directive
+		return values(begun)
 	})
 	if err != nil {
 		panic(err) // there is no such flag, or it has values already

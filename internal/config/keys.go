@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-playground/validator/v10"
@@ -98,7 +99,9 @@ func variable(name string) string { return variablePrefix + strings.ToUpper(name
 func dashes(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 // Keys are all settings, in the order of train.Options.
-func Keys() []Key { return keysOf(reflect.TypeFor[train.Options](), nil) }
+func Keys() []Key { return slices.Clone(allKeys()) }
+
+var allKeys = sync.OnceValue(func() []Key { return keysOf(reflect.TypeFor[train.Options](), nil) })
 
 func keysOf(t reflect.Type, index []int) []Key {
 	var keys []Key
