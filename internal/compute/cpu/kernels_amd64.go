@@ -654,7 +654,7 @@ func softmaxRowsBackAVX2(rows int, s *float32, ds *float32, seen *uint64, lse *f
 //go:noescape
 func adamWMomentsAVX512(n int, w *float32, grad *float32, m *uint16, v *uint16, coefficients *float32, noise *uint32)
 
-// adamWMomentsAVX2 is adamWMomentsRef for n numbers, 8 or a multiple of it, with the constants of adamWMomentsTable.
+// adamWMomentsAVX2 is adamWMomentsRef for n numbers, 8 or a multiple of it, with the constants that adamWMomentsVector lays out.
 //
 //go:noescape
 func adamWMomentsAVX2(n int, w *float32, grad *float32, m *uint16, v *uint16, table *float32)

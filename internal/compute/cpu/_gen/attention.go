@@ -20,6 +20,38 @@ func loadSeen(seen GPPhysical) {
 	}
 }
 
+// eachRowOfScores is the rest of a kernel: a loop over rows, of which each has 64 numbers at the scores and one at the numbers and seen.
+func (set *isa) eachRowOfScores(rows GPPhysical, scores, numbers []GPPhysical, seen GPPhysical, body func()) {
+	TESTQ(rows, rows)
+	JZ(LabelRef("done"))
+	Label("row")
+	body()
+	for _, p := range scores {
+		ADDQ(U32(256), p)
+	}
+	for _, p := range numbers {
+		ADDQ(Imm(4), p)
+	}
+	ADDQ(Imm(8), seen)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	Label("done")
+	set.end()
+}
+
+// raise raises the maximum at m to the largest of a row and leaves it in top; by what it changes, which is 0 and not NaN while nothing has
+// been seen, goes to change. was and by are room.
+func raise(m, change GPPhysical, largest, top, was, by VecPhysical) {
+	VMOVSS(Mem{Base: m}, was)
+	VMAXSS(largest, was, top)
+	VMOVSS(top, Mem{Base: m})
+	VSUBSS(top, was, by)
+	const notEqual = 4
+	VCMPSS(U8(notEqual), top, was, was)
+	VANDPS(was, by, by)
+	VMOVSS(by, Mem{Base: change})
+}
+
 func softmaxRowsAVX512() {
 	set := avx512
 	set.begin("softmaxRows", "func(rows int, s *float32, seen *uint64, m, change, sums, table *float32)", "NAME is softmaxRowsRef.")
@@ -30,46 +62,29 @@ func softmaxRowsAVX512() {
 	MOVL(U32(0xff800000), RAX.As32()) // -Inf
 	VPBROADCASTD(RAX.As32(), lowest)
 	scores, n, p := zmm[0:4], zmm[4:8], zmm[8:12]
-	TESTQ(rows, rows)
-	JZ(LabelRef("done"))
-	Label("row")
-	loadSeen(seen)
-	for j, x := range scores {
-		VMOVAPS(lowest, x)
-		VMOVUPS(Mem{Base: s, Disp: 64 * j}, seenMasks[j], x)
-	}
-	VMAXPS(scores[1], scores[0], n[0])
-	VMAXPS(scores[3], scores[2], n[1])
-	VMAXPS(n[1], n[0], n[0])
-	set.tree(n[0], n[1], VMAXPS)
-	// The maximum so far and what it changes by, which is 0 and not NaN while nothing has been seen.
-	VMOVSS(Mem{Base: m}, X12)
-	VMAXSS(n[0].AsX(), X12, X13)
-	VMOVSS(X13, Mem{Base: m})
-	VSUBSS(X13, X12, X14)
-	VCMPSS(U8(4), X13, X12, X12) // not equal
-	VANDPS(X12, X14, X14)
-	VMOVSS(X14, Mem{Base: change})
-	VBROADCASTSS(X13, Z13)
-	for j, x := range scores {
-		VSUBPS(Z13, x, x)
-		set.exp(c, x, n[j], p[j])
-		VMOVAPS_Z(x, seenMasks[j], x)
-		VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
-	}
-	for _, x := range scores[1:] {
-		VADDPS(x, scores[0], scores[0])
-	}
-	set.storeSum(scores[0], scores[1], sums)
-	ADDQ(U32(256), s)
-	for _, p := range []GPPhysical{m, change, sums} {
-		ADDQ(Imm(4), p)
-	}
-	ADDQ(Imm(8), seen)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	Label("done")
-	set.end()
+	set.eachRowOfScores(rows, []GPPhysical{s}, []GPPhysical{m, change, sums}, seen, func() {
+		loadSeen(seen)
+		for j, x := range scores {
+			VMOVAPS(lowest, x)
+			VMOVUPS(Mem{Base: s, Disp: 64 * j}, seenMasks[j], x)
+		}
+		VMAXPS(scores[1], scores[0], n[0])
+		VMAXPS(scores[3], scores[2], n[1])
+		VMAXPS(n[1], n[0], n[0])
+		set.tree(n[0], n[1], VMAXPS)
+		raise(m, change, X4, X13, X12, X14)
+		VBROADCASTSS(X13, Z13)
+		for j, x := range scores {
+			VSUBPS(Z13, x, x)
+			set.exp(c, x, n[j], p[j])
+			VMOVAPS_Z(x, seenMasks[j], x)
+			VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
+		}
+		for _, x := range scores[1:] {
+			VADDPS(x, scores[0], scores[0])
+		}
+		set.storeSum(scores[0], scores[1], sums)
+	})
 }
 
 func softmaxRowsBackAVX512() {
@@ -78,34 +93,23 @@ func softmaxRowsBackAVX512() {
 	rows, s, ds, seen := length("rows", RCX), pointer("s", RSI), pointer("ds", RDX), pointer("seen", RDI)
 	lse, delta := pointer("lse", R8), pointer("delta", R9)
 	c := set.constants(pointer("table", R11))
-	TESTQ(rows, rows)
-	JZ(LabelRef("done"))
-	Label("row")
-	loadSeen(seen)
-	VBROADCASTSS(Mem{Base: lse}, Z14)
-	VBROADCASTSS(Mem{Base: delta}, Z15)
-	for j := range 4 {
-		x := zmm[j]
-		VMOVUPS(Mem{Base: s, Disp: 64 * j}, x)
-		VSUBPS(Z14, x, x)
-		set.exp(c, x, zmm[4+j], zmm[8+j])
-		VMOVAPS_Z(x, seenMasks[j], x)
-		VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
-		VMOVUPS(Mem{Base: ds, Disp: 64 * j}, zmm[4+j])
-		VSUBPS(Z15, zmm[4+j], zmm[4+j])
-		VMULPS_Z(x, zmm[4+j], seenMasks[j], x)
-		VMOVUPS(x, Mem{Base: ds, Disp: 64 * j})
-	}
-	ADDQ(U32(256), s)
-	ADDQ(U32(256), ds)
-	for _, p := range []GPPhysical{lse, delta} {
-		ADDQ(Imm(4), p)
-	}
-	ADDQ(Imm(8), seen)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	Label("done")
-	set.end()
+	set.eachRowOfScores(rows, []GPPhysical{s, ds}, []GPPhysical{lse, delta}, seen, func() {
+		loadSeen(seen)
+		VBROADCASTSS(Mem{Base: lse}, Z14)
+		VBROADCASTSS(Mem{Base: delta}, Z15)
+		for j := range 4 {
+			x := zmm[j]
+			VMOVUPS(Mem{Base: s, Disp: 64 * j}, x)
+			VSUBPS(Z14, x, x)
+			set.exp(c, x, zmm[4+j], zmm[8+j])
+			VMOVAPS_Z(x, seenMasks[j], x)
+			VMOVUPS(x, Mem{Base: s, Disp: 64 * j})
+			VMOVUPS(Mem{Base: ds, Disp: 64 * j}, zmm[4+j])
+			VSUBPS(Z15, zmm[4+j], zmm[4+j])
+			VMULPS_Z(x, zmm[4+j], seenMasks[j], x)
+			VMOVUPS(x, Mem{Base: ds, Disp: 64 * j})
+		}
+	})
 }
 
 // loadBits spreads the next 8 bits of a row, which are the lowest of RAX, to all of the register seen: a number is all ones where its
@@ -136,47 +140,30 @@ func softmaxRowsAVX2() {
 	VMOVD(EAX, lowest.AsX())
 	VBROADCASTSS(lowest.AsX(), lowest)
 	loadBit(bit)
-	TESTQ(rows, rows)
-	JZ(LabelRef("done"))
-	Label("row")
-	MOVQ(Mem{Base: seen}, RAX)
-	VMOVAPS(lowest, largest)
-	for j := range 8 {
-		loadBits(mask, bit)
-		VBLENDVPS(mask, Mem{Base: s, Disp: 32 * j}, lowest, x)
-		VMAXPS(x, largest, largest)
-	}
-	set.tree(largest, n, VMAXPS)
-	// The maximum so far and what it changes by, which is 0 and not NaN while nothing has been seen.
-	VMOVSS(Mem{Base: m}, X1)
-	VMAXSS(X3, X1, X2)
-	VMOVSS(X2, Mem{Base: m})
-	VSUBSS(X2, X1, X0)
-	VCMPSS(U8(4), X2, X1, X1) // not equal
-	VANDPS(X1, X0, X0)
-	VMOVSS(X0, Mem{Base: change})
-	VBROADCASTSS(X2, largest)
-	set.zero(sum)
-	MOVQ(Mem{Base: seen}, RAX)
-	for j := range 8 {
-		loadBits(mask, bit)
-		VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
-		VSUBPS(largest, x, x)
-		set.exp(c, x, n, p)
-		VANDPS(mask, x, x)
-		VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
-		VADDPS(x, sum, sum)
-	}
-	set.storeSum(sum, n, sums)
-	ADDQ(U32(256), s)
-	for _, p := range []GPPhysical{m, change, sums} {
-		ADDQ(Imm(4), p)
-	}
-	ADDQ(Imm(8), seen)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	Label("done")
-	set.end()
+	set.eachRowOfScores(rows, []GPPhysical{s}, []GPPhysical{m, change, sums}, seen, func() {
+		MOVQ(Mem{Base: seen}, RAX)
+		VMOVAPS(lowest, largest)
+		for j := range 8 {
+			loadBits(mask, bit)
+			VBLENDVPS(mask, Mem{Base: s, Disp: 32 * j}, lowest, x)
+			VMAXPS(x, largest, largest)
+		}
+		set.tree(largest, n, VMAXPS)
+		raise(m, change, X3, X2, X1, X0)
+		VBROADCASTSS(X2, largest)
+		set.zero(sum)
+		MOVQ(Mem{Base: seen}, RAX)
+		for j := range 8 {
+			loadBits(mask, bit)
+			VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
+			VSUBPS(largest, x, x)
+			set.exp(c, x, n, p)
+			VANDPS(mask, x, x)
+			VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
+			VADDPS(x, sum, sum)
+		}
+		set.storeSum(sum, n, sums)
+	})
 }
 
 func softmaxRowsBackAVX2() {
@@ -187,35 +174,24 @@ func softmaxRowsBackAVX2() {
 	c := set.constants(pointer("table", R11))
 	x, n, p, sum, mean, mask, bit := Y0, Y1, Y2, Y3, Y4, Y5, Y6
 	loadBit(bit)
-	TESTQ(rows, rows)
-	JZ(LabelRef("done"))
-	Label("row")
-	MOVQ(Mem{Base: seen}, RAX)
-	VBROADCASTSS(Mem{Base: lse}, sum)
-	VBROADCASTSS(Mem{Base: delta}, mean)
-	for j := range 8 {
-		loadBits(mask, bit)
-		VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
-		VSUBPS(sum, x, x)
-		set.exp(c, x, n, p)
-		VANDPS(mask, x, x)
-		VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
-		VMOVUPS(Mem{Base: ds, Disp: 32 * j}, n)
-		VSUBPS(mean, n, n)
-		VMULPS(n, x, x)
-		VANDPS(mask, x, x) // what is not seen may be NaN
-		VMOVUPS(x, Mem{Base: ds, Disp: 32 * j})
-	}
-	ADDQ(U32(256), s)
-	ADDQ(U32(256), ds)
-	for _, p := range []GPPhysical{lse, delta} {
-		ADDQ(Imm(4), p)
-	}
-	ADDQ(Imm(8), seen)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	Label("done")
-	set.end()
+	set.eachRowOfScores(rows, []GPPhysical{s, ds}, []GPPhysical{lse, delta}, seen, func() {
+		MOVQ(Mem{Base: seen}, RAX)
+		VBROADCASTSS(Mem{Base: lse}, sum)
+		VBROADCASTSS(Mem{Base: delta}, mean)
+		for j := range 8 {
+			loadBits(mask, bit)
+			VMOVUPS(Mem{Base: s, Disp: 32 * j}, x)
+			VSUBPS(sum, x, x)
+			set.exp(c, x, n, p)
+			VANDPS(mask, x, x)
+			VMOVUPS(x, Mem{Base: s, Disp: 32 * j})
+			VMOVUPS(Mem{Base: ds, Disp: 32 * j}, n)
+			VSUBPS(mean, n, n)
+			VMULPS(n, x, x)
+			VANDPS(mask, x, x) // what is not seen may be NaN
+			VMOVUPS(x, Mem{Base: ds, Disp: 32 * j})
+		}
+	})
 }
 
 // eachOfRows opens a loop over rows of n numbers, at x and y with ldx and ldy bytes from one to the next: start begins a row, body
