@@ -28,7 +28,7 @@ func TestAlignments(t *testing.T) {
 		squares += math.Exp(2 * l)
 	}
 	for v, l := range out.Logps {
-		if want := l - math.Log(squares); math.Abs(out.Alignments[v]-want) > 1e-5 {
+		if want := l - math.Log(squares); !(math.Abs(out.Alignments[v]-want) <= 1e-5) {
 			t.Fatalf("id %d: alignment %.9g, want %.9g", v, out.Alignments[v], want)
 		}
 	}
@@ -41,7 +41,7 @@ func TestAlignments(t *testing.T) {
 		for n := e[0].first; n < len(e[0].ids); n++ {
 			sum += forward(t, with, pack(example{{e[0].ids[:n+1], n}})).Alignments[0]
 		}
-		if math.Abs(got[i]-sum) > 1e-12 {
+		if !(math.Abs(got[i]-sum) <= 1e-12) {
 			t.Errorf("sequence %d: alignment %.17g, the sum over its tokens is %.17g", i, got[i], sum)
 		}
 	}

@@ -74,7 +74,7 @@ func TestNotANumberLogits(t *testing.T) {
 		if !math.IsNaN(logps[0]) || !math.IsNaN(lse[0]) || !math.IsNaN(collision[0]) || best[0] < 0 || best[0] >= 40 {
 			t.Errorf("%v: row with a NaN: log-prob %v, log-sum-exp %v, best %d", lv, logps[0], lse[0], best[0])
 		}
-		if want := -math.Log(40); math.Abs(logps[1]-want) > 1e-6 {
+		if want := -math.Log(40); !(math.Abs(logps[1]-want) <= 1e-6) {
 			t.Errorf("%v: row beside it: log-prob %v, want %v", lv, logps[1], want)
 		}
 		d.Close()

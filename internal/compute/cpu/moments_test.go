@@ -191,7 +191,7 @@ func TestSecondMomentMoves(t *testing.T) {
 	for _, h := range v {
 		mean += float64(widenBF16(h)) / n
 	}
-	if math.Abs(mean-want) > 0.01*want {
+	if !(math.Abs(mean-want) <= 0.01*want) {
 		t.Errorf("the mean of the second moments is %v, want %v", mean, want)
 	}
 	if got := float64(widenBF16(nearest)); got < 2*want {
@@ -216,7 +216,7 @@ func TestMomentsUpload(t *testing.T) {
 			t.Errorf("number %d is %v, want %v", i, out[i], want[i])
 		}
 	}
-	if out[4] == 0 || math.Abs(float64(out[4])+3e-39) > 5e-41 {
+	if out[4] == 0 || !(math.Abs(float64(out[4])+3e-39) <= 5e-41) {
 		t.Errorf("-3e-39 became %v", out[4])
 	}
 }

@@ -31,7 +31,7 @@ func TestNorms(t *testing.T) {
 			t.Helper()
 			got, want := numbers[float32](p.fast.Buf), numbers[float64](p.wide.Buf)
 			for i, g := range want {
-				if math.Abs(float64(got[i])-g) > share*max(1, math.Abs(g)) {
+				if !(math.Abs(float64(got[i])-g) <= share*max(1, math.Abs(g))) {
 					t.Fatalf("%s: number %d is %v, want %v", what, i, got[i], g)
 				}
 			}

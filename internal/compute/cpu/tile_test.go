@@ -68,7 +68,7 @@ func TestSoftmaxRows(t *testing.T) {
 			if float64(m[i]) != wantM[i] {
 				t.Fatalf("row %d: maximum %v, want %v", i, m[i], wantM[i])
 			}
-			if c := float64(change[i]); c != wantChange[i] && math.Abs(c-wantChange[i]) > 1e-6 {
+			if c := float64(change[i]); c != wantChange[i] && !(math.Abs(c-wantChange[i]) <= 1e-6) {
 				t.Fatalf("row %d: change %v, want %v", i, c, wantChange[i])
 			}
 		}

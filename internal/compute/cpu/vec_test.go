@@ -70,7 +70,7 @@ func eachLevel(t *testing.T, f func(t *testing.T, lv Level, n int, v *vectors, n
 func near(t *testing.T, what string, got []float32, want []float64, share float64) {
 	t.Helper()
 	for i, w := range want {
-		if math.Abs(float64(got[i])-w) > share*max(1, math.Abs(w)) {
+		if !(math.Abs(float64(got[i])-w) <= share*max(1, math.Abs(w))) {
 			t.Fatalf("%s %d is %v, want %v", what, i, got[i], w)
 		}
 	}
@@ -89,17 +89,17 @@ func TestExponentials(t *testing.T) {
 		wantSum := expSumRef(want, widen(x), shift)
 		got := expSum(lv, y, x, shift)
 		for i, w := range want {
-			if math.Abs(float64(y[i])-w) > exponentialShare(x[i], shift)*w+1e-37 {
+			if !(math.Abs(float64(y[i])-w) <= exponentialShare(x[i], shift)*w+1e-37) {
 				t.Fatalf("e^(%v-%v) is %v, want %v", x[i], shift, y[i], w)
 			}
 		}
-		if math.Abs(float64(got)-wantSum) > 2e-6*wantSum {
+		if !(math.Abs(float64(got)-wantSum) <= 2e-6*wantSum) {
 			t.Errorf("the sum is %v, want %v", got, wantSum)
 		}
 		expScaleRef(want, widen(x), shift, scale)
 		expScale(lv, y, x, shift, scale)
 		for i, w := range want {
-			if math.Abs(float64(y[i])-w) > exponentialShare(x[i], shift)*-w+1e-37 {
+			if !(math.Abs(float64(y[i])-w) <= exponentialShare(x[i], shift)*-w+1e-37) {
 				t.Fatalf("e^(%v-%v) times %v is %v, want %v", x[i], shift, scale, y[i], w)
 			}
 		}
@@ -143,10 +143,10 @@ func TestReductions(t *testing.T) {
 		for i := range x {
 			terms += math.Abs(float64(x[i]) * float64(y[i]))
 		}
-		if got, want := float64(dot(lv, x, y)), dotRef(widen(x), widen(y)); math.Abs(got-want) > 1e-6*terms {
+		if got, want := float64(dot(lv, x, y)), dotRef(widen(x), widen(y)); !(math.Abs(got-want) <= 1e-6*terms) {
 			t.Errorf("dot is %v, want %v", got, want)
 		}
-		if got, want := sumSquares(lv, x), sumSquaresRef(widen(x)); math.Abs(got-want) > 1e-12*want {
+		if got, want := sumSquares(lv, x), sumSquaresRef(widen(x)); !(math.Abs(got-want) <= 1e-12*want) {
 			t.Errorf("sum of squares is %v, want %v", got, want)
 		}
 	})
