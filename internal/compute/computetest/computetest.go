@@ -276,17 +276,22 @@ func centralDifferences(t *testing.T, o operation) {
 		x, g := reference.Numbers(in[i]), reference.Numbers(dIn[i])
 		for range min(samples, len(x)) {
 			j := r.IntN(len(x))
-			old := x[j]
-			x[j] = old + h
-			up := at()
-			x[j] = old - h
-			down := at()
-			x[j] = old
-			if want := (up - down) / (2 * h); math.Abs(want-g[j]) > tolerance*max(1, math.Abs(want)) {
+			if want := centralDifference(&x[j], h, at); !(math.Abs(want-g[j]) <= tolerance*max(1, math.Abs(want))) {
 				t.Fatalf("input %d, element %d: gradient %.12g, central difference %.12g", i, j, g[j], want)
 			}
 		}
 	}
+}
+
+// centralDifference is the slope of f as x moves by h to either side; x is as before afterwards.
+func centralDifference(x *float64, h float64, f func() float64) float64 {
+	old := *x
+	*x = old + h
+	up := f()
+	*x = old - h
+	down := f()
+	*x = old
+	return (up - down) / (2 * h)
 }
 
 // Two rows share a target count of one, one row has two, one has none.
@@ -311,18 +316,12 @@ func logProbsDifferences(t *testing.T) {
 	}
 	var want []float64
 	for j := range reference.Numbers(x) {
-		old := reference.Numbers(x)[j]
-		reference.Numbers(x)[j] = old + h
-		up := at()
-		reference.Numbers(x)[j] = old - h
-		down := at()
-		reference.Numbers(x)[j] = old
-		want = append(want, (up-down)/(2*h))
+		want = append(want, centralDifference(&reference.Numbers(x)[j], h, at))
 	}
 	at()
 	reference.LogProbsBackward(mat(x, logProbRows, logProbVocab), logProbTargets, coef, lse)
 	for j, g := range reference.Numbers(x) {
-		if math.Abs(g-want[j]) > 1e-7 {
+		if !(math.Abs(g-want[j]) <= 1e-7) {
 			t.Errorf("logit %d: gradient %.12g, central difference %.12g", j, g, want[j])
 		}
 	}
@@ -385,15 +384,15 @@ func logProbsCompare(t *testing.T, d compute.Device) {
 		logps, lse, entropy, collision, best, dx := run(d)
 		wantLogps, wantLSE, wantEntropy, wantCollision, wantBest, wantDx := run(reference)
 		for i := range logps {
-			if math.Abs(logps[i]-wantLogps[i]) > 4e-6 {
+			if !(math.Abs(logps[i]-wantLogps[i]) <= 4e-6) {
 				t.Errorf("V=%d: log-prob %d is %.9g, want %.9g", v, i, logps[i], wantLogps[i])
 			}
 		}
 		for i := range lse {
-			if math.Abs(lse[i]-wantLSE[i]) > 4e-6 || math.Abs(entropy[i]-wantEntropy[i]) > 4e-5 || best[i] != wantBest[i] {
+			if !(math.Abs(lse[i]-wantLSE[i]) <= 4e-6 && math.Abs(entropy[i]-wantEntropy[i]) <= 4e-5) || best[i] != wantBest[i] {
 				t.Errorf("V=%d: row %d: log-sum-exp %.9g, entropy %.9g, best %d; want %.9g, %.9g, %d", v, i, lse[i], entropy[i], best[i], wantLSE[i], wantEntropy[i], wantBest[i])
 			}
-			if math.Abs(collision[i]-wantCollision[i]) > 4e-6 {
+			if !(math.Abs(collision[i]-wantCollision[i]) <= 4e-6) {
 				t.Errorf("V=%d: row %d: log of the sum of squares %.9g, want %.9g", v, i, collision[i], wantCollision[i])
 			}
 		}
@@ -420,7 +419,7 @@ func adamWCompare(t *testing.T, d compute.Device) {
 	}
 	got, want := run(d), run(reference)
 	for i := range want {
-		if math.Abs(float64(got[i]-want[i])) > 1e-6*max(1, math.Abs(float64(want[i]))) {
+		if !(math.Abs(float64(got[i]-want[i])) <= 1e-6*max(1, math.Abs(float64(want[i])))) {
 			t.Fatalf("weight %d is %v, want %v", i, got[i], want[i])
 		}
 	}
@@ -434,7 +433,7 @@ func sumSquaresCompare(t *testing.T, d compute.Device) {
 		d.Upload(b, 0, host)
 		return d.SumSquares(b, 1, n)
 	}
-	if got, want := sum(d), sum(reference); math.Abs(got-want) > 1e-7*want {
+	if got, want := sum(d), sum(reference); !(math.Abs(got-want) <= 1e-7*want) {
 		t.Errorf("%.12g, want %.12g", got, want)
 	}
 	host[n/2] = float32(math.NaN())
