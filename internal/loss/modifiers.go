@@ -231,6 +231,12 @@ func (m *modified) StepZero() (float64, bool) {
 	return v, ok && !m.wpo && m.sftWeight == 0
 }
 
+// StepZeroOf is that of the loss, as StepZero is; see the function of this name.
+func (m *modified) StepZeroOf(b *Batch, i int) (float64, bool) {
+	v, ok := StepZeroOf(m.Loss, b, i)
+	return v, ok && !m.wpo && m.sftWeight == 0
+}
+
 // Compute implements Loss.
 func (m *modified) Compute(b Batch, r *Result) {
 	m.Loss.Compute(b, r)

@@ -186,6 +186,27 @@ func TestModified(t *testing.T) {
 	}
 }
 
+// TestModifiedStepZeroOf: weights of tokens leave a loss the value of each example where policy and reference agree; what is a number of the policy's
+// own takes it away. No loss on pairs has one yet that differs from pair to pair.
+func TestModifiedStepZeroOf(t *testing.T) {
+	b := listOf([]float64{-3, -41.5, -7.25}, []float64{-3, -41.5, -7.25})
+	want, _ := StepZeroOf(PlackettLuce{}, &b, 0)
+	for _, m := range []struct {
+		modified
+		keeps bool
+	}{
+		{modified{ldAlpha: 0.5}, true},
+		{modified{ldAlpha: 1, sampo: true}, true},
+		{modified{ldAlpha: 1, wpo: true}, false},
+		{modified{ldAlpha: 1, sftWeight: 0.3}, false},
+	} {
+		m.Loss = PlackettLuce{}
+		if got, ok := StepZeroOf(&m.modified, &b, 0); ok != m.keeps || ok && got != want {
+			t.Errorf("%+v: StepZeroOf is %v, %v; want %v, %v", m.modified, got, ok, want, m.keeps)
+		}
+	}
+}
+
 // TestModifierErrors: what does not go together says why.
 func TestModifierErrors(t *testing.T) {
 	for _, tt := range []struct {
