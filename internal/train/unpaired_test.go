@@ -297,3 +297,29 @@ func TestUnpairedData(t *testing.T) {
 	o.Loss, o.Data, o.EvalData, o.EvalSteps = "kto", rows, testfiles.Path(t, "pairs_eval.jsonl"), 1
 	contains(t, mustRun(t, o).stderr, "pairs taken apart", "evaluation after step 1", "margin")
 }
+
+// TestUnpairedNoBest: held-out rows of one kind have no number of the other, and a run that is to find its best checkpoint by that says so.
+func TestUnpairedNoBest(t *testing.T) {
+	o := tiny(t)
+	o.Data = unpaired(t, o.Data, 6)
+	text, err := os.ReadFile(o.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.EvalData = filepath.Join(t.TempDir(), "desirable.jsonl")
+	if err := os.WriteFile(o.EvalData, []byte(strings.ReplaceAll(string(text), `"label": false`, `"label": true`)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.Loss, o.MaxSteps, o.EvalSteps, o.SaveSteps = "apo_zero_unpaired", 2, 1, 1
+	o.MetricForBestModel, o.LoadBestModelAtEnd = "rewards/rejected", true
+	r := mustRun(t, o)
+	contains(t, r.stderr, "no evaluation had a number for eval_rewards/rejected, so that there is no best checkpoint; the tuned model is that of the last step")
+	if strings.Contains(r.stderr, "the best so far:") {
+		t.Errorf("stderr names a best checkpoint:\n%s", r.stderr)
+	}
+	rows := r.rows(t)
+	if step, ok := rows[len(rows)-1]["best_step"]; ok {
+		t.Errorf("best_step is %v", step)
+	}
+	sameFile(t, filepath.Join(o.OutputDir, "model.safetensors"), filepath.Join(lastCheckpoint(t, o.OutputDir), "model.safetensors"))
+}
