@@ -82,7 +82,7 @@ func (s *Side) merge(o *Side) {
 	s.Moved.merge(o.Moved)
 }
 
-// PerToken is the change of the log-probs since the reference, in nats a token of all; 0 where there are none.
+// PerToken is the change of the log-probs since the reference, in nats a token of all, also of those with a weight below 1; 0 where there are none.
 func (s *Side) PerToken() float64 {
 	if s.N == 0 {
 		return 0
