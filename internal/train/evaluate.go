@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,24 +91,11 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	} else if !found {
 		req.Log.Info(fmt.Sprintf("%s has no state of loss %s: it is computed as before the first step of a run", o.Model, l.Name()))
 	}
-	p := in.planner(o)
-	if p.policy, err = model.LoadConfig(o.Model); err != nil {
-		return err
-	}
 	want := o.demands(l)
 	if want == whatIsKept && e.Ref != "" {
 		want = everything
 	}
-	if want.ofModel() {
-		p.separate, p.kept = true, want == whatIsKept
-		if p.reference, err = model.LoadConfig(cmp.Or(e.Ref, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
-			p.reference = p.policy
-		}
-		if err := o.checkComparison(l, p.policy, p.reference, cmp.Or(e.Ref, o.RefModel)); err != nil {
-			return err
-		}
-	}
-	x, err := p.choose()
+	x, err := in.planEval(o, l, want, e.Ref)
 	if err != nil {
 		return err
 	}
@@ -116,37 +104,14 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if err := in.loadPolicy(req, o.Model); err != nil {
 		return err
 	}
-	var refs []score.Logps
-	var refGraph *model.Graph
-	if want == fromRows {
-		refs = trusted(in.Train.Examples)
+	refs, refGraph, err := in.evalReference(ctx, req, l, want, e.Ref, &x)
+	if err != nil {
+		return err
 	}
-	if want.ofModel() {
-		ref, err := in.referenceOf(req, e.Ref, l.Needs())
-		var sums [][]score.Logps
-		var done string
-		switch {
-		case err == nil:
-			ref.Load = sync.OnceValues(ref.Load) // for pass one and for what is compared
-			sums, done, err = referenceLogps(ctx, req, l.Needs(), want, ref, x.passGraph(), in.Train.Examples)
-		case want == whatIsKept:
-			done, err = unmonitored(err.Error()), nil
-		}
-		if err != nil {
-			return err
-		}
-		req.Log.Info(done)
-		if x.compare {
-			if refGraph, err = in.referenceGraph(ref, x.referenceGraph()); err != nil {
-				return fmt.Errorf("loss %s compares the distributions of policy and reference: %w", l.Name(), err)
-			}
-			defer refGraph.Close()
-		}
-		debug.FreeOSMemory() // the reference
-		if sums != nil {
-			refs = sums[0]
-		}
+	if refGraph != nil {
+		defer refGraph.Close()
 	}
+	debug.FreeOSMemory() // the reference
 	g, err := in.Policy.NewGraph(x.evalGraph())
 	if err != nil {
 		return err
@@ -164,17 +129,74 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 			return err
 		}
 	}
+	return printEvaluation(req.Stdout, t.Tally, e.JSON)
+}
+
+// planEval plans the memory of an evaluation whose reference, if one is given, is in folder given.
+func (in *Inputs) planEval(o *Options, l loss.Loss, want demand, given string) (x planned, err error) {
+	p := in.planner(o)
+	if p.policy, err = model.LoadConfig(o.Model); err != nil {
+		return x, err
+	}
+	if want.ofModel() {
+		p.separate, p.kept = true, want == whatIsKept
+		if p.reference, err = model.LoadConfig(cmp.Or(given, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything
+			p.reference = p.policy
+		}
+		if err := o.checkComparison(l, p.policy, p.reference, cmp.Or(given, o.RefModel)); err != nil {
+			return x, err
+		}
+	}
+	return p.choose()
+}
+
+// evalReference brings what is wanted of the reference, which is in folder given or else the run's: log-probs, nil where there are none, and a graph
+// for a loss that compares distributions, else nil.
+func (in *Inputs) evalReference(ctx context.Context, req Request, l loss.Loss, want demand, given string, x *planned) (refs []score.Logps, graph *model.Graph, err error) {
+	if want == fromRows {
+		return trusted(in.Train.Examples), nil, nil
+	}
+	if !want.ofModel() {
+		return nil, nil, nil
+	}
+	ref, err := in.referenceOf(req, given, l.Needs())
+	if err != nil && want == whatIsKept {
+		req.Log.Info(unmonitored(err.Error()))
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ref.Load = sync.OnceValues(ref.Load) // for pass one and for what is compared
+	sums, done, err := referenceLogps(ctx, req, l.Needs(), want, ref, x.passGraph(), in.Train.Examples)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Log.Info(done)
+	if x.compare {
+		if graph, err = in.referenceGraph(ref, x.referenceGraph()); err != nil {
+			return nil, nil, fmt.Errorf("loss %s compares the distributions of policy and reference: %w", l.Name(), err)
+		}
+	}
+	if sums != nil {
+		refs = sums[0]
+	}
+	return refs, graph, nil
+}
+
+// printEvaluation prints the metrics, with 95 % intervals where there are any: a table, or one JSON object.
+func printEvaluation(w io.Writer, t *eval.Tally, asJSON bool) error {
 	row := report.Row{report.Int("examples", int64(t.Examples())), report.Float("loss", t.Loss())}
 	row = t.Metrics(row, "")
 	intervals := map[string]string{}
 	for _, in := range t.Intervals() {
 		intervals[in.Metric] = fmt.Sprintf("%.4f to %.4f", in.Low, in.High)
-		if e.JSON {
+		if asJSON {
 			row = append(row, report.Float(in.Metric+"_low", in.Low), report.Float(in.Metric+"_high", in.High))
 		}
 	}
-	if e.JSON {
-		_, err = fmt.Fprintf(req.Stdout, "%s\n", row.JSON())
+	if asJSON {
+		_, err := fmt.Fprintf(w, "%s\n", row.JSON())
 		return err
 	}
 	var table [][]string
@@ -182,9 +204,9 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		info, _ := eval.Find(m.Name)
 		table = append(table, []string{m.Name, m.String(), info.Unit, intervals[m.Name]})
 	}
-	report.Table(req.Stdout, []string{"metric", "value", "unit", "95 % interval"}, table)
+	report.Table(w, []string{"metric", "value", "unit", "95 % interval"}, table)
 	if sentence, ok := t.Verdict(); ok {
-		fmt.Fprintf(req.Stdout, "\n%s\n", sentence)
+		fmt.Fprintf(w, "\n%s\n", sentence)
 	}
 	return nil
 }
