@@ -72,61 +72,77 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		return nil, err
 	}
 	m := &Measurement{Pairs: len(all)}
-	list, rows := make([]*data.Example, len(all)), make([]int, len(all))
+	list := make([]*data.Example, len(all))
 	for i := range all {
-		list[i], rows[i] = &all[i], data.Rows(all[i])
-		m.Rows += rows[i]
+		list[i] = &all[i]
+		m.Rows += data.Rows(all[i])
 	}
 	list, _ = eval.Weigh(l, list, nil, func(i int) *rand.Rand { return eval.TrainingDraw(o.Rows.Seed, 0, i) })
-
 	say("reference pass")
 	forward, err := in.Policy.NewGraph(x.evalGraph())
 	if err != nil {
 		return nil, err
 	}
 	defer forward.Close()
-	var (
-		packer data.Packer
-		batch  compute.Batch
-		refs   []score.Logps
-	)
-	for _, e := range list {
-		packer.Pack(&batch, []*data.Example{e})
-		m.Reference.Flops += in.Policy.Flops(&batch)
+	refs, err := m.referencePass(ctx, in, forward, list, askFor(l.Needs(), o))
+	if err != nil {
+		return nil, err
 	}
-	reference := func() (err error) {
-		refs, err = score.Compute(ctx, forward, list, score.Options{Tokens: l.Needs().TokenWeights, Entropies: l.Needs().Entropies, MicroBatchTokens: o.MicroBatchTokens}, nil)
+	say("training pass")
+	if err := m.trainingPass(ctx, in, o, l, &x, list, refs); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// referencePass measures what the policy takes in the reference's place, and gives back its log-probs.
+func (m *Measurement) referencePass(ctx context.Context, in *Inputs, forward *model.Graph, list []*data.Example, ask score.Options) (refs []score.Logps, err error) {
+	for _, e := range list {
+		m.Reference.Flops += in.forwardFlops(e)
+	}
+	m.Reference.Seconds, err = timed(func() (err error) {
+		refs, err = score.Compute(ctx, forward, list, ask, nil)
+		return err
+	})
+	m.Reference.PeakMemory = peakMemory()
+	return refs, err
+}
+
+// trainingPass measures optimizer steps over all examples.
+func (m *Measurement) trainingPass(ctx context.Context, in *Inputs, o *Options, l loss.Loss, x *planned, list []*data.Example, refs []score.Logps) (err error) {
+	s := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens, seed: o.Rows.Seed}
+	if s.graph, err = in.Policy.NewGraph(x.trainingGraph()); err != nil {
 		return err
 	}
-	if m.Reference.Seconds, err = timed(reference); err != nil {
-		return nil, err
-	}
-	m.Reference.PeakMemory = peakMemory()
-
-	say("training pass")
-	stepper := stepper{policy: in.Policy, dev: in.Device, loss: l, budget: o.MicroBatchTokens, seed: o.Rows.Seed}
-	if stepper.graph, err = in.Policy.NewGraph(x.trainingGraph()); err != nil {
-		return nil, err
-	}
-	defer stepper.graph.Close()
+	defer s.graph.Close()
 	if x.compare {
 		ref, err := in.Policy.Copy().NewGraph(x.referenceGraph())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer ref.Close()
-		stepper.graph.Compare(ref)
+		s.graph.Compare(ref)
+	}
+	for _, e := range list { // backward takes twice what forward does; mismatched rows, and a reference beside, go forward alone
+		own, mismatched := splitMismatched(e)
+		m.Training.Flops += 3 * in.forwardFlops(own)
+		if x.compare {
+			m.Training.Flops += in.forwardFlops(own)
+		}
+		if mismatched != nil {
+			m.Training.Flops += in.forwardFlops(mismatched)
+		}
 	}
 	adam := newOptimizer(in.Policy, in.Device, o)
 	t := eval.NewTally(l)
-	training := func() error {
+	m.Training.Seconds, err = timed(func() error {
 		m.Steps = 0
 		for at := 0; at < len(list); at += o.stepSize() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			to := min(len(list), at+o.stepSize())
-			norm, err := stepper.gradient(m.Steps, list[at:to], refs[at:to], t)
+			norm, err := s.gradient(m.Steps, list[at:to], refs[at:to], t)
 			if err != nil {
 				return err
 			}
@@ -134,22 +150,17 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 			adam.update(m.Steps, o.LearningRate, clipFactor(norm, o.MaxGradNorm))
 		}
 		return nil
-	}
-	for _, e := range list { // backward takes twice what forward does; mismatched rows, and a reference beside, go forward alone
-		own, mismatched := splitMismatched(e)
-		packer.Pack(&batch, []*data.Example{own})
-		m.Training.Flops += 3 * in.Policy.Flops(&batch)
-		if x.compare {
-			m.Training.Flops += in.Policy.Flops(&batch)
-		}
-		if mismatched != nil {
-			packer.Pack(&batch, []*data.Example{mismatched})
-			m.Training.Flops += in.Policy.Flops(&batch)
-		}
-	}
-	m.Training.Seconds, err = timed(training)
+	})
 	m.Training.PeakMemory = peakMemory()
-	return m, err
+	return err
+}
+
+// forwardFlops are those that the policy's forward pass over an example cannot do without.
+func (in *Inputs) forwardFlops(e *data.Example) float64 {
+	var packer data.Packer
+	var batch compute.Batch
+	packer.Pack(&batch, []*data.Example{e})
+	return in.Policy.Flops(&batch)
 }
 
 // timed runs f and says how many seconds it takes: the best of three runs after a first one, which lays out memory.
