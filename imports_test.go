@@ -16,7 +16,7 @@ import (
 // room imports only rooms further from the command. Those behind a semicolon are allowed and not used today; one in
 // front of it that is not used has to go. Tests may import what their package may, and testRooms.
 var rooms = map[string]string{
-	"cmd/dpotrain": "bench compute/cpu config data dataset refcache report train; checkpoint compute eval generate loss model score tokenizer",
+	"cmd/dpotrain": "bench compute/cpu config data dataset refcache report rows train; checkpoint compute eval generate loss model score tokenizer",
 	"config":       "data eval loss plan train; compute",
 	"bench":        "compute compute/cpu report train",
 	"train":        "checkpoint compute compute/cpu data doctor eval generate loss model plan report safetensors score; chat refcache tokenizer",

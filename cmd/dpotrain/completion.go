@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dpotrain/internal/config"
+	"dpotrain/internal/rows"
 )
 
 // shells are those that dpotrain completion writes scripts for.
@@ -50,7 +51,7 @@ func completeKeys(cmd *cobra.Command) {
 			case k.Path == "dir":
 				completeWith(cmd, name, cobra.ShellCompDirectiveFilterDirs)
 			case k.Path == "file":
-				completeWith(cmd, name, cobra.ShellCompDirectiveFilterFileExt, "jsonl", "json")
+				completeWith(cmd, name, cobra.ShellCompDirectiveFilterFileExt, rows.Extensions()...)
 			default:
 				directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 				if k.Name == "chat_template" { // which may be a file, too

@@ -13,6 +13,15 @@ import (
 // endings are those of files that hold rows, before .gz and .zst.
 var endings = []string{".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"}
 
+// Extensions are those of files that hold rows, compressed or not, without the dot.
+func Extensions() []string {
+	var all []string
+	for _, e := range endings {
+		all = append(all, strings.TrimPrefix(e, "."))
+	}
+	return append(all, "gz", "zst")
+}
+
 const maxFiles = 1 << 16
 
 // Find gives the files that path names, in order of their names: the file itself, those that fit a pattern with *, ? or [], or those
