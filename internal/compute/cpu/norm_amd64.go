@@ -94,11 +94,3 @@ func ropeVector(lv Level, x, cos, sin []float32, sign float32) {
 	half := len(cos)
 	ropeKernel(lv, half, first(x), first(x[half:2*half]), first(cos), first(sin), &sign)
 }
-
-func geluTanhVector(lv Level, y, x []float32) {
-	geluTanhKernel(lv, len(x), first(y), first(x), lv.constants(geluTanhTable, geluTanhTable8))
-}
-
-func geluTanhBackVector(lv Level, y, dx, dy, x []float32) {
-	geluTanhBackKernel(lv, len(x), first(y), first(dx), first(dy), first(x), lv.constants(geluTanhTable, geluTanhTable8))
-}

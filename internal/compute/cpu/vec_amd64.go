@@ -162,3 +162,11 @@ func geluVector(lv Level, y, x []float32) {
 func geluBackVector(lv Level, y, dx, dy, x []float32) {
 	geluBackKernel(lv, len(x), first(y), first(dx), first(dy), first(x), lv.constants(geluTable, geluTable8))
 }
+
+func geluTanhVector(lv Level, y, x []float32) {
+	geluTanhKernel(lv, len(x), first(y), first(x), lv.constants(geluTanhTable, geluTanhTable8))
+}
+
+func geluTanhBackVector(lv Level, y, dx, dy, x []float32) {
+	geluTanhBackKernel(lv, len(x), first(y), first(dx), first(dy), first(x), lv.constants(geluTanhTable, geluTanhTable8))
+}
