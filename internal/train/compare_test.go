@@ -42,26 +42,9 @@ func TestCompareCut(t *testing.T) {
 				t.Errorf("%s: the loss is that of dpo", name)
 			}
 			s.graph.Compare(refGraph)
-			near := func(how string, gradient []float32) {
-				t.Helper()
-				for _, p := range s.policy.Params {
-					var diff, l2 float64
-					for i := p.Off; i < p.Off+p.Len(); i++ {
-						d := float64(gradient[i]) - float64(whole[i])
-						diff, l2 = diff+d*d, l2+float64(whole[i])*float64(whole[i])
-					}
-					if !(diff <= 2e-6*2e-6*l2) {
-						t.Errorf("%s, %s: %s differs by %.3g of its l2", name, how, p.Name, math.Sqrt(diff/l2))
-					}
-				}
-			}
 			for _, budget := range []int{300, 1} {
-				how := fmt.Sprintf("%d rows at a time", budget)
 				got, gradient := s.take(t, newLoss(t, name), budget)
-				if math.Abs(got-want) > 1e-12*want {
-					t.Errorf("%s, %s: loss %.17g, in one %.17g", name, how, got, want)
-				}
-				near(how, gradient)
+				s.same(t, fmt.Sprintf("%s, %d rows at a time", name, budget), got, want, gradient, whole)
 			}
 			if newLoss(t, name).Needs().Coupled {
 				continue
@@ -76,7 +59,7 @@ func TestCompareCut(t *testing.T) {
 				}
 			}
 			s.examples, s.refs = all.examples, all.refs
-			near("the mean of the pairs' own", mean)
+			s.same(t, name+", the mean of the pairs' own", want, want, mean, whole)
 		}
 		// An evaluation of the same pairs finds what the step finds.
 		examples := make([]data.Example, len(s.examples))

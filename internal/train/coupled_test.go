@@ -43,6 +43,30 @@ type stepOf struct {
 	refs     []score.Logps
 }
 
+// same wants the loss of a step within 1e-12 of what it is in one piece, and of its gradient each tensor within 2e-6 of its l2: what another
+// cut may change.
+func (s *stepOf) same(t *testing.T, how string, loss, whole float64, gradient, wholeGradient []float32) {
+	t.Helper()
+	if !(math.Abs(loss-whole) <= 1e-12*math.Abs(whole)) {
+		t.Errorf("%s: loss %.17g, in one %.17g", how, loss, whole)
+	}
+	all := 0.0
+	for _, p := range s.policy.Params {
+		var diff, l2 float64
+		for i := p.Off; i < p.Off+p.Len(); i++ {
+			d := float64(gradient[i]) - float64(wholeGradient[i])
+			diff, l2 = diff+d*d, l2+float64(wholeGradient[i])*float64(wholeGradient[i])
+		}
+		if !(diff <= 2e-6*2e-6*l2) {
+			t.Errorf("%s: %s differs by %.3g of its l2", how, p.Name, math.Sqrt(diff/l2))
+		}
+		all += l2
+	}
+	if all == 0 {
+		t.Errorf("%s: the gradient is 0", how)
+	}
+}
+
 func newStep(t *testing.T, n int) *stepOf {
 	t.Helper()
 	o := tiny(t)
@@ -144,19 +168,7 @@ func TestCoupledCut(t *testing.T) {
 			if s.head.passes != passes {
 				t.Errorf("%s, %d rows at a time: %d passes forward of %d micro-batches, want %d", name, budget, s.head.passes, parts, passes)
 			}
-			if math.Abs(got-want) > 1e-12*math.Abs(want) {
-				t.Errorf("%s, %d rows at a time: loss %.17g, in one %.17g", name, budget, got, want)
-			}
-			for _, p := range s.policy.Params {
-				var diff, l2 float64
-				for i := p.Off; i < p.Off+p.Len(); i++ {
-					d := float64(gradient[i]) - float64(whole[i])
-					diff, l2 = diff+d*d, l2+float64(whole[i])*float64(whole[i])
-				}
-				if !(diff <= 2e-6*2e-6*l2) {
-					t.Errorf("%s, %d rows at a time: %s differs by %.3g of its l2", name, budget, p.Name, math.Sqrt(diff/l2))
-				}
-			}
+			s.same(t, fmt.Sprintf("%s, %d rows at a time", name, budget), got, want, gradient, whole)
 		}
 	}
 }

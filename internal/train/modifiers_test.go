@@ -224,10 +224,7 @@ func TestModifierCut(t *testing.T) {
 		}
 		for _, budget := range []int{1, 200} {
 			got, gradient := s.take(t, l, budget)
-			if math.Abs(got-want) > 1e-12*math.Abs(want) {
-				t.Errorf("%v, %d rows at a time: loss %.17g, in one %.17g", set, budget, got, want)
-			}
-			near(t, s, gradient, whole)
+			s.same(t, fmt.Sprintf("%v, %d rows at a time", set, budget), got, want, gradient, whole)
 		}
 		forward, err := s.policy.NewGraph(model.GraphOptions{Alignments: true})
 		if err != nil {
@@ -244,21 +241,6 @@ func TestModifierCut(t *testing.T) {
 		}
 		if math.Abs(e.Loss()-want) > 1e-12*math.Abs(want) {
 			t.Errorf("%v: loss of an evaluation %.17g, of the step %.17g", set, e.Loss(), want)
-		}
-	}
-}
-
-// near holds a gradient to another within float32 rounding, tensor by tensor.
-func near(t *testing.T, s *stepOf, got, want []float32) {
-	t.Helper()
-	for _, p := range s.policy.Params {
-		var diff, l2 float64
-		for i := p.Off; i < p.Off+p.Len(); i++ {
-			d := float64(got[i]) - float64(want[i])
-			diff, l2 = diff+d*d, l2+float64(want[i])*float64(want[i])
-		}
-		if !(diff <= 2e-6*2e-6*l2) {
-			t.Errorf("%s differs by %.3g of its l2", p.Name, math.Sqrt(diff/l2))
 		}
 	}
 }
@@ -314,10 +296,7 @@ func TestImitatedSums(t *testing.T) {
 		got, whole := s.take(t, l, 1<<20)
 		for _, budget := range []int{1, 200} {
 			cut, gradient := s.take(t, l, budget)
-			if math.Abs(cut-got) > 1e-12*math.Abs(got) {
-				t.Errorf("%s, %d rows at a time: loss %.17g, in one %.17g", tt.name, budget, cut, got)
-			}
-			near(t, s, gradient, whole)
+			s.same(t, fmt.Sprintf("%s, %d rows at a time", tt.name, budget), cut, got, gradient, whole)
 		}
 		s.examples, s.refs = examples, refs
 		l = modified(t, tt.loss, tt.less)

@@ -167,17 +167,7 @@ func TestUnpairedCut(t *testing.T) {
 			if s.head.passes != passes {
 				t.Errorf("%s, %d rows at a time: %d passes forward, want %d", name, budget, s.head.passes, passes)
 			}
-			if math.Abs(got-want) > 1e-12*math.Abs(want) {
-				t.Errorf("%s, %d rows at a time: loss %.17g, in one %.17g", name, budget, got, want)
-			}
-			var diff, l2 float64
-			for i := range gradient {
-				d := float64(gradient[i]) - float64(whole[i])
-				diff, l2 = diff+d*d, l2+float64(whole[i])*float64(whole[i])
-			}
-			if !(diff <= 2e-6*2e-6*l2) || l2 == 0 {
-				t.Errorf("%s, %d rows at a time: the gradient differs by %.3g of its l2", name, budget, math.Sqrt(diff/l2))
-			}
+			s.same(t, fmt.Sprintf("%s, %d rows at a time", name, budget), got, want, gradient, whole)
 		}
 		if name != "kto" {
 			continue
