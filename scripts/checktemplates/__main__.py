@@ -46,15 +46,11 @@ def render(template, conversation, prompt):
     tools = variables.pop("tools", conversation.get("tools"))
     try:
         texts, _ = render_jinja_template([conversation["messages"]], tools=tools, chat_template=template, add_generation_prompt=prompt, **variables)
-    except jinja2.exceptions.TemplateError as e:
+    except Exception as e:  # whatever it is, there is no text
         if type(e) is jinja2.exceptions.TemplateError:  # by raise_exception
             return {"refusal": e.message}
-        return {"error": repr(e)}
-    except Exception as e:  # whatever it is, there is no text
         return {"error": repr(e)}
     return {"text": texts[0]}
 
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    main(sys.argv[1], sys.argv[2:])
+main(sys.argv[1], sys.argv[2:])
