@@ -15,8 +15,8 @@ import (
 // testdata/cases, and of the folder that DPOTRAIN_TOKENIZER_CASES names. scripts/check-tokenizers writes both.
 func TestCases(t *testing.T) {
 	folders, err := filepath.Glob("testdata/cases/*")
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("testdata/cases: %d folders, %v", len(folders), err)
 	}
 	if more := os.Getenv("DPOTRAIN_TOKENIZER_CASES"); more != "" {
 		list, err := filepath.Glob(filepath.Join(more, "*"))

@@ -114,29 +114,3 @@ func writeJSON(t testing.TB, path string, v any) {
 		t.Fatal(err)
 	}
 }
-
-// testData returns the folder that DPOTRAIN_TESTDATA names, relative to the one with go.mod.
-func testData(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("DPOTRAIN_TESTDATA")
-	if path == "" {
-		t.Skip("DPOTRAIN_TESTDATA is not set; it names the folder of test data")
-	}
-	if filepath.IsAbs(path) {
-		return path
-	}
-	root, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			return filepath.Join(root, path)
-		}
-		parent := filepath.Dir(root)
-		if parent == root {
-			t.Fatal("no go.mod above the working directory")
-		}
-		root = parent
-	}
-}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"dpotrain/internal/testfiles"
 )
 
 // vectors are the files of DPOTRAIN_TESTDATA/vectors, with the tokenizer each one is for.
@@ -21,10 +23,9 @@ var vectors = map[string]string{
 }
 
 func TestVectors(t *testing.T) {
-	root := testData(t)
 	for _, name := range slices.Sorted(maps.Keys(vectors)) {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(root, "vectors", name+".json"))
+			data, err := os.ReadFile(testfiles.Shared(t, "vectors", name+".json"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,7 +39,7 @@ func TestVectors(t *testing.T) {
 			if err := json.Unmarshal(data, &file); err != nil || len(file.Cases) == 0 {
 				t.Fatalf("%d cases, error %v", len(file.Cases), err)
 			}
-			tok, err := Load(filepath.Join(root, vectors[name]))
+			tok, err := Load(testfiles.Shared(t, vectors[name]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -719,15 +720,14 @@ func TestCacheBound(t *testing.T) {
 
 // BenchmarkEncode encodes real preference pairs with real tokenizers.
 func BenchmarkEncode(b *testing.B) {
-	root := testData(b)
-	data, err := os.ReadFile(filepath.Join(root, "preferences", "pandalm_human.jsonl"))
+	data, err := os.ReadFile(testfiles.Shared(b, "preferences", "pandalm_human.jsonl"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	lines := strings.Split(string(data), "\n")
 	for _, dir := range []string{
-		filepath.Join(root, "tokenizers", "gpt2"), filepath.Join(root, "tokenizers", "qwen3"), filepath.Join(root, "tokenizers", "phi-3"),
-		filepath.Join(root, "tokenizers", "starcoder"), "testdata/cases/gpt4o", "testdata/cases/deepseek",
+		testfiles.Shared(b, "tokenizers", "gpt2"), testfiles.Shared(b, "tokenizers", "qwen3"), testfiles.Shared(b, "tokenizers", "phi-3"),
+		testfiles.Shared(b, "tokenizers", "starcoder"), "testdata/cases/gpt4o", "testdata/cases/deepseek",
 		"testdata/cases/unigram-bytes", "testdata/cases/precompiled-rules", "testdata/cases/spm-rules",
 	} {
 		b.Run(filepath.Base(dir), func(b *testing.B) {
