@@ -61,9 +61,6 @@ func (b *builder) compileDecoder(c component, key string, out []decoder) ([]deco
 		if err != nil {
 			return nil, err
 		}
-		if utf8.RuneCountInString(c.Replacement) != 1 {
-			return nil, fmt.Errorf("%s.replacement: %.100q is not one character", key, c.Replacement)
-		}
 		return one(func(texts []string) []string {
 			for i, s := range texts {
 				with := " "

@@ -326,13 +326,22 @@ func readMerges(data json.RawMessage) ([][2]string, error) {
 		if strings.HasPrefix(line, "#version") {
 			continue
 		}
-		left, right, ok := strings.Cut(line, " ")
-		if !ok || strings.Contains(right, " ") {
-			return nil, fmt.Errorf("model.merges[%d]: %.100q is not two texts with one space between them", i, line)
+		pair, err := mergePair(line)
+		if err != nil {
+			return nil, fmt.Errorf("model.merges[%d]: %w", i, err)
 		}
-		pairs = append(pairs, [2]string{left, right})
+		pairs = append(pairs, pair)
 	}
 	return pairs, nil
+}
+
+// mergePair reads a pair of merges that is written as one text.
+func mergePair(line string) ([2]string, error) {
+	left, right, ok := strings.Cut(line, " ")
+	if !ok || strings.Contains(right, " ") {
+		return [2]string{}, fmt.Errorf("%.100q is not two texts with one space between them", line)
+	}
+	return [2]string{left, right}, nil
 }
 
 func unsupported(key, kind, supported string) error {

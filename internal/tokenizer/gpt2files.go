@@ -16,11 +16,11 @@ func readMergesText(text string) ([][2]string, error) {
 		if line == "" || number == 1 && strings.HasPrefix(line, "#version") {
 			continue
 		}
-		left, right, ok := strings.Cut(line, " ")
-		if !ok || strings.Contains(right, " ") {
-			return nil, fmt.Errorf("%d: %.100q is not two texts with one space between them", number, line)
+		pair, err := mergePair(line)
+		if err != nil {
+			return nil, fmt.Errorf("%d: %w", number, err)
 		}
-		pairs = append(pairs, [2]string{left, right})
+		pairs = append(pairs, pair)
 	}
 	return pairs, nil
 }

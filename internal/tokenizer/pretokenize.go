@@ -83,9 +83,6 @@ func (b *builder) compileSplitter(c component, key string) error {
 		if err != nil {
 			return err
 		}
-		if utf8.RuneCountInString(c.Replacement) != 1 {
-			return fmt.Errorf("%s.replacement: %.100q is not one character", key, c.Replacement)
-		}
 		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return metaspace(s, c, scheme, out) })
 		return nil
 	}
@@ -96,8 +93,11 @@ func unknownBehavior(key, name string) error {
 	return fmt.Errorf("%s.behavior: %.100q is not one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous", key, name)
 }
 
-// prependScheme is always, first or never. Older files say add_prefix_space instead.
+// prependScheme checks a Metaspace and returns where it puts a space: always, first or never. Older files say add_prefix_space instead.
 func (c component) prependScheme(key string) (string, error) {
+	if utf8.RuneCountInString(c.Replacement) != 1 {
+		return "", fmt.Errorf("%s.replacement: %.100q is not one character", key, c.Replacement)
+	}
 	legacy := c.AddPrefixSpace != nil && !*c.AddPrefixSpace
 	switch c.PrependScheme {
 	case "":

@@ -368,15 +368,7 @@ func (n *spaceNormalizer) normalize(s span) (span, error) {
 	}
 	out, err := w.finish()
 	if n.trim && err == nil {
-		out = out.slice(0, len(trimRight(out.text, spaceSymbol)))
+		out = out.slice(0, len(strings.TrimRight(out.text, spaceSymbol)))
 	}
 	return out, err
-}
-
-// trimRight takes all of what from the end of s.
-func trimRight(s, what string) string {
-	for strings.HasSuffix(s, what) {
-		s = s[:len(s)-len(what)]
-	}
-	return s
 }
