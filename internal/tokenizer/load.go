@@ -50,11 +50,17 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, err
 	}
 	if err := b.readSettings(); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, settingsFile), err)
+		return nil, inFile(dir, settingsFile, err)
+	}
+	if err := b.readAdded(); err != nil {
+		return nil, inFile(dir, addedFile, err)
+	}
+	if err := b.addRoles(name); err != nil {
+		return nil, inFile(dir, settingsFile, err)
 	}
 	t, err := b.build()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+		return nil, inFile(dir, name, err)
 	}
 	for _, name := range folderFiles {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
@@ -313,7 +319,7 @@ func (b *builder) addToken(a addedToken) error {
 	return nil
 }
 
-// readSettings takes in what the other files say: more added tokens, and the roles.
+// readSettings takes in more added tokens and the roles.
 func (b *builder) readSettings() error {
 	for _, key := range slices.Sorted(maps.Keys(b.settings.AddedTokensDecoder)) {
 		a := b.settings.AddedTokensDecoder[key]
@@ -346,21 +352,32 @@ func (b *builder) readSettings() error {
 		}
 	}
 	maps.DeleteFunc(b.special, func(_, text string) bool { return text == "" })
-	if b.settings.AddedTokensDecoder == nil {
-		special := slices.Collect(maps.Values(b.special))
-		for _, text := range slices.Sorted(maps.Keys(b.addedIDs)) {
-			is := slices.Contains(special, text)
-			if err := b.addToken(addedToken{ID: b.addedIDs[text], Content: text, Special: is, Normalized: !is}); err != nil {
-				return fmt.Errorf("%s: %w", addedFile, err)
-			}
+	return nil
+}
+
+// readAdded takes in added_tokens.json, which counts where tokenizer_config.json lists no added tokens.
+func (b *builder) readAdded() error {
+	if b.settings.AddedTokensDecoder != nil {
+		return nil
+	}
+	special := slices.Collect(maps.Values(b.special))
+	for _, text := range slices.Sorted(maps.Keys(b.addedIDs)) {
+		is := slices.Contains(special, text)
+		if err := b.addToken(addedToken{ID: b.addedIDs[text], Content: text, Special: is, Normalized: !is}); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// addRoles makes the tokens with a role added tokens. vocabulary is the file that should have them.
+func (b *builder) addRoles(vocabulary string) error {
 	for _, role := range slices.Sorted(maps.Keys(b.special)) {
 		text := b.special[role]
 		id, ok := b.ids[text]
 		if !ok {
 			if role == "bos_token" || role == "eos_token" {
-				return fmt.Errorf("%s: %.100q is not in the vocabulary; add it to %s or name another token", role, text, mainFile)
+				return fmt.Errorf("%s: %.100q is not in the vocabulary; add it to %s or name another token", role, text, vocabulary)
 			}
 			continue // transformers would invent an id, for which the model has no row
 		}

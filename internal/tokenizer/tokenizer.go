@@ -106,7 +106,7 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 				return Encoding{}, err
 			}
 			if limit := max(minGrown, maxGrowth*len(raw.text)); len(normal.text) > limit {
-				return Encoding{}, fmt.Errorf("text of %d bytes has more than %d once normalized; the normalizer of %s makes too much of it", len(raw.text), limit, mainFile)
+				return Encoding{}, fmt.Errorf("text of %d bytes has more than %d once normalized; the tokenizer's normalizer makes too much of it", len(raw.text), limit)
 			}
 		}
 		for _, s := range t.normalizedAdded.cut(normal) {
