@@ -218,6 +218,7 @@ func TestNormalizers(t *testing.T) {
 		{"Replace regex", component{Type: "Replace", Pattern: &pattern{Regex: ptr(` {2,}`)}, Content: "$1"}, "a  b", "a$1b", []Offset{{0, 1}, {1, 3}, {1, 3}, {3, 4}}},
 		{"Replace away", component{Type: "Replace", Pattern: &pattern{String: ptr("b")}}, "abc", "ac", []Offset{{0, 1}, {2, 3}}},
 		{"StripAccents", component{Type: "StripAccents"}, "e\u0301\u08cab", "e\u08cab", []Offset{{0, 1}, {3, 4}, {4, 5}, {5, 6}, {6, 7}}}, // U+08CA is of Unicode 14
+		{"StripAccents earlier", component{Type: "StripAccents"}, "a\u1cf2\u1cf3b", "ab", []Offset{{0, 1}, {7, 8}}},                       // marks in Unicode 9
 		{"NFKC later", component{Type: "NFKC"}, "ﬁ\u32ff", "fi\u32ff", []Offset{{0, 3}, {0, 3}, {3, 4}, {4, 5}, {5, 6}}},
 		{"NFC later", component{Type: "NFC"}, "e\u0301\u08ca\u0323", "é\u08ca\u0323", []Offset{{0, 3}, {0, 3}, {3, 4}, {4, 5}, {5, 6}, {6, 7}, {7, 8}}},
 		{"Sequence", component{Type: "Sequence", Normalizers: []component{
@@ -282,6 +283,7 @@ func TestSplitters(t *testing.T) {
 		{"WhitespaceSplit", component{Type: "WhitespaceSplit"}, " it's x\n", []string{"it's", "x"}},
 		{"Punctuation", component{Type: "Punctuation"}, "a,$b—c", []string{"a", ",", "$", "b", "—", "c"}},
 		{"Punctuation contiguous", component{Type: "Punctuation", Behavior: "Contiguous"}, "a,$b\u2e43c", []string{"a", ",$", "b\u2e43c"}}, // of Unicode 9
+		{"Punctuation earlier", component{Type: "Punctuation"}, "a\u166d\U000111c9b", []string{"a", "\u166d", "\U000111c9", "b"}},          // of Unicode 8, not today's
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -863,6 +865,14 @@ func FuzzSettings(f *testing.F) {
 		}
 		tok.Decode(enc.IDs, true)
 	})
+}
+
+// TestSameOnceNormalized: of added tokens that normalization makes the same the one with the smaller id is found, as in tokenizers.
+func TestSameOnceNormalized(t *testing.T) {
+	f := byteLevel()
+	f.main["normalizer"] = object{"type": "Lowercase"}
+	f.addTokens(object{"id": 265, "content": "<X>", "normalized": true}, object{"id": 264, "content": "<x>", "normalized": true})
+	checkEncode(t, f.load(t), false, []encodeCase{{"<x><X>", []int32{264, 264}, nil}})
 }
 
 // TestSpecials: special tokens are known by text and by id, and others are not.
