@@ -1,6 +1,6 @@
 # Sourced by the scripts that need packages of Python: makes the virtual environment and sets python.
 # requirements is the list of packages (default scripts/requirements.txt: PyTorch, transformers, TRL), VENV names the environment (default venv/, which
-# git ignores). It is made where it is missing or older than the list; needs Python 3.11 or later. The wheel of torch for Linux on x86-64 brings several GB of GPU libraries, which are not used.
+# git ignores). It is made where it is missing, and filled again where it was made of another list; needs Python 3.11 or later. The wheel of torch for Linux on x86-64 brings several GB of GPU libraries, which are not used.
 requirements=${requirements:-scripts/requirements.txt}
 venv=${VENV:-venv}
 python=$venv/bin/python
