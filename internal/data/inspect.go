@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -71,37 +70,9 @@ const (
 // Inspect reads the rows of a source as Load does and gives each to f, in order, one that cannot be read too; none is kept. Errors are of
 // whole files, or of f.
 func (r *Reader) Inspect(s Source, form Form, o Options, progress func(done, total int64), f func(*Inspected) error) error {
-	files, err := rows.Find(s.Path, s.Split)
-	if err != nil {
-		return err
-	}
-	var before, total int64
-	for _, name := range files {
-		if info, err := os.Stat(name); err == nil {
-			total += info.Size()
-		}
-	}
-	for _, name := range files {
-		in, err := rows.Open(name)
-		if err != nil {
-			return err
-		}
-		err = r.inspect(in, name, s, form, o, f, func() {
-			if done, _ := in.Progress(); progress != nil {
-				progress(before+done, total)
-			}
-		})
-		if changed := in.Changed(); changed != nil {
-			err = changed
-		}
-		_, size := in.Progress()
-		in.Close()
-		if err != nil {
-			return err
-		}
-		before += size
-	}
-	return nil
+	return eachFileOf(s, progress, func(in *rows.Reader, name string, read func()) error {
+		return r.inspect(in, name, s, form, o, f, read)
+	})
 }
 
 // InspectFrom does so with a stream, such as standard input. The source's path is the name that messages have for it.
@@ -124,21 +95,13 @@ func (r *Reader) inspect(in *rows.Reader, name string, source Source, form Form,
 		}
 		makers[i] = m
 	}
-	list := !in.ByLine() && !in.ByRow() && !in.AllText()
 	read := rowsOf(in, source)
 	number := 0
 	for end := false; !end; {
 		var items []rows.Row
-		for size := 0; len(items) < batchRows && size < batchBytes; {
-			row, err := in.Next()
-			if end = err == io.EOF; end {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			size += len(row.Text)
-			items = append(items, row)
+		var err error
+		if items, end, err = nextBatch(in); err != nil {
+			return err
 		}
 		seen := make([]*Inspected, len(items))
 		var next atomic.Int64
@@ -163,7 +126,7 @@ func (r *Reader) inspect(in *rows.Reader, name string, source Source, form Form,
 		for i, row := range seen {
 			number++
 			row.File, row.Line, row.ByRow, row.Place = name, items[i].Number, in.ByRow(), items[i].Number
-			if list {
+			if in.InList() {
 				row.Place = number
 			}
 			if err := f(row); err != nil {

@@ -31,11 +31,7 @@ func (m *maker) loadSources(sources []Source, progress func(done, total int64)) 
 		if files[i], err = rows.Find(s.Path, s.Split); err != nil {
 			return nil, err
 		}
-		for _, f := range files[i] {
-			if info, err := os.Stat(f); err == nil {
-				total += info.Size()
-			}
-		}
+		total += sizeOf(files[i])
 	}
 	sets := make([]*Set, len(sources))
 	sizes := make([]int, len(sources))
@@ -89,15 +85,22 @@ func (m *maker) loadSource(s Source, files []string, progress func(done int64)) 
 
 // readFiles adds the rows of files, of size bytes, to a set.
 func (m *maker) readFiles(set *Set, s Source, files []string, progress func(done int64)) (size int64, err error) {
-	for _, f := range files {
-		in, err := rows.Open(f)
+	return eachFile(files, progress, func(in *rows.Reader, name string, read func()) error {
+		if set.to != nil {
+			set.to.files = append(set.to.files, file{name, in.ByRow()})
+		}
+		return m.load(set, in, name, s, read)
+	})
+}
+
+// eachFile has f read files, of size bytes, one after the other. f calls read now and then, and that progress. A file that changes meanwhile is an error.
+func eachFile(files []string, progress func(done int64), f func(in *rows.Reader, name string, read func()) error) (size int64, err error) {
+	for _, name := range files {
+		in, err := rows.Open(name)
 		if err != nil {
 			return 0, err
 		}
-		if set.to != nil {
-			set.to.files = append(set.to.files, file{f, in.ByRow()})
-		}
-		err = m.load(set, in, f, s, func() {
+		err = f(in, name, func() {
 			done, _ := in.Progress()
 			progress(size + done)
 		})
@@ -112,6 +115,31 @@ func (m *maker) readFiles(set *Set, s Source, files []string, progress func(done
 		size += n
 	}
 	return size, nil
+}
+
+// eachFileOf does so with the files of a source. progress may be nil.
+func eachFileOf(s Source, progress func(done, total int64), f func(in *rows.Reader, name string, read func()) error) error {
+	files, err := rows.Find(s.Path, s.Split)
+	if err != nil {
+		return err
+	}
+	total := sizeOf(files)
+	_, err = eachFile(files, func(done int64) {
+		if progress != nil {
+			progress(done, total)
+		}
+	}, f)
+	return err
+}
+
+// sizeOf is how many bytes files have, as far as that can be told.
+func sizeOf(files []string) (total int64) {
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			total += info.Size()
+		}
+	}
+	return total
 }
 
 func (m *maker) newSet(name string, files int) *Set {
@@ -153,17 +181,14 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress 
 	read := rowsOf(in, s)
 	set.Reports[0].table = read.allText
 	for end := false; !end; {
-		var items []item
-		for size := 0; len(items) < batchRows && size < batchBytes; {
-			row, err := in.Next()
-			if end = err == io.EOF; end {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			size += len(row.Text)
-			items = append(items, item{Row: row})
+		var batch []rows.Row
+		var err error
+		if batch, end, err = nextBatch(in); err != nil {
+			return err
+		}
+		items := make([]item, len(batch))
+		for i, row := range batch {
+			items[i].Row = row
 		}
 		if stopped := m.makeAll(items, read); stopped != nil {
 			return fmt.Errorf("%s: %w", in.Place(stopped.Number), stopped.Err)
@@ -177,6 +202,22 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress 
 		progress()
 	}
 	return nil
+}
+
+// nextBatch are rows that are encoded together; end says that there are no more behind them.
+func nextBatch(in *rows.Reader) (batch []rows.Row, end bool, err error) {
+	for size := 0; len(batch) < batchRows && size < batchBytes; {
+		row, err := in.Next()
+		if err == io.EOF {
+			return batch, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		size += len(row.Text)
+		batch = append(batch, row)
+	}
+	return batch, false, nil
 }
 
 // done says of a data set what is known when all rows are read; no example is an error.

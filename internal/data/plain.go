@@ -43,28 +43,12 @@ type Text struct {
 
 // Scan reads the rows of a source without a tokenizer and gives each to f, in order. A row that cannot be read is an error that names it.
 func Scan(s Source, progress func(done, total int64), f func(*Plain) error) error {
-	files, err := rows.Find(s.Path, s.Split)
-	if err != nil {
-		return err
-	}
-	for _, name := range files {
-		in, err := rows.Open(name)
-		if err != nil {
-			return err
-		}
-		err = scan(in, name, s, progress, f)
-		if changed := in.Changed(); changed != nil {
-			err = changed
-		}
-		in.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachFileOf(s, progress, func(in *rows.Reader, name string, read func()) error {
+		return scan(in, name, s, read, f)
+	})
 }
 
-func scan(in *rows.Reader, name string, s Source, progress func(done, total int64), f func(*Plain) error) error {
+func scan(in *rows.Reader, name string, s Source, progress func(), f func(*Plain) error) error {
 	read := rowsOf(in, s)
 	for n := 1; ; n++ {
 		item, err := in.Next()
@@ -84,8 +68,8 @@ func scan(in *rows.Reader, name string, s Source, progress func(done, total int6
 		if err := f(p); err != nil {
 			return err
 		}
-		if progress != nil && n%batchRows == 0 {
-			progress(in.Progress())
+		if n%batchRows == 0 {
+			progress()
 		}
 	}
 }

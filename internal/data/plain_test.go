@@ -86,3 +86,21 @@ func TestPlainHash(t *testing.T) {
 		t.Errorf("%x, %v, want %x", got, err, want)
 	}
 }
+
+// TestScanProgress: it is that of all files together, and does not begin again with each.
+func TestScanProgress(t *testing.T) {
+	dir := t.TempDir()
+	row := `{"prompt":"a","chosen":"b","rejected":"c"}` + "\n"
+	text := strings.Repeat(row, batchRows)
+	for _, name := range []string{"a.jsonl", "b.jsonl"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := int64(len(text))
+	var seen [][2]int64
+	err := Scan(Source{Path: dir}, func(done, total int64) { seen = append(seen, [2]int64{done, total}) }, func(*Plain) error { return nil })
+	if want := [][2]int64{{n, 2 * n}, {2 * n, 2 * n}}; err != nil || !slices.Equal(seen, want) {
+		t.Errorf("%v, error %v; want %v", seen, err, want)
+	}
+}

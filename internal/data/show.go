@@ -116,12 +116,11 @@ func (r *Reader) Show(source Source, number int, form Form, o Options) (*Shown, 
 
 // rowAt goes on to a row.
 func rowAt(in *rows.Reader, number int) (rows.Row, error) {
-	list := !in.ByLine() && !in.ByRow() && !in.AllText() // whose rows may all stand in one line
 	last := 0
 	for i := 1; ; i++ {
 		row, err := in.Next()
 		at := row.Number
-		if list {
+		if in.InList() {
 			at = i
 		}
 		switch {

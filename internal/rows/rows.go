@@ -181,6 +181,9 @@ func (r *Reader) ByRow() bool { _, is := r.rows.(*parquetRows); return is }
 // ByLine says that a row is a line.
 func (r *Reader) ByLine() bool { _, is := r.rows.(*lines); return is }
 
+// InList says that a row is an element of a list, whose rows may all stand in one line.
+func (r *Reader) InList() bool { _, is := r.rows.(*list); return is }
+
 // AllText says that every value is a text, for the format has no other.
 func (r *Reader) AllText() bool { _, is := r.rows.(*table); return is }
 
