@@ -18,7 +18,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -26,6 +25,8 @@ import (
 	"github.com/edsrzf/mmap-go"
 	"github.com/gofrs/flock"
 	"github.com/zeebo/xxh3"
+
+	"dpotrain/internal/rows"
 )
 
 // The token store keeps what a data set's rows became, so that they are read and encoded once and their ids take no memory: the file is
@@ -180,16 +181,10 @@ func (m *maker) keyOf(s Source, files []string) (key [32]byte, infos []fs.FileIn
 	parallel(len(files), func(i int) {
 		var h xxh3.Uint128
 		h, errs[i] = hashFile(files[i])
-		k.Files[i] = fmt.Sprintf("%x %s", h.Bytes(), rowsEnding(files[i]))
+		k.Files[i] = fmt.Sprintf("%x %s", h.Bytes(), rows.Ending(files[i]))
 	})
 	text, err := json.Marshal(k)
 	return sha256.Sum256(text), infos, true, errors.Join(append(errs, err)...)
-}
-
-// rowsEnding is what of a file's name tells its format.
-func rowsEnding(path string) string {
-	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(filepath.Base(path)), ".gz"), ".zst")
-	return filepath.Ext(name)
 }
 
 func hashFile(path string) (sum xxh3.Uint128, err error) {

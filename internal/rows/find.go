@@ -22,6 +22,12 @@ func Extensions() []string {
 	return append(all, "gz", "zst")
 }
 
+// Ending is what of a file's name tells its format, in lower case: that before .gz and .zst.
+func Ending(path string) string {
+	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
+	return filepath.Ext(name)
+}
+
 const maxFiles = 1 << 16
 
 // Find gives the files that path names, in order of their names: the file itself, those that fit a pattern with *, ? or [], or those
@@ -71,8 +77,7 @@ func inFolder(dir, split string) ([]string, error) {
 			return fmt.Errorf("%s: more than %d files; give a pattern, as data/train-*.parquet", dir, maxFiles)
 		}
 		name := strings.ToLower(d.Name())
-		ending := filepath.Ext(strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst"))
-		if !d.IsDir() && slices.Contains(endings, ending) && !slices.Contains(notRows, name) {
+		if !d.IsDir() && slices.Contains(endings, Ending(name)) && !slices.Contains(notRows, name) {
 			files = append(files, path)
 		}
 		return nil

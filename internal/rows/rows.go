@@ -19,8 +19,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 )
 
 // MaxRow is the most bytes of a row; what is longer is no row.
@@ -105,8 +103,7 @@ func (r *Reader) open(in io.Reader) error {
 	if bytes.HasPrefix(head, []byte(parquetMagic)) {
 		return r.openParquet(plain, compressed)
 	}
-	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(r.path), ".gz"), ".zst")
-	if separator := separatorOf(head, filepath.Ext(name)); separator != 0 {
+	if separator := separatorOf(head, Ending(r.path)); separator != 0 {
 		t, err := newTable(plain, separator)
 		if err != nil {
 			return fmt.Errorf("%s:%w", r.path, err)
