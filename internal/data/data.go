@@ -49,6 +49,21 @@ const (
 	Lists
 )
 
+// String is what reports call such rows.
+func (f Form) String() string {
+	switch f {
+	case Pairs:
+		return "pairs"
+	case Completions:
+		return "completions"
+	case Labelled:
+		return "unpaired"
+	case Lists:
+		return "ranked"
+	}
+	return "any"
+}
+
 // Sequence is token ids of which the last are scored.
 type Sequence struct {
 	IDs   []int32 // up to and with the last scored id

@@ -189,13 +189,16 @@ func mix(sources []Source, sizes []int, seed int64) ([][]int, error) {
 	return taken, nil
 }
 
+// HeldOut says that a prompt with a hash is among the fraction of the prompts that is held out.
+func HeldOut(hash uint64, fraction float64) bool { return float64(hash) < fraction*(1<<64) }
+
 // split divides a set in two, so that all examples of a prompt are in one of them: held has about a fraction of the prompts. Which ones is told
 // by the prompts alone.
 func (s *Set) split(fraction float64) (train, held *Set, err error) {
 	train, held = &Set{Name: s.Name, Reports: s.Reports, maps: s.maps, stored: s.stored}, &Set{Name: "held out of " + s.Name, stored: s.stored}
 	for i, e := range s.Examples {
 		to := train
-		if float64(s.keys[i].hash) < fraction*(1<<64) {
+		if HeldOut(s.keys[i].hash, fraction) {
 			to = held
 		}
 		to.keep(e, s.keys[i])

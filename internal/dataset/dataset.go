@@ -127,7 +127,7 @@ func Count(s data.Source, progress func(done, total int64)) (*Stats, error) {
 	lengths := map[string]map[int]int{}
 	err := data.Scan(s, progress, func(p *data.Plain) error {
 		st.Rows++
-		st.Forms[formNames[p.Form]]++
+		st.Forms[p.Form.String()]++
 		if p.Chat {
 			st.Chats++
 		}
@@ -161,8 +161,6 @@ func Count(s data.Source, progress func(done, total int64)) (*Stats, error) {
 	}
 	return st, err
 }
-
-var formNames = map[data.Form]string{data.Pairs: "pairs", data.Labelled: "unpaired", data.Lists: "ranked", data.Completions: "completions"}
 
 func kind(value []byte) string {
 	switch value[0] {
@@ -242,7 +240,7 @@ func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(d
 			return n, err
 		}
 	}
-	held := func(hash uint64) bool { return float64(hash) < o.Fraction*(1<<64) }
+	held := func(hash uint64) bool { return data.HeldOut(hash, o.Fraction) }
 	if o.Fraction == 0 {
 		chosen, err := choose(s, o.Rows, progress)
 		if err != nil {

@@ -48,7 +48,7 @@ func (e *examiner) row(row *data.Inspected) {
 		e.filtered++
 		return
 	}
-	e.forms[formName(row.Form)]++
+	e.forms[row.Form.String()]++
 	twoEnds := e.texts(row)
 	if row.Drop != data.Kept {
 		e.find(dropped[row.Drop], row, dropEvidence(row))
@@ -69,18 +69,6 @@ func dropEvidence(row *data.Inspected) string {
 		return quote(side.Rendered, 0, 0)
 	}
 	return ""
-}
-
-func formName(f data.Form) string {
-	switch f {
-	case data.Pairs:
-		return "pairs"
-	case data.Labelled:
-		return "unpaired"
-	case data.Lists:
-		return "ranked"
-	}
-	return "completions"
 }
 
 // texts looks at what people wrote, before any template. It says whether a stop token follows another.
