@@ -129,11 +129,11 @@ func (c cell) characters() int {
 // Where names the row in messages.
 func (p *Plain) Where() string { return rows.Place(p.File, p.Line, p.ByRow) }
 
-// JSON is the row as a line of JSON, with the names of its columns; cells of a table are what they stand for.
-func (p *Plain) JSON() []byte { return jsonLine(p.Columns) }
+// JSON is the row as Line has it, with the names of its columns; cells of a table are what they stand for.
+func (p *Plain) JSON() []byte { return Line(p.Columns) }
 
-// jsonLine is an object on one line.
-func jsonLine(columns []Column) []byte {
+// Line is a row as a line of JSON: an object with its columns, and the line end.
+func Line(columns []Column) []byte {
 	var b bytes.Buffer
 	for i, c := range columns {
 		b.WriteByte("{,"[min(i, 1)])
@@ -300,6 +300,3 @@ func (p *Plain) Unpaired(o Options) ([][]Column, error) {
 	}
 	return all, err
 }
-
-// Line is a row as a line of JSON.
-func Line(columns []Column) []byte { return jsonLine(columns) }
