@@ -85,7 +85,7 @@ const storeFrom = 4 << 20
 
 func (s *Store) least() int64 { return cmp.Or(s.From, storeFrom) }
 
-// load reads a data set from its store, which is made if there is none. ok is false if the data set has none.
+// fromStore reads a data set from its store, which is made if there is none. ok is false if the data set has none.
 func (m *maker) fromStore(s Source, files []string, progress func(done int64)) (set *Set, size int64, ok bool, err error) {
 	key, infos, ok, err := m.keyOf(s, files)
 	if err != nil || !ok {
@@ -284,7 +284,11 @@ func newStoreWriter(dir, name string) (*storeWriter, error) {
 		w.abort()
 		return nil, err
 	}
-	return w, w.write(make([]byte, storeHeader))
+	if err := w.write(make([]byte, storeHeader)); err != nil {
+		w.abort()
+		return nil, err
+	}
+	return w, nil
 }
 
 func (w *storeWriter) write(b []byte) error {
