@@ -86,16 +86,9 @@ while it wrote, is harmless: it was not in use yet, and the next run that writes
   dpotrain cache verify --ref-cache-dir ref_cache`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var bar *report.Progress
-			files, err := refcache.Verify(cmd.Context(), dir, func(done, total int64) {
-				if bar == nil {
-					bar = report.NewProgress(cmd.ErrOrStderr(), "verifying", total, "B")
-				}
-				bar.Set(done, "")
-			})
-			if bar != nil {
-				bar.Done()
-			}
+			progress, end := report.Reading(cmd.ErrOrStderr(), "verifying")
+			files, err := refcache.Verify(cmd.Context(), dir, progress)
+			end()
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,18 +86,7 @@ func finish(cmd *cobra.Command, err error, format string, a ...any) error {
 
 // reading shows how far the reading of rows is.
 func reading(cmd *cobra.Command, path string) (progress func(done, total int64), end func()) {
-	var bar *report.Progress
-	progress = func(done, total int64) {
-		if bar == nil {
-			bar = report.NewProgress(cmd.ErrOrStderr(), "reading "+filepath.Base(path), total, "B")
-		}
-		bar.Set(done, "")
-	}
-	return progress, func() {
-		if bar != nil {
-			bar.Done()
-		}
-	}
+	return report.Reading(cmd.ErrOrStderr(), "reading "+filepath.Base(path))
 }
 
 func newDataStatsCommand() *cobra.Command {
@@ -251,8 +242,8 @@ whose scores are all the same becomes nothing.`,
 			if err != nil {
 				return err
 			}
-			if form != "pairs" && form != "unpaired" {
-				return usage("--form %q; want pairs or unpaired", form)
+			if !slices.Contains(dataset.Forms(), form) {
+				return usage("--form %q; want %s", form, strings.Join(dataset.Forms(), " or "))
 			}
 			out, err := d.output(cmd, "to")
 			if err != nil {

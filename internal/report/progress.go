@@ -57,6 +57,22 @@ func NewProgress(w io.Writer, what string, total int64, unit string) *Progress {
 	return newProgress(w, what, total, unit, func() int { return terminalColumns(w) }, time.Now)
 }
 
+// Reading shows reading on w, as NewProgress does, from the first call of progress, which is told of bytes. end is called when it is over.
+func Reading(w io.Writer, what string) (progress func(done, total int64), end func()) {
+	var bar *Progress
+	progress = func(done, total int64) {
+		if bar == nil {
+			bar = NewProgress(w, what, total, "B")
+		}
+		bar.Set(done, "")
+	}
+	return progress, func() {
+		if bar != nil {
+			bar.Done()
+		}
+	}
+}
+
 // newProgress takes w for a terminal if it is given columns.
 func newProgress(w io.Writer, what string, total int64, unit string, columns func() int, now func() time.Time) *Progress {
 	p := &Progress{w: w, what: printable(what), unit: unit, total: total, columns: columns, now: now, started: now()}

@@ -164,16 +164,9 @@ func (in *Inputs) load(req Request, key string, sources []data.Source, fraction 
 	if len(sources) > 1 {
 		what = fmt.Sprintf("%d data sets", len(sources))
 	}
-	var bar *report.Progress
-	set, held, err = in.Reader.Mix(sources, fraction, form, req.Options.Rows, func(done, total int64) {
-		if bar == nil {
-			bar = report.NewProgress(req.Stderr, "reading "+what, total, "B")
-		}
-		bar.Set(done, "")
-	})
-	if bar != nil {
-		bar.Done()
-	}
+	progress, end := report.Reading(req.Stderr, "reading "+what)
+	set, held, err = in.Reader.Mix(sources, fraction, form, req.Options.Rows, progress)
+	end()
 	if err != nil {
 		path := sources[0].Path
 		for _, s := range sources[1:] {

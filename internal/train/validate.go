@@ -50,18 +50,7 @@ func Validate(ctx context.Context, req Request, v ValidateOptions) error {
 		reader.Wanted = wantedBy(l)
 	}
 	check.Progress = func(path string) (func(done, total int64), func()) {
-		var bar *report.Progress
-		progress := func(done, total int64) {
-			if bar == nil {
-				bar = report.NewProgress(req.Stderr, "reading "+filepath.Base(path), total, "B")
-			}
-			bar.Set(done, "")
-		}
-		return progress, func() {
-			if bar != nil {
-				bar.Done()
-			}
-		}
+		return report.Reading(req.Stderr, "reading "+filepath.Base(path))
 	}
 	found, err := doctor.Check(ctx, reader, check)
 	if err != nil {
