@@ -256,8 +256,8 @@ type storeWriter struct {
 	err   error // the first
 }
 
-// today is the day of the machine.
-func today() string { return time.Now().Format(time.DateOnly) }
+// today is the day of the machine; a test sets it.
+var today = func() string { return time.Now().Format(time.DateOnly) }
 
 // unfinished are stores that are being written.
 const unfinished = ".tmp"

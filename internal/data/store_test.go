@@ -162,6 +162,66 @@ func TestStoreKey(t *testing.T) {
 	}
 }
 
+// TestStoreReader: another tokenizer, template or loss is another store, or ids of the one would be trained on in place of the other's without a word.
+func TestStoreReader(t *testing.T) {
+	dir := t.TempDir()
+	for i, c := range []struct {
+		model, template string
+		wanted          Wanted
+	}{
+		{"llama", "chatml", Wanted{}},
+		{"gpt2", "chatml", Wanted{}},
+		{"llama", "zephyr", Wanted{}},
+		{"llama", "chatml", Wanted{SFTPrompt: true}},
+	} {
+		readStored(t, c.model, c.template, dir, c.wanted)
+		if n := len(storeFiles(t, dir)); n != i+1 {
+			t.Errorf("%+v: %d stores, want %d", c, n, i+1)
+		}
+	}
+}
+
+// TestStoreDated: with a template that writes the day a store is of that day, and is made again on another.
+func TestStoreDated(t *testing.T) {
+	dir, template := t.TempDir(), filepath.Join(t.TempDir(), "dated.jinja")
+	const text = "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+	if err := os.WriteFile(template, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	defer func(old func() string) { today = old }(today)
+	var made [3]os.FileInfo
+	for i, day := range []string{"2024-02-28", "2024-02-28", "2024-02-29"} {
+		today = func() string { return day }
+		readStored(t, "llama", template, dir, Wanted{})
+		files := storeFiles(t, dir)
+		if len(files) != 1 {
+			t.Fatalf("%q", files)
+		}
+		var err error
+		if made[i], err = os.Stat(files[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !os.SameFile(made[0], made[1]) || os.SameFile(made[1], made[2]) {
+		t.Error("made again on the same day, or not on another")
+	}
+}
+
+// readStored reads chats through a store in dir.
+func readStored(t *testing.T, model, template, dir string, w Wanted) {
+	t.Helper()
+	r, err := Open(testfiles.Path(t, "models", model), template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Wanted, r.Store = w, Store{Dir: dir, From: 1}
+	set, err := r.Load(testfiles.Path(t, "pairs_chat.jsonl"), Pairs, Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+}
+
 // TestStoreDamaged: one that is cut, changed in any byte, empty, or of something else is made again, which is said; what is left of a killed
 // process is removed.
 func TestStoreDamaged(t *testing.T) {
