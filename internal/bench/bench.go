@@ -1,8 +1,9 @@
 // Package bench measures what this machine can do and what share of it a model's passes reach.
 //
 // Peaks are those of internal/compute/cpu: multiply-adds on registers. The floor of a pass is the time that its flops (model.Model.Flops, three
-// times as many for training, and once more for rows that only go forward there: see train.Measure) would take at the measured peak of the precision that runs: no program that computes the same rows in that
-// precision is faster. Times on a shared machine mean little by themselves; shares and ratios within one report do.
+// times as many for training, and once more for rows that only go forward there: see train.Measure) would take at the measured peak of the
+// precision that runs: no program that computes the same rows in that precision is faster. Times on a shared machine mean little by themselves;
+// shares and ratios within one report do.
 package bench
 
 import (
