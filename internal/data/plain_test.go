@@ -1,6 +1,7 @@
 package data
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,5 +103,22 @@ func TestScanProgress(t *testing.T) {
 	err := Scan(Source{Path: dir}, func(done, total int64) { seen = append(seen, [2]int64{done, total}) }, func(*Plain) error { return nil })
 	if want := [][2]int64{{n, 2 * n}, {2 * n, 2 * n}}; err != nil || !slices.Equal(seen, want) {
 		t.Errorf("%v, error %v; want %v", seen, err, want)
+	}
+}
+
+// TestPlainTies: by no rule does a ranked row become pairs whose scores are all the same.
+func TestPlainTies(t *testing.T) {
+	path := write(t, strings.Repeat(`{"prompt":"a","completions":["w","b","m"],"scores":[1,1,1]}`+"\n", 20)) // best_random draws by line
+	for _, rule := range []string{"best_worst", "best_random", "all", "adjacent"} {
+		err := Scan(Source{Path: path}, nil, func(p *Plain) error {
+			rows, err := p.Pairs(Options{RankedPairs: rule})
+			if err == nil && len(rows) > 0 {
+				err = fmt.Errorf("%d pairs", len(rows))
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+		}
 	}
 }
