@@ -17,7 +17,7 @@ func TestMeasure(t *testing.T) {
 	}{
 		{"dpo", nil, 3, 3},
 		{"dpo", loss.Settings{"sampo": true}, 3, 3},
-		{"fdpo", nil, 3, 3},
+		{"mallows_dpo", nil, 3, 3},
 		{"plackett_luce", nil, 3, 3},
 		{"sft", nil, 3, 3},
 		{"tdpo1", nil, 4, 4},
