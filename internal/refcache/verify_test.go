@@ -89,13 +89,13 @@ func TestVerify(t *testing.T) {
 // TestVerifyContent: what no checksum tells.
 func TestVerifyContent(t *testing.T) {
 	whole := wholeFile(t, 2)
-	nan := float32(math.NaN())
+	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	good := appendRecord(nil, testKey(8), []Field{Logps}, [][]float32{{-1}})
-	for name, values := range map[string][][]float32{"log-prob": {{-1, nan}, {1, 1}}, "entropy": {{-1, -1}, {1, nan}}} {
+	for name, values := range map[string][][]float32{"log-prob of NaN": {{-1, nan}, {1, 1}}, "entropy of NaN": {{-1, -1}, {1, nan}}, "log-prob of -Inf": {{-1, inf}, {1, 1}}} {
 		bad := appendRecord(nil, testKey(7), []Field{Logps, Entropies}, values)
 		v := verifyOne(t, write(t, slices.Concat(whole, bad, good)))
 		if !slices.Equal(v.Damaged, []int64{int64(len(whole))}) || v.Records != 3 {
-			t.Errorf("a %s that is NaN: %+v", name, v)
+			t.Errorf("a %s: %+v", name, v)
 		}
 	}
 
