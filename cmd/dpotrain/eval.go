@@ -25,10 +25,10 @@ both models, in nats, and their lengths in tokens. The mean of a column is the m
 
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either
 --loss is required. Without --data the pairs are those of the settings' eval_data, or those that their eval_fraction
-held out of the training data. The reference is --ref, else the
-run's ref_model if it is still the same. What the reference cache lacks is computed; without a usable reference folder
-an error says how many rows are missing. A loss that needs no reference is monitored against it with --ref or
-monitor_reference: true, or if the cache has all of its log-probs: how far have the completions moved since?`,
+held out of the training data. The reference is --ref, else the run's ref_model if it is still the same. What the
+reference cache lacks is computed; without a usable reference folder an error says how many rows are missing. A loss
+that needs no reference is monitored against it with --ref or monitor_reference: true, or if the cache has all of its
+log-probs: how far have the completions moved since?`,
 		Example: `  dpotrain eval --model runs/dpo --data test.jsonl
   dpotrain eval --model runs/dpo --data test.jsonl --json
   dpotrain eval --model runs/dpo/checkpoint-100 --data test.jsonl --per-pair pairs.jsonl

@@ -92,7 +92,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 		req.Log.Info(fmt.Sprintf("%s has no state of loss %s: it is computed as before the first step of a run", o.Model, l.Name()))
 	}
 	want := o.demands(l)
-	if want == whatIsKept && e.Ref != "" {
+	if e.Ref != "" && o.MonitorReference == "auto" { // it was asked for, whatever the cache has
 		want = everything
 	}
 	x, err := in.planEval(o, l, want, e.Ref)

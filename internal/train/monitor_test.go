@@ -109,6 +109,35 @@ func TestMonitor(t *testing.T) {
 	}
 }
 
+// TestMonitorEvalRef: a reference that eval is given is measured against, with no cache, and with one that has other rows.
+func TestMonitorEvalRef(t *testing.T) {
+	o := tiny(t)
+	o.Loss = "orpo"
+	var out, errs bytes.Buffer
+	for _, cached := range []bool{false, true} {
+		if cached {
+			some := o
+			some.RefCacheDir = filepath.Join(t.TempDir(), "cache")
+			some.Loss, some.Data = "dpo", head(t, o.Data, 10)
+			if err := PrecomputeRef(t.Context(), request(some, &out, &errs, nil)); err != nil {
+				t.Fatal(err)
+			}
+			o.RefCacheDir = some.RefCacheDir
+		}
+		out.Reset()
+		if err := Eval(t.Context(), request(o, &out, &errs, nil), EvalOptions{Ref: o.Model, JSON: true, LossGiven: true}); err != nil {
+			t.Fatal(err)
+		}
+		var got row
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if shift, ok := got["shift/chosen"]; !ok || shift != 0 {
+			t.Errorf("with a cache %v: shift/chosen is %v, %v; want 0", cached, shift, ok)
+		}
+	}
+}
+
 // TestMonitorAuto: nothing is computed, and what is missing or broken is no obstacle.
 func TestMonitorAuto(t *testing.T) {
 	o := tiny(t)
