@@ -3,7 +3,6 @@ package data
 import (
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -73,16 +72,6 @@ func (r *Reader) Inspect(s Source, form Form, o Options, progress func(done, tot
 	return eachFileOf(s, progress, func(in *rows.Reader, name string, read func()) error {
 		return r.inspect(in, name, s, form, o, f, read)
 	})
-}
-
-// InspectFrom does so with a stream, such as standard input. The source's path is the name that messages have for it.
-func (r *Reader) InspectFrom(stream io.Reader, s Source, form Form, o Options, f func(*Inspected) error) error {
-	in, err := rows.NewReader(s.Path, stream)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	return r.inspect(in, s.Path, s, form, o, f, func() {})
 }
 
 func (r *Reader) inspect(in *rows.Reader, name string, source Source, form Form, o Options, f func(*Inspected) error, progress func()) error {

@@ -53,7 +53,7 @@ func TestInspectTexts(t *testing.T) {
 	const rows = `[{"prompt":[{"role":"user","content":"Hi"}],"chosen":[{"role":"assistant","content":"Yes"}],"rejected":[{"role":"assistant","content":" No "}],"margin":2},
 {"prompt":"a","chosen":1,"rejected":"c"}, {"prompt":"a","completions":["b","","c"],"scores":[1,3,2]}]`
 	var got []string
-	err := r.InspectFrom(strings.NewReader(rows), Source{Path: "rows.json"}, AnyForm, Options{}, func(row *Inspected) error {
+	err := r.Inspect(Source{Path: "rows.json", Stream: strings.NewReader(rows)}, AnyForm, Options{}, nil, func(row *Inspected) error {
 		if row.Err != nil {
 			got = append(got, fmt.Sprintf("%s row %d: %v", row.Where(), row.Place, row.Err))
 			return nil
@@ -81,7 +81,7 @@ func TestInspectTarget(t *testing.T) {
 	r.Wanted.SFT = true
 	const rows = `{"prompt":"a","completions":["b","c"],"sft_target":"t"}` + "\n" + `{"prompt":"a","chosen":"b","rejected":"c","sft_target":"t"}`
 	for _, form := range []Form{Lists, Pairs} {
-		err := r.InspectFrom(strings.NewReader(rows), Source{Path: "rows.jsonl"}, form, Options{}, func(row *Inspected) error {
+		err := r.Inspect(Source{Path: "rows.jsonl", Stream: strings.NewReader(rows)}, form, Options{}, nil, func(row *Inspected) error {
 			if row.Err != nil || len(row.Sides) != 2 || row.Sides[0].Rendered != "b<|eos|>" || row.Sides[1].Rendered != "c<|eos|>" {
 				t.Errorf("form %d, line %d: %+v", form, row.Line, row)
 			}

@@ -117,8 +117,16 @@ func eachFile(files []string, progress func(done int64), f func(in *rows.Reader,
 	return size, nil
 }
 
-// eachFileOf does so with the files of a source. progress may be nil.
+// eachFileOf does so with the files of a source, or with its stream, of which there is no progress. progress may be nil.
 func eachFileOf(s Source, progress func(done, total int64), f func(in *rows.Reader, name string, read func()) error) error {
+	if s.Stream != nil {
+		in, err := rows.NewReader(s.Path, s.Stream)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		return f(in, s.Path, func() {})
+	}
 	files, err := rows.Find(s.Path, s.Split)
 	if err != nil {
 		return err

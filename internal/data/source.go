@@ -3,6 +3,7 @@ package data
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -19,7 +20,11 @@ type Source struct {
 	Weight   float64           // share in the mix, in proportion to the weights of the others; 0: none is given
 	Fraction float64           // share of its examples that is taken; 0: all
 	Filter   Filter
+	Stream   io.Reader // what Scan and Inspect read in place of files; Path is its name in messages, as Stdin. nil: none
 }
+
+// Stdin is what messages call standard input.
+const Stdin = "standard input"
 
 // Filter says which rows of a data set are taken. A row whose numbers are asked for and are not there is a bad row.
 type Filter struct {

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -25,21 +24,15 @@ import (
 
 // Options say what is checked.
 type Options struct {
-	Model          string   // folder, for the report
-	Data, EvalData []Source // EvalData may be none
+	Model          string        // folder, for the report
+	Data, EvalData []data.Source // EvalData may be none
 	Form           data.Form
 	Rows           data.Options
 	Progress       func(path string) (progress func(done, total int64), end func()) // nil: none
 }
 
-// Source is where rows come from: a data set, or a stream that has its path for a name.
-type Source struct {
-	data.Source
-	Stream io.Reader
-}
-
 // name is that of data sets, for people.
-func name(sources []Source) string {
+func name(sources []data.Source) string {
 	var names []string
 	for _, s := range sources {
 		names = append(names, s.String())
@@ -62,7 +55,7 @@ func Check(ctx context.Context, r *data.Reader, o Options) (*Report, error) {
 	var heldOut map[key]struct{}
 	for _, of := range []struct {
 		key     string
-		sources []Source
+		sources []data.Source
 	}{{"eval_data", o.EvalData}, {"data", o.Data}} {
 		if len(of.sources) == 0 {
 			continue
@@ -114,17 +107,14 @@ func newExaminer(r *data.Reader, o data.Options, heldOut map[key]struct{}) *exam
 	return e
 }
 
-func (e *examiner) read(ctx context.Context, s Source, o Options) error {
+func (e *examiner) read(ctx context.Context, s data.Source, o Options) error {
 	take := func(row *data.Inspected) error { e.row(row); return ctx.Err() }
-	if s.Stream != nil {
-		return e.reader.InspectFrom(s.Stream, s.Source, o.Form, o.Rows, take)
-	}
 	if o.Progress == nil {
-		return e.reader.Inspect(s.Source, o.Form, o.Rows, nil, take)
+		return e.reader.Inspect(s, o.Form, o.Rows, nil, take)
 	}
 	progress, end := o.Progress(s.Path)
 	defer end()
-	return e.reader.Inspect(s.Source, o.Form, o.Rows, progress, take)
+	return e.reader.Inspect(s, o.Form, o.Rows, progress, take)
 }
 
 // find notes that a row shows a finding. Of the first such row the evidence is kept.

@@ -139,8 +139,8 @@ func folder(t testing.TB) string {
 	return dir
 }
 
-func stream(name, rows string) []Source {
-	return []Source{{data.Source{Path: name}, strings.NewReader(rows)}}
+func stream(name, rows string) []data.Source {
+	return []data.Source{{Path: name, Stream: strings.NewReader(rows)}}
 }
 
 // check reads rows with this folder.

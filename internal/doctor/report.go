@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"dpotrain/internal/data"
 	"dpotrain/internal/report"
 	"dpotrain/internal/rows"
 )
@@ -242,14 +243,11 @@ func (f *Finding) where(path string) string {
 
 // see is the command that shows the first row.
 func (f *Finding) see() string {
-	if len(f.Places) == 0 || f.Places[0].File == Stdin {
+	if len(f.Places) == 0 || f.Places[0].File == data.Stdin {
 		return ""
 	}
 	return fmt.Sprintf("dpotrain show --data %s --row %d", f.Places[0].File, f.Places[0].Row)
 }
-
-// Stdin is what messages call standard input.
-const Stdin = "standard input"
 
 // many is a number of things, whose name is in the plural.
 func many(n int, things string) string {

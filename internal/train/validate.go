@@ -39,9 +39,9 @@ func Validate(ctx context.Context, req Request, v ValidateOptions) error {
 	if o.Data == "-" && o.EvalData == "-" {
 		return usage("data and eval_data are both -; one of them can be standard input")
 	}
-	check := doctor.Options{Model: o.Model, Form: data.AnyForm, Rows: o.Rows, Data: checked(o.sources(), v.Stdin)}
+	check := doctor.Options{Model: o.Model, Form: data.AnyForm, Rows: o.Rows, Data: piped(o.sources(), v.Stdin)}
 	if o.EvalData != "" {
-		check.EvalData = checked([]data.Source{{Path: o.EvalData, Columns: o.Columns}}, v.Stdin)
+		check.EvalData = piped([]data.Source{{Path: o.EvalData, Columns: o.Columns}}, v.Stdin)
 	}
 	if v.LossGiven {
 		if check.Form, err = o.form(l); err != nil {
@@ -73,15 +73,12 @@ func Validate(ctx context.Context, req Request, v ValidateOptions) error {
 	return err
 }
 
-// checked are the data sets; the path - is standard input.
-func checked(sources []data.Source, stdin io.Reader) []doctor.Source {
-	var all []doctor.Source
-	for _, s := range sources {
-		one := doctor.Source{Source: s}
-		if s.Path == "-" {
-			one.Path, one.Stream = doctor.Stdin, stdin
+// piped are the data sets; the path - is standard input.
+func piped(sources []data.Source, stdin io.Reader) []data.Source {
+	for i := range sources {
+		if s := &sources[i]; s.Path == "-" {
+			s.Path, s.Stream = data.Stdin, stdin
 		}
-		all = append(all, one)
 	}
-	return all
+	return sources
 }
