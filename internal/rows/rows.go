@@ -127,14 +127,11 @@ func (r *Reader) open(in io.Reader) error {
 func (r *Reader) openParquet(in io.Reader, compressed bool) error {
 	f := r.file
 	if compressed || !r.regular() {
-		spool, err := os.CreateTemp("", "dpotrain-*.parquet")
+		spool, remove, err := Spool(r.path, in)
 		if err != nil {
-			return fmt.Errorf("%s: a parquet file that has to be unpacked: %w", r.path, err)
+			return err
 		}
-		r.close = append(r.close, func() { spool.Close(); os.Remove(spool.Name()) })
-		if _, err := io.Copy(spool, in); err != nil {
-			return fmt.Errorf("%s: %w", r.path, err)
-		}
+		r.close = append(r.close, remove)
 		f = spool
 	}
 	info, err := f.Stat()
