@@ -518,7 +518,7 @@ var badData = []mistake{
 	{"data: no folder", nil, "data sample --data pairs.jsonl --rows 2 --to none/out.jsonl", exitFailed, "none/out.jsonl: no such file or folder; look at the path"},
 	{"data: nowhere to write", nil, "data convert --data pairs.jsonl", exitUsage, "--to is not given; give a file, or - for standard output"},
 	{"data: no data", nil, "data stats", exitUsage, "data: not given; give --data, or data in a config file (training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern)"},
-	{"data: standard input", nil, "data stats --data -", exitUsage, "--data -: rows may have to be read twice; give a file"},
+	{"data: nothing on standard input", nil, "data sample --data - --rows 1 --to -", exitFailed, "standard input: no row to draw"},
 	{"data: no form", nil, "data convert --data pairs.jsonl --to out.jsonl --form lists", exitUsage, `--form "lists"; want pairs or unpaired`},
 	{"data: no pairs", func(k *kitchen) {
 		k.write("wrong.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}\n")

@@ -22,8 +22,8 @@ func newDataCommand() *cobra.Command {
 		Use:   "data",
 		Short: "Look at files of rows, divide them, sample them, write them in another form",
 		Long: `Small tools for files of rows. They read what train reads (JSONL, JSON, CSV or parquet, also gzip and zstd; a file,
-a folder or a pattern) and need no model. What they write is JSONL, of convert parquet too, each file as a whole or
-not at all, and the same every time.
+a folder, a pattern, or - for standard input) and need no model. What they write is JSONL, of convert parquet too, each
+file as a whole or not at all, and the same every time.
 
 validate says what is wrong with the rows.`,
 	}
@@ -41,25 +41,26 @@ type dataFlags struct {
 // add gives a command its flags; keys are those besides data and columns.
 func (d *dataFlags) add(cmd *cobra.Command, writes bool, keys ...string) {
 	d.addFlags(cmd, append([]string{"data", "columns"}, keys...)...)
-	cmd.Flags().Lookup("data").Usage = "rows: JSONL, JSON, CSV or parquet; a `file`, a folder of them or a pattern"
+	cmd.Flags().Lookup("data").Usage = "rows: JSONL, JSON, CSV or parquet; a `file`, a folder of them, a pattern, or - for standard input"
 	if writes {
 		cmd.Flags().BoolVar(&d.overwrite, "overwrite", false, "replace a file that is there already")
 	}
 }
 
-// source is what the flags say of the rows. They may be read twice, so that standard input will not do.
+// source is what the flags say of the rows.
 func (d *dataFlags) source(cmd *cobra.Command) (s data.Source, o data.Options, err error) {
 	r, err := d.load(cmd, "data")
 	if err != nil {
 		return s, o, err
 	}
-	switch o := r.Options; {
-	case o.Data == "":
-		return s, o.Rows, config.Errors{{Place: "data", Text: "not given; give --data, for this command reads one data set"}}
-	case o.Data == "-":
-		return s, o.Rows, usage("--data -: rows may have to be read twice; give a file")
+	s = data.Source{Path: r.Options.Data, Columns: r.Options.Columns}
+	switch s.Path {
+	case "":
+		err = config.Errors{{Place: "data", Text: "not given; give --data, for this command reads one data set"}}
+	case "-":
+		s.Path, s.Stream = data.Stdin, cmd.InOrStdin()
 	}
-	return data.Source{Path: r.Options.Data, Columns: r.Options.Columns}, r.Options.Rows, nil
+	return s, r.Options.Rows, err
 }
 
 // output is where a flag says that rows are written.
@@ -84,9 +85,13 @@ func finish(cmd *cobra.Command, err error, format string, a ...any) error {
 	return err
 }
 
-// reading shows how far the reading of rows is.
-func reading(cmd *cobra.Command, path string) (progress func(done, total int64), end func()) {
-	return report.Reading(cmd.ErrOrStderr(), "reading "+filepath.Base(path))
+// reading shows how far the reading of rows is, which takes one pass or two.
+func reading(cmd *cobra.Command, s data.Source, passes int) (progress dataset.Progress, end func()) {
+	what := "reading " + filepath.Base(s.Path)
+	if passes == 2 {
+		what += " twice"
+	}
+	return report.Reading(cmd.ErrOrStderr(), what)
 }
 
 func newDataStatsCommand() *cobra.Command {
@@ -101,15 +106,15 @@ func newDataStatsCommand() *cobra.Command {
 columns with the kinds of their values and the names under which they are read, and the lengths of texts in
 characters. Lengths in tokens are in the report of validate. --json prints one object instead (docs/formats.md).`,
 		Example: `  dpotrain data stats --data pairs.parquet
-  dpotrain data stats --data pairs.jsonl --json`,
+  dpotrain data stats --data - --json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, _, err := d.source(cmd)
 			if err != nil {
 				return err
 			}
-			progress, end := reading(cmd, s.Path)
-			stats, err := dataset.Count(s, progress)
+			progress, end := reading(cmd, s, 1)
+			stats, err := dataset.Count(cmd.Context(), s, progress)
 			end()
 			switch {
 			case err != nil:
@@ -168,8 +173,12 @@ stay in their order, and their columns as they are.`,
 			if filepath.Clean(kept.Path) == filepath.Clean(heldOut.Path) {
 				return usage("--train and --held-out are both %s; give two names", kept.Path)
 			}
-			progress, end := reading(cmd, s.Path)
-			n, err := dataset.Split(s, kept, heldOut, o, progress)
+			passes := 1
+			if byRows { // they are counted first
+				passes = 2
+			}
+			progress, end := reading(cmd, s, passes)
+			n, err := dataset.Split(cmd.Context(), s, kept, heldOut, o, progress)
 			end()
 			return finish(cmd, err, "%s: %s rows; %s: %s rows", kept, report.Count(int64(n.Train)), heldOut, report.Count(int64(n.HeldOut)))
 		},
@@ -207,8 +216,8 @@ The same seed draws the same rows.`,
 			if err != nil {
 				return err
 			}
-			progress, end := reading(cmd, s.Path)
-			n, err := dataset.Sample(s, out, rows, o.Seed, progress)
+			progress, end := reading(cmd, s, 2)
+			n, err := dataset.Sample(cmd.Context(), s, out, rows, o.Seed, progress)
 			end()
 			return finish(cmd, err, "%s: %s rows", out, report.Count(int64(n)))
 		},
@@ -249,8 +258,8 @@ whose scores are all the same becomes nothing.`,
 			if err != nil {
 				return err
 			}
-			progress, end := reading(cmd, s.Path)
-			n, err := dataset.Convert(s, out, form, o, progress)
+			progress, end := reading(cmd, s, 1)
+			n, err := dataset.Convert(cmd.Context(), s, out, form, o, progress)
 			end()
 			return finish(cmd, err, "%s: %s rows", out, report.Count(int64(n)))
 		},

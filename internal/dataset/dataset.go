@@ -2,13 +2,14 @@
 // model.
 //
 // Stats is given a source and gives back counts; Split, Sample and Convert write JSONL, Convert parquet too, each file as a whole or not at all. What they
-// write is a function of the rows and of the options: the same every time.
+// write is a function of the rows and of the options: the same every time. What has to be read twice and is a stream is copied to a temporary file (passes.go).
 //
 // To add a form that Convert writes: a method of data.Plain, and its row in forms.
 package dataset
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -120,12 +121,12 @@ type Characters struct {
 const maxColumns = 1000
 
 // Count reads a source.
-func Count(s data.Source, progress func(done, total int64)) (*Stats, error) {
+func Count(ctx context.Context, s data.Source, progress Progress) (*Stats, error) {
 	st := &Stats{Forms: map[string]int{}}
 	prompts := map[uint64]struct{}{}
 	places := map[string]int{}
 	lengths := map[string]map[int]int{}
-	err := data.Scan(s, progress, func(p *data.Plain) error {
+	err := once(ctx, s, progress).scan(func(p *data.Plain) error {
 		st.Rows++
 		st.Forms[p.Form.String()]++
 		if p.Chat {
@@ -234,15 +235,20 @@ type SplitOptions struct {
 type Divided struct{ Train, HeldOut int }
 
 // Split divides the rows of a source so that all rows of a prompt are on one side. Which prompts are held out is told by the prompts alone.
-func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(done, total int64)) (n Divided, err error) {
+func Split(ctx context.Context, s data.Source, train, heldOut Output, o SplitOptions, progress Progress) (n Divided, err error) {
 	for _, out := range []Output{train, heldOut} {
 		if err := out.checkLines(); err != nil {
 			return n, err
 		}
 	}
+	in := once(ctx, s, progress)
 	held := func(hash uint64) bool { return data.HeldOut(hash, o.Fraction) }
 	if o.Fraction == 0 {
-		chosen, err := choose(s, o.Rows, progress)
+		if in, err = twice(ctx, s, progress); err != nil {
+			return n, err
+		}
+		defer in.remove()
+		chosen, err := choose(in, o.Rows)
 		if err != nil {
 			return n, err
 		}
@@ -250,7 +256,7 @@ func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(d
 	}
 	err = train.write(func(a io.Writer) error {
 		return heldOut.write(func(b io.Writer) error {
-			err := data.Scan(s, progress, func(p *data.Plain) error {
+			err := in.scan(func(p *data.Plain) error {
 				to, count := a, &n.Train
 				if held(p.Prompt) {
 					to, count = b, &n.HeldOut
@@ -274,9 +280,9 @@ func Split(s data.Source, train, heldOut Output, o SplitOptions, progress func(d
 }
 
 // choose takes prompts in order of their hashes as long as all of their rows together are at most so many. One that has too many rows is passed over.
-func choose(s data.Source, rows int, progress func(done, total int64)) (map[uint64]struct{}, error) {
+func choose(in *passes, rows int) (map[uint64]struct{}, error) {
 	counts := map[uint64]int{}
-	err := data.Scan(s, progress, func(p *data.Plain) error { counts[p.Prompt]++; return nil })
+	err := in.scan(func(p *data.Plain) error { counts[p.Prompt]++; return nil })
 	chosen := map[uint64]struct{}{}
 	for _, hash := range slices.Sorted(maps.Keys(counts)) {
 		if n := counts[hash]; n <= rows {
@@ -288,17 +294,25 @@ func choose(s data.Source, rows int, progress func(done, total int64)) (map[uint
 }
 
 // Sample writes n rows of a source, or all if there are fewer, drawn with a seed; they stay in their order.
-func Sample(s data.Source, out Output, n int, seed int64, progress func(done, total int64)) (taken int, err error) {
+func Sample(ctx context.Context, s data.Source, out Output, n int, seed int64, progress Progress) (taken int, err error) {
 	if err := out.checkLines(); err != nil {
 		return 0, err
 	}
-	left := 0
-	if err := data.Scan(s, progress, func(*data.Plain) error { left++; return nil }); err != nil {
+	in, err := twice(ctx, s, progress)
+	if err != nil {
 		return 0, err
+	}
+	defer in.remove()
+	left := 0
+	if err := in.scan(func(*data.Plain) error { left++; return nil }); err != nil {
+		return 0, err
+	}
+	if left == 0 {
+		return 0, fmt.Errorf("%s: no row to draw", s)
 	}
 	draw := rand.New(rand.NewPCG(uint64(seed), 0))
 	err = out.write(func(w io.Writer) error {
-		return data.Scan(s, progress, func(p *data.Plain) error {
+		return in.scan(func(p *data.Plain) error {
 			if draw.IntN(max(left, 1)) < n-taken { // Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S
 				taken++
 				if _, err := w.Write(p.JSON()); err != nil {
@@ -319,13 +333,13 @@ var forms = map[string]func(*data.Plain, data.Options) ([][]data.Column, error){
 func Forms() []string { return slices.Sorted(maps.Keys(forms)) }
 
 // Convert writes the rows of a source in one of Forms, to a file that is called .parquet as parquet. Of the options RankedPairs and Seed count.
-func Convert(s data.Source, out Output, form string, o data.Options, progress func(done, total int64)) (n int, err error) {
+func Convert(ctx context.Context, s data.Source, out Output, form string, o data.Options, progress Progress) (n int, err error) {
 	if err := out.check(); err != nil {
 		return 0, err
 	}
 	err = out.write(func(w io.Writer) error {
 		put := &writer{to: w, unpaired: form == "unpaired"}
-		err := data.Scan(s, progress, func(p *data.Plain) error {
+		err := once(ctx, s, progress).scan(func(p *data.Plain) error {
 			made, err := forms[form](p, o)
 			for i := 0; i < len(made) && err == nil; i++ {
 				n++

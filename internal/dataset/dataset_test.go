@@ -55,7 +55,7 @@ func TestSplit(t *testing.T) {
 	dir := t.TempDir()
 	for _, o := range []SplitOptions{{Fraction: 0.2}, {Rows: 40}} {
 		train, held := filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "held.jsonl")
-		n, err := Split(s, Output{Path: train, Overwrite: true}, Output{Path: held, Overwrite: true}, o, nil)
+		n, err := Split(t.Context(), s, Output{Path: train, Overwrite: true}, Output{Path: held, Overwrite: true}, o, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestSplit(t *testing.T) {
 		if err := os.WriteFile(turned, []byte(strings.Join(original, "\n")), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Split(data.Source{Path: turned}, Output{Path: train, Overwrite: true}, Output{Path: held, Overwrite: true}, o, nil); err != nil {
+		if _, err := Split(t.Context(), data.Source{Path: turned}, Output{Path: train, Overwrite: true}, Output{Path: held, Overwrite: true}, o, nil); err != nil {
 			t.Fatal(err)
 		}
 		if again := prompts(t, lines(t, held)); fmt.Sprint(again) != fmt.Sprint(heldOut) {
@@ -95,7 +95,7 @@ func TestSample(t *testing.T) {
 	s := numbered(t, 300)
 	draw := func(n int, seed int64) string {
 		var b bytes.Buffer
-		taken, err := Sample(s, Output{Path: Stdout, Stdout: &b}, n, seed, nil)
+		taken, err := Sample(t.Context(), s, Output{Path: Stdout, Stdout: &b}, n, seed, nil)
 		if err != nil || taken != min(n, 300) || strings.Count(b.String(), "\n") != taken {
 			t.Fatalf("%d of 300: %d, %v", n, taken, err)
 		}
@@ -122,17 +122,17 @@ func TestSample(t *testing.T) {
 func TestConvert(t *testing.T) {
 	s := numbered(t, 30)
 	var once, twice bytes.Buffer
-	if n, err := Convert(s, Output{Path: Stdout, Stdout: &once}, "pairs", data.Options{}, nil); err != nil || n != 30 {
+	if n, err := Convert(t.Context(), s, Output{Path: Stdout, Stdout: &once}, "pairs", data.Options{}, nil); err != nil || n != 30 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	path := filepath.Join(t.TempDir(), "once.jsonl")
 	if err := os.WriteFile(path, once.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Convert(data.Source{Path: path}, Output{Path: Stdout, Stdout: &twice}, "pairs", data.Options{}, nil); err != nil || twice.String() != once.String() {
+	if _, err := Convert(t.Context(), data.Source{Path: path}, Output{Path: Stdout, Stdout: &twice}, "pairs", data.Options{}, nil); err != nil || twice.String() != once.String() {
 		t.Errorf("%v: got\n%s\nwant\n%s", err, twice.String(), once.String())
 	}
-	if n, err := Convert(s, Output{Path: Stdout, Stdout: &twice}, "unpaired", data.Options{}, nil); err != nil || n != 60 {
+	if n, err := Convert(t.Context(), s, Output{Path: Stdout, Stdout: &twice}, "unpaired", data.Options{}, nil); err != nil || n != 60 {
 		t.Errorf("unpaired: %d, %v", n, err)
 	}
 }
@@ -141,7 +141,7 @@ func TestConvert(t *testing.T) {
 func TestConvertParquet(t *testing.T) {
 	s := numbered(t, 30)
 	out := Output{Path: filepath.Join(t.TempDir(), "pairs.parquet")}
-	if n, err := Convert(s, out, "pairs", data.Options{}, nil); err != nil || n != 30 {
+	if n, err := Convert(t.Context(), s, out, "pairs", data.Options{}, nil); err != nil || n != 30 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	i := 0
@@ -168,7 +168,7 @@ func TestFailure(t *testing.T) {
 	if err := os.WriteFile(out, []byte("before"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Convert(data.Source{Path: bad}, Output{Path: out, Overwrite: true}, "pairs", data.Options{}, nil); err == nil || !strings.HasPrefix(err.Error(), bad+":2: ") {
+	if _, err := Convert(t.Context(), data.Source{Path: bad}, Output{Path: out, Overwrite: true}, "pairs", data.Options{}, nil); err == nil || !strings.HasPrefix(err.Error(), bad+":2: ") {
 		t.Errorf("%v", err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -187,7 +187,7 @@ func TestCount(t *testing.T) {
 	if err := os.WriteFile(path, []byte(rows), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	stats, err := Count(data.Source{Path: path}, nil)
+	stats, err := Count(t.Context(), data.Source{Path: path}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
