@@ -21,8 +21,11 @@ func newShowCommand() *cobra.Command {
 them; what truncation takes away. The row is read as train reads it. No weight is read: the model's folder may hold its
 tokenizer and chat template alone.
 
---row is the line of the file, as messages name it: pairs.jsonl:3 is --row 3. Of a parquet file it is the row's number, of
-a JSON list its place in the list. A row that a run would leave out is an error that says why.
+The row is one of data or of datasets, with their columns and filters. --row is the line of the file, as messages name
+it: pairs.jsonl:3 is --row 3. Of a parquet file it is the row's number, of a JSON list its place in the list. Where
+there are several files it counts the rows of all, in the order in which they are read; --file and --dataset look at
+one of them, so that --row is its line again. File and line are shown with the row. A row that a run would leave out is
+an error that says why; which rows a weight, a fraction or eval_fraction takes is not looked at.
 
 On a terminal the prompt is cyan, what is learnt green, what is unlearnt red. Everywhere a mark stands in front: + for
 scored tokens to learn, - for scored ones to unlearn, . for those of one side that are not scored. A bar stands
@@ -33,6 +36,8 @@ What a loss imitates in place of the chosen completion (sft_target, orpo_nll_on_
 nobody says the loss, the row itself says what it is: a pair, a ranked list, an unpaired row, or a single completion.`,
 		Example: `  dpotrain show --config configs/quickstart.yaml --row 1
   dpotrain show --model models/smollm2 --data pairs.jsonl --row 317
+  dpotrain show --model models/smollm2 --data pairs/ --file train-00001.parquet --row 317
+  dpotrain show --config mix.yaml --dataset 2 --row 317
   dpotrain show --model models/base --data chat.jsonl --chat-template chatml --row 1 --json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,8 +52,10 @@ nobody says the loss, the row itself says what it is: a pair, a ranked list, an 
 	}
 	s.addFlags(cmd, keys...)
 	cmd.Flags().Lookup("model").Usage = "`folder` of the model, or of its tokenizer and chat template"
-	cmd.Flags().Lookup("data").Usage = "the `file` that has the row"
-	cmd.Flags().IntVar(&show.Row, "row", 1, "`line` of the row in the data, from 1; of parquet files and JSON lists its number")
+	cmd.Flags().Lookup("data").Usage = "the `file` that has the row; a folder or a pattern of files"
+	cmd.Flags().IntVar(&show.Row, "row", 1, "`line` of the row in the file, from 1; of parquet files and JSON lists its number; of several files a count of all their rows")
+	cmd.Flags().StringVar(&show.File, "file", "", "which `file` of the data has the row: its path, or the end of that")
+	cmd.Flags().IntVar(&show.Dataset, "dataset", 0, "which of datasets has the row: its `place` in the list, from 1")
 	cmd.Flags().BoolVar(&show.JSON, "json", false, "print a line of JSON for each example of the row instead of text")
 	return cmd
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"dpotrain/internal/config"
+	"dpotrain/internal/data"
 	"dpotrain/internal/testfiles"
 	"dpotrain/internal/train"
 )
@@ -151,6 +153,34 @@ imitated, scored: 4 tokens, 1 to 4
 	}
 }
 
+// TestShowDatasets: what validate names of a mix show finds, and both say of which data set it is.
+func TestShowDatasets(t *testing.T) {
+	k := newKitchen(t, newKitchenware(t))
+	k.write("q.csv", "question,chosen,rejected\nwhy,a,b\nhow,c,\n")
+	k.write("mix.yaml", "model: model\ndatasets:\n- pairs.jsonl\n- {path: q.csv, columns: {prompt: question}}\n")
+	out, _ := exits(t, exitUnusable, "validate", "--config", "mix.yaml")
+	contains(t, out, "error empty-completion", "  see   dpotrain show --dataset 2 --file q.csv --row 3\n")
+	_, log := exits(t, exitFailed, "show", "--config", "mix.yaml", "--dataset", "2", "--file", "q.csv", "--row", "3")
+	contains(t, log, "q.csv:3: left out, because the completion to unlearn is empty")
+	out, _ = exits(t, exitUnusable, "validate", "--config", "mix.yaml", "--json")
+	contains(t, out, `"dataset": 2`)
+
+	out, _ = dpotrain(t, "show", "--config", "mix.yaml", "--row", "13")
+	if want := "q.csv:2 (row 13, data set 2): a pair; "; !strings.HasPrefix(out, want) {
+		t.Errorf("got %s, want %s", out, want)
+	}
+	out, _ = dpotrain(t, "show", "--config", "mix.yaml", "--dataset", "2", "--row", "2", "--json")
+	if want := `{"file": "q.csv", "line": 2, "dataset": 2, "kind": "pair", `; !strings.HasPrefix(out, want) {
+		t.Errorf("got %s, want %s", out, want)
+	}
+	k.write("pairs/a.jsonl", read(t, "pairs.jsonl"))
+	k.write("pairs/b.csv", read(t, "q.csv"))
+	out, _ = dpotrain(t, "show", "--model", "model", "--data", "pairs", "--columns", "{prompt: question}", "--file", "b.csv", "--row", "2")
+	if want := "pairs/b.csv:2: a pair; "; !strings.HasPrefix(filepath.ToSlash(out), want) {
+		t.Errorf("got %s, want %s", out, want)
+	}
+}
+
 // TestShowColours: on a terminal prompt and sides have their colours, and nothing else than colours goes to it.
 func TestShowColours(t *testing.T) {
 	newKitchen(t, newKitchenware(t)).write("rows.jsonl", `{"prompt":"cat","chosen":" \u001b]0;x\u0007sat","rejected":" not"}`)
@@ -160,7 +190,7 @@ func TestShowColours(t *testing.T) {
 	}
 	r.Options.Model, r.Options.Data = "model", "rows.jsonl"
 	var out bytes.Buffer
-	if err := train.Show(train.Request{Options: r.Options, Stdout: &out}, train.ShowOptions{Row: 1, Colours: true}); err != nil {
+	if err := train.Show(train.Request{Options: r.Options, Stdout: &out}, train.ShowOptions{At: data.At{Row: 1}, Colours: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"\x1b[36m<|bos|>\x1b[0m", "\x1b[32m+\x1b[0m", "\x1b[31m-\x1b[0m", "\x1b[2m│\x1b[0m", `\x1b`} {

@@ -3,6 +3,7 @@ package data
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -11,8 +12,17 @@ import (
 	"dpotrain/internal/tokenizer"
 )
 
+// At says which row of data sets is meant.
+type At struct {
+	Row     int    // from 1: of one file as messages name it, which is its line, of parquet files and JSON lists its number; of several files all their rows are counted
+	File    string // the only one that is looked at: its path, or the end of that; empty: any
+	Dataset int    // likewise, from 1; 0: any
+}
+
 // Shown is one row as a run reads it, and what becomes of it.
 type Shown struct {
+	Dataset  int    // that the row is of, from 1
+	Counted  bool   // At.Row counts the rows of several files
 	Prompt   string // what comes before the completions, as text, before truncation
 	Examples []ShownExample
 }
@@ -58,44 +68,37 @@ type watched struct {
 // AnyForm lets the row that Show reads say what it is: a pair, an unpaired row, a ranked list, or else a completion.
 const AnyForm Form = -1
 
-// Show reads a row as Load does: that of a line, of a parquet file the row of that number, of a JSON list the one in that place. An error says why
-// it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
-func (r *Reader) Show(source Source, number int, form Form, o Options) (*Shown, error) {
+// Show reads a row as Load does. An error says why it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
+func (r *Reader) Show(sources []Source, at At, form Form, o Options) (*Shown, error) {
 	o.OnBadRow = "error"
 	m, err := r.maker(form, o)
 	if err != nil {
 		return nil, err
 	}
-	files, err := rows.Find(source.Path, source.Split)
+	files, err := at.files(sources)
 	if err != nil {
 		return nil, err
 	}
-	if len(files) > 1 {
-		return nil, fmt.Errorf("%s: %d files; give the one that has the row", source, len(files))
-	}
-	in, err := rows.Open(files[0])
+	in, of, found, err := at.find(files)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	found, err := rowAt(in, number)
-	if err != nil {
-		return nil, err
-	}
+	source := sources[of.dataset-1]
 	w := &watch{}
 	m.watch = w
 	one := []item{{Row: found}}
 	m.makeAll(one, rowsOf(in, source))
 	set := m.newSet(source.String(), 1)
 	report := set.Reports[0]
-	if err := set.add(one, file{files[0], in.ByRow()}, m); err != nil {
+	if err := set.add(one, file{of.path, in.ByRow()}, m); err != nil {
 		return nil, err
 	}
 	if report.Kept == 0 {
 		why := slices.IndexFunc(report.dropped[:], func(t tally) bool { return t.n > 0 })
 		return nil, fmt.Errorf("%s: left out, because %s; look at %s", in.Place(found.Number), dropTexts[why].what, dropTexts[why].lookAt)
 	}
-	s := &Shown{Prompt: w.prompt}
+	s := &Shown{Dataset: of.dataset, Counted: len(files) > 1, Prompt: w.prompt}
 	for _, e := range set.Examples {
 		shown := ShownExample{Example: e, Shared: e.shared()}
 		if len(e.Sequences) == 1 {
@@ -114,7 +117,101 @@ func (r *Reader) Show(source Source, number int, form Form, o Options) (*Shown, 
 	return s, nil
 }
 
-// rowAt goes on to a row.
+// sourceFile is a file of a data set.
+type sourceFile struct {
+	dataset int // from 1
+	path    string
+}
+
+const filesShown = 5
+
+// files are those that may have the row.
+func (at At) files(sources []Source) (files []sourceFile, err error) {
+	var all []string
+	for i, s := range sources {
+		if at.Dataset > 0 && at.Dataset != i+1 {
+			continue
+		}
+		paths, err := rows.Find(s.Path, s.Split)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			all = append(all, path)
+			if at.File == "" || endsAs(path, at.File) {
+				files = append(files, sourceFile{i + 1, path})
+			}
+		}
+	}
+	whole := func(f sourceFile) bool { return f.path == at.File }
+	if slices.ContainsFunc(files, whole) { // it may be the end of others too
+		files = slices.DeleteFunc(files, func(f sourceFile) bool { return !whole(f) })
+	}
+	switch {
+	case len(files) == 0:
+		return nil, fmt.Errorf("%s: not among the files of the data, which are %s; give one of them", at.File, some(all))
+	case at.File == "" || len(files) == 1:
+		return files, nil
+	case files[0].path == files[1].path:
+		return nil, fmt.Errorf("%s: a file of data sets %d and %d; say which with --dataset", files[0].path, files[0].dataset, files[1].dataset)
+	}
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, f.path)
+	}
+	return nil, fmt.Errorf("%s: %s end so; give more of the path", at.File, some(paths))
+}
+
+// endsAs says that a path is another one, or ends with all of its parts.
+func endsAs(path, end string) bool {
+	path, end = filepath.ToSlash(filepath.Clean(path)), filepath.ToSlash(filepath.Clean(end))
+	return path == end || strings.HasSuffix(path, "/"+end)
+}
+
+// some are the first of some paths.
+func some(paths []string) string {
+	text := strings.Join(paths[:min(filesShown, len(paths))], ", ")
+	if more := len(paths) - filesShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// find goes on to the row in one file, or counting in several. The file stays open for what its rows are.
+func (at At) find(files []sourceFile) (in *rows.Reader, of sourceFile, row rows.Row, err error) {
+	behind := 0
+	for _, of := range files {
+		if in, err = rows.Open(of.path); err != nil {
+			return nil, of, row, err
+		}
+		var n int
+		if len(files) == 1 {
+			row, err = rowAt(in, at.Row)
+		} else {
+			row, n, err = rowAfter(in, at.Row-behind-1)
+		}
+		if err == nil {
+			return in, of, row, nil
+		}
+		in.Close()
+		if err != io.EOF {
+			return nil, of, row, err
+		}
+		behind += n
+	}
+	return nil, of, row, fmt.Errorf("row %d: no such row; the data have %d, in %d files", at.Row, behind, len(files))
+}
+
+// rowAfter goes on to the row behind so many; io.EOF comes with the number of rows that there are.
+func rowAfter(in *rows.Reader, before int) (row rows.Row, n int, err error) {
+	for ; ; n++ {
+		if row, err = in.Next(); err != nil || n == before {
+			return row, n, err
+		}
+	}
+}
+
+// rowAt goes on to the row that messages give a number.
 func rowAt(in *rows.Reader, number int) (rows.Row, error) {
 	last := 0
 	for i := 1; ; i++ {

@@ -33,7 +33,7 @@ func TestShow(t *testing.T) {
 					}
 				}
 				for line := 1; line <= lines; line++ {
-					shown, err := r.Show(Source{Path: path}, line, form, o)
+					shown, err := r.Show([]Source{{Path: path}}, At{Row: line}, form, o)
 					want := examples[line]
 					if err != nil {
 						if place := fmt.Sprintf("%s:%d: left out, because ", path, line); len(want) > 0 || !strings.HasPrefix(err.Error(), place) {
@@ -114,7 +114,7 @@ func TestShowForms(t *testing.T) {
 		12: "PATH:12: no such row; the last is 11",
 		99: "PATH:99: no such row; the last is 11",
 	} {
-		shown, err := r.Show(Source{Path: path}, line, AnyForm, Options{OnBadRow: "skip"})
+		shown, err := r.Show([]Source{{Path: path}}, At{Row: line}, AnyForm, Options{OnBadRow: "skip"})
 		got := text(err)
 		if err == nil {
 			got = fmt.Sprintf("%d sequences", len(shown.Examples[0].Sequences))
@@ -140,21 +140,80 @@ func TestShowFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range set.Examples {
-		if shown, err := r.Show(Source{Path: list}, i+1, Pairs, Options{}); err != nil || !sameExample(shown.Examples[0].Example, want) || shown.Examples[0].Line != 1 {
+		if shown, err := r.Show([]Source{{Path: list}}, At{Row: i + 1}, Pairs, Options{}); err != nil || !sameExample(shown.Examples[0].Example, want) || shown.Examples[0].Line != 1 {
 			t.Errorf("row %d: %+v, error %v", i+1, shown, err)
 		}
 	}
 	parquet := testfiles.Path(t, "rows", "snappy.parquet")
-	if shown, err := r.Show(Source{Path: parquet}, 2, Pairs, Options{}); err != nil || shown.Examples[0].Line != 2 || !shown.Examples[0].ByRow {
+	if shown, err := r.Show([]Source{{Path: parquet}}, At{Row: 2}, Pairs, Options{}); err != nil || shown.Examples[0].Line != 2 || !shown.Examples[0].ByRow {
 		t.Errorf("row 2: %+v, error %v", shown, err)
 	}
 	for number, want := range map[int]string{61: "PATH: row 61: no such row; the last is 60"} {
-		if _, err := r.Show(Source{Path: parquet}, number, Pairs, Options{}); text(err) != strings.Replace(want, "PATH", parquet, 1) {
+		if _, err := r.Show([]Source{{Path: parquet}}, At{Row: number}, Pairs, Options{}); text(err) != strings.Replace(want, "PATH", parquet, 1) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err := r.Show(Source{Path: testfiles.Path(t, "rows")}, 1, Pairs, Options{}); err == nil || !strings.Contains(err.Error(), "give the one that has the row") {
-		t.Errorf("a folder: error %v", err)
+}
+
+// TestShowSeveral: rows of several files are counted in the order in which Mix reads them, each read as its data set says; a file or a data set that is
+// named has its own lines.
+func TestShowSeveral(t *testing.T) {
+	r := open(t, testfiles.Path(t, "models", "llama"))
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"set/a.jsonl":      "{\"prompt\":\"1\",\"chosen\":\"b\",\"rejected\":\"c\"}\n\n{\"prompt\":\"2\",\"chosen\":\"b\",\"rejected\":\"c\"}\n",
+		"set/b.json":       `[{"prompt":"3","chosen":"b","rejected":"c"}, {"prompt":"4","chosen":"b","rejected":"c"}]`,
+		"set/deep/a.jsonl": `{"prompt":"5","chosen":"b","rejected":"c"}`,
+		"q.csv":            "question,chosen,rejected,chosen_score\n6,b,c,1\n7,b,c,2\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	two := 2.0
+	set := []Source{{Path: "set"}}
+	all := []Source{{Path: "set"}, {Path: "q.csv", Columns: map[string]string{"prompt": "question"}, Filter: Filter{MinScore: &two}}, {Path: "set/*.jsonl"}}
+	for _, c := range []struct {
+		sources []Source
+		at      At
+		want    string // data set, place, prompt; or the error
+	}{
+		{set, At{Row: 1}, "1 set/a.jsonl:1 1, counted"},
+		{set, At{Row: 2}, "1 set/a.jsonl:3 2, counted"},
+		{set, At{Row: 4}, "1 set/b.json:1 4, counted"},
+		{set, At{Row: 5}, "1 set/deep/a.jsonl:1 5, counted"},
+		{set, At{Row: 6}, "row 6: no such row; the data have 5, in 3 files"},
+		{set, At{Row: 3, File: "set/a.jsonl"}, "1 set/a.jsonl:3 2"},
+		{set, At{Row: 2, File: "./set/a.jsonl"}, "set/a.jsonl:2: no row begins at this line; the next is at 3"},
+		{set, At{Row: 2, File: "b.json"}, "1 set/b.json:1 4"},
+		{set, At{Row: 1, File: "deep/a.jsonl"}, "1 set/deep/a.jsonl:1 5"},
+		{set, At{Row: 1, File: "a.jsonl"}, "a.jsonl: set/a.jsonl, set/deep/a.jsonl end so; give more of the path"},
+		{set, At{Row: 1, File: "c.jsonl"}, "c.jsonl: not among the files of the data, which are set/a.jsonl, set/b.json, set/deep/a.jsonl; give one of them"},
+		{all, At{Row: 7}, "2 q.csv:3 7, counted"},
+		{all, At{Row: 6}, "q.csv:2: left out, because the filter does not take the row; look at the filter"},
+		{all, At{Row: 9}, "3 set/a.jsonl:3 2, counted"},
+		{all, At{Row: 10}, "row 10: no such row; the data have 9, in 5 files"},
+		{all, At{Row: 3, Dataset: 2}, "2 q.csv:3 7"},
+		{all, At{Row: 3, Dataset: 3}, "3 set/a.jsonl:3 2"},
+		{all, At{Row: 3, Dataset: 1}, "1 set/b.json:1 3, counted"},
+		{all, At{Row: 3, File: "set/a.jsonl"}, "set/a.jsonl: a file of data sets 1 and 3; say which with --dataset"},
+		{all, At{Row: 3, File: "set/a.jsonl", Dataset: 1}, "1 set/a.jsonl:3 2"},
+		{all, At{Row: 1, File: "set/a.jsonl", Dataset: 2}, "set/a.jsonl: not among the files of the data, which are q.csv; give one of them"},
+	} {
+		shown, err := r.Show(c.sources, c.at, Pairs, Options{})
+		got := text(err)
+		if err == nil {
+			got = fmt.Sprintf("%d %s %s", shown.Dataset, shown.Examples[0].Place(), shown.Prompt)
+			if shown.Counted {
+				got += ", counted"
+			}
+		}
+		if want := filepath.FromSlash(c.want); filepath.FromSlash(got) != want {
+			t.Errorf("%+v of %d data sets:\ngot  %s\nwant %s", c.at, len(c.sources), got, want)
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Model          string        // folder, for the report
 	Data, EvalData []data.Source // EvalData may be none
+	Datasets       bool          // Data are those of the key datasets
 	Form           data.Form
 	Rows           data.Options
 	Progress       func(path string) (progress func(done, total int64), end func()) // nil: none
@@ -61,7 +62,10 @@ func Check(ctx context.Context, r *data.Reader, o Options) (*Report, error) {
 			continue
 		}
 		e := newExaminer(r, o.Rows, heldOut)
-		for _, s := range of.sources {
+		for i, s := range of.sources {
+			if o.Datasets && of.key == "data" {
+				e.dataset = i + 1
+			}
 			if err := e.read(ctx, s, o); err != nil {
 				return nil, &SourceError{of.key, s.Path, err}
 			}
@@ -78,6 +82,7 @@ func Check(ctx context.Context, r *data.Reader, o Options) (*Report, error) {
 type examiner struct {
 	reader          *data.Reader
 	options         data.Options
+	dataset         int              // that is read, of the key datasets, from 1; else 0
 	heldOut         map[key]struct{} // prompts of the evaluation data
 	specials        specials
 	eos             tokenizer.Special
@@ -125,7 +130,7 @@ func (e *examiner) find(id string, row *data.Inspected, evidence string) {
 		f.Evidence = evidence
 	}
 	if len(f.Places) < placesKept {
-		f.Places = append(f.Places, Place{File: row.File, Line: row.Line, ByRow: row.ByRow, Row: row.Place})
+		f.Places = append(f.Places, Place{File: row.File, Line: row.Line, ByRow: row.ByRow, Row: row.Place, Dataset: e.dataset})
 	}
 }
 

@@ -100,6 +100,8 @@ type Place struct {
 	Line  int    `json:"line"`
 	ByRow bool   `json:"-"`
 	Row   int    `json:"row"` // what dpotrain show --row takes for it
+
+	Dataset int `json:"dataset,omitempty"` // and --dataset, beside File
 }
 
 func (f *File) usable() bool {
@@ -246,7 +248,11 @@ func (f *Finding) see() string {
 	if len(f.Places) == 0 || f.Places[0].File == data.Stdin {
 		return ""
 	}
-	return fmt.Sprintf("dpotrain show --data %s --row %d", f.Places[0].File, f.Places[0].Row)
+	p := f.Places[0]
+	if p.Dataset > 0 { // whose columns and filter may be its own
+		return fmt.Sprintf("dpotrain show --dataset %d --file %s --row %d", p.Dataset, p.File, p.Row)
+	}
+	return fmt.Sprintf("dpotrain show --data %s --row %d", p.File, p.Row)
 }
 
 // many is a number of things, whose name is in the plural.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"dpotrain/internal/checkpoint"
+	"dpotrain/internal/data"
 	"dpotrain/internal/model"
 	"dpotrain/internal/safetensors"
 )
@@ -52,6 +53,16 @@ func noData(key, name string, err error) error {
 			`from datasets import load_dataset; load_dataset("%s", split="train").to_json("pairs.jsonl"), and give that file`, key, name, name)
 	}
 	return fmt.Errorf("%s: %w", key, err)
+}
+
+// missing is the path of the first data set that is not there, if there is one.
+func missing(sources []data.Source) string {
+	for _, s := range sources {
+		if _, err := os.Stat(s.Path); err != nil {
+			return s.Path
+		}
+	}
+	return sources[0].Path
 }
 
 // checkFolders sees to it that the models are there, and refuses to write into, around or over a model folder that the run reads.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -168,13 +167,7 @@ func (in *Inputs) load(req Request, key string, sources []data.Source, fraction 
 	set, held, err = in.Reader.Mix(sources, fraction, form, req.Options.Rows, progress)
 	end()
 	if err != nil {
-		path := sources[0].Path
-		for _, s := range sources[1:] {
-			if _, missing := os.Stat(s.Path); missing != nil {
-				path = s.Path
-			}
-		}
-		return nil, nil, noData(key, path, err)
+		return nil, nil, noData(key, missing(sources), err)
 	}
 	return set, held, nil
 }

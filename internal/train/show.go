@@ -14,9 +14,9 @@ import (
 	"dpotrain/internal/report"
 )
 
-// ShowOptions are what Show is asked besides Options, whose Data holds the row.
+// ShowOptions are what Show is asked besides Options, whose Data or Datasets hold the row.
 type ShowOptions struct {
-	Row       int  // its number, as data.Reader.Show counts
+	data.At
 	JSON      bool // a line of JSON for each example of the row, instead of text
 	Colours   bool // in the text
 	LossGiven bool // a config, variable or flag says the loss; else the row itself says what it is
@@ -25,8 +25,12 @@ type ShowOptions struct {
 // Show writes what a run makes of one row: its text, its ids, and which of them are scored. No weight is read.
 func Show(req Request, s ShowOptions) error {
 	o := &req.Options
-	if s.Row < 1 {
+	sources := o.sources()
+	switch n := len(sources); {
+	case s.Row < 1:
 		return usage("--row %d; want a row of the data, from 1", s.Row)
+	case s.Dataset < 0 || s.Dataset > n:
+		return usage("--dataset %d; want the place of one of the data sets, from 1 to %d", s.Dataset, n)
 	}
 	l, err := loss.New(o.Loss, o.LossSettings)
 	if err != nil {
@@ -43,12 +47,18 @@ func Show(req Request, s ShowOptions) error {
 		}
 		reader.Wanted = wantedBy(l)
 	}
-	row, err := reader.Show(data.Source{Path: o.Data, Columns: o.Columns}, s.Row, form, o.Rows)
+	row, err := reader.Show(sources, s.At, form, o.Rows)
 	if err != nil {
-		return noData("data", o.Data, err)
+		return noData(o.trainKey(), missing(sources), err)
 	}
 	for i := range row.Examples {
-		e := shownExample{&row.Examples[i], row.Prompt, o.Rows}
+		e := shownExample{ShownExample: &row.Examples[i], prompt: row.Prompt, rows: o.Rows}
+		if len(sources) > 1 {
+			e.dataset = row.Dataset
+		}
+		if row.Counted {
+			e.row = s.Row
+		}
 		if s.JSON {
 			req.Stdout.Write(append(e.json(), '\n'))
 			continue
@@ -64,8 +74,25 @@ func Show(req Request, s ShowOptions) error {
 // shownExample is an example to be shown, with the text of its prompt and how it was cut.
 type shownExample struct {
 	*data.ShownExample
-	prompt string
-	rows   data.Options
+	prompt  string
+	rows    data.Options
+	dataset int // from 1, if there are several
+	row     int // of all files, if that is how it was found
+}
+
+// place is the example's, and what that is of the data.
+func (e *shownExample) place() string {
+	var parts []string
+	if e.row > 0 {
+		parts = append(parts, fmt.Sprintf("row %d", e.row))
+	}
+	if e.dataset > 0 {
+		parts = append(parts, fmt.Sprintf("data set %d", e.dataset))
+	}
+	if len(parts) == 0 {
+		return e.Place()
+	}
+	return fmt.Sprintf("%s (%s)", e.Place(), strings.Join(parts, ", "))
 }
 
 // kind is what the example is: a pair, a list, an unpaired row or a completion.
@@ -112,6 +139,9 @@ func (e *shownExample) json() []byte {
 	}
 	field("file", e.File)
 	field("line", e.Line)
+	if e.dataset > 0 {
+		field("dataset", e.dataset)
+	}
 	field("kind", e.kind())
 	if e.Label != data.Unlabelled {
 		field("label", e.Label == data.Desirable)
@@ -149,7 +179,7 @@ var (
 // print writes the example for people.
 func (e *shownExample) print(w io.Writer, colours bool) {
 	what := map[string]string{"pair": "a pair", "list": "a list, best first", "unpaired": "an unpaired row", "completion": "a completion"}[e.kind()]
-	fmt.Fprintf(w, "%s: %s; weight %v; %s\n", e.Place(), what, e.Weight(), e.truncation())
+	fmt.Fprintf(w, "%s: %s; weight %v; %s\n", e.place(), what, e.Weight(), e.truncation())
 	first := e.Sequences[0]
 	e.stretch(w, "prompt, not scored", first.IDs[:e.Shared], e.Sides[0].Tokens[:e.Shared], 0, promptStyle, colours)
 	for i, s := range e.Shown() {

@@ -39,7 +39,7 @@ func Validate(ctx context.Context, req Request, v ValidateOptions) error {
 	if o.Data == "-" && o.EvalData == "-" {
 		return usage("data and eval_data are both -; one of them can be standard input")
 	}
-	check := doctor.Options{Model: o.Model, Form: data.AnyForm, Rows: o.Rows, Data: piped(o.sources(), v.Stdin)}
+	check := doctor.Options{Model: o.Model, Form: data.AnyForm, Rows: o.Rows, Data: piped(o.sources(), v.Stdin), Datasets: len(o.Datasets) > 0}
 	if o.EvalData != "" {
 		check.EvalData = piped([]data.Source{{Path: o.EvalData, Columns: o.Columns}}, v.Stdin)
 	}
