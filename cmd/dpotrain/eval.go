@@ -20,7 +20,7 @@ func newEvalCommand() *cobra.Command {
 come with their 95 % interval (Wilson's): how far another draw of as many pairs might take them. docs/metrics.md says
 what each number means.
 
---per-pair writes a line of JSON for each pair: its line in the data, loss, rewards, the log-probs of both sides under
+--per-pair writes a line of JSON for each pair: its file and line, loss, rewards, the log-probs of both sides under
 both models, in nats, and their lengths in tokens. The mean of a column is the metric of that name.
 
 Settings come from --config, else from the dpotrain.yaml of the run that made the model, flags on top; without either

@@ -65,6 +65,9 @@ func TestMetricsDocs(t *testing.T) {
 		dpotrain(t, p.train(t, more...)...)
 		out, _ := dpotrain(t, "eval", "--model", p.run, "--data", few, "--json", "--per-pair", per)
 		for line := range strings.Lines(read(t, p.run, "metrics.jsonl") + out + read(t, per)) {
+			if at := strings.Index(line, `"line": `); at > 0 { // behind the file
+				line = "{" + line[at:]
+			}
 			m := numbers(t, line)
 			_, evaluation := m["eval_loss"]
 			for key := range m {

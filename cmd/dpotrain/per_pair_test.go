@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,10 +28,11 @@ func TestPerPair(t *testing.T) {
 		sums, n := map[string]float64{}, 0.0
 		var lines []int
 		for line := range strings.Lines(read(t, file)) {
-			if !strings.HasPrefix(line, `{"line": `) {
-				t.Fatalf("%s: want line first", line)
+			where, rest, _ := strings.Cut(line, `, "line": `)
+			if file := `{"file": ` + strconv.Quote(held); where != file {
+				t.Fatalf("%s: want %s first, and line behind it", line, file)
 			}
-			for name, v := range numbers(t, line) {
+			for name, v := range numbers(t, `{"line": `+rest) {
 				if name == "line" {
 					lines = append(lines, int(v))
 					continue
@@ -70,6 +73,33 @@ func TestPerPair(t *testing.T) {
 		}
 	}
 
+	// Of several files every line says which.
+	folder := filepath.Join(p.dir, "folder")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	parts := []string{p.write(t, filepath.Join("folder", "a.jsonl"), rows[0]), p.write(t, filepath.Join("folder", "b.jsonl"), rows[1]+rows[2])}
+	dpotrain(t, "eval", "--model", p.run, "--data", folder, "--loss", "dpo", "--per-pair", file)
+	var got []string
+	for line := range strings.Lines(read(t, file)) {
+		var at struct {
+			File string
+			Line int
+		}
+		if err := json.Unmarshal([]byte(line), &at); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s:%d", at.File, at.Line))
+	}
+	if want := []string{parts[0] + ":1", parts[1] + ":1", parts[1] + ":2"}; !slices.Equal(got, want) {
+		t.Errorf("of a folder: %q, want %q", got, want)
+	}
+	_, log := exits(t, exitUsage, "eval", "--model", p.run, "--data", folder, "--per-pair", parts[1])
+	contains(t, oneLine(t, log), "--per-pair "+parts[1], "that is the data")
+	if text := read(t, parts[1]); text != rows[1]+rows[2] {
+		t.Errorf("the data are overwritten with %s", text)
+	}
+
 	for _, tt := range []struct{ path, want string }{
 		{filepath.Join(p.dir, "none", "x.jsonl"), "there is no folder " + filepath.Join(p.dir, "none")},
 		{p.dir, "a folder; name a file"},
@@ -79,8 +109,8 @@ func TestPerPair(t *testing.T) {
 		contains(t, oneLine(t, log), "--per-pair "+tt.path, tt.want)
 	}
 	entries, err := os.ReadDir(p.dir)
-	if err != nil || len(entries) != 4 { // run, cache, held.jsonl, out.jsonl
-		t.Errorf("%d entries are left, %v; want 4", len(entries), err)
+	if err != nil || len(entries) != 5 { // run, cache, held.jsonl, out.jsonl, folder
+		t.Errorf("%d entries are left, %v; want 5", len(entries), err)
 	}
 }
 

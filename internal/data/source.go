@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/zeebo/xxh3"
+
+	"dpotrain/internal/rows"
 )
 
 // Source is a data set: where its rows are, how they are read, and what is taken of them.
@@ -41,6 +43,9 @@ func (s Source) String() string {
 	}
 	return s.Path + " (" + s.Split + ")"
 }
+
+// Files are those that the path names.
+func (s Source) Files() ([]string, error) { return rows.Find(s.Path, s.Split) }
 
 // Columns are all that a row is read for, by our names.
 func Columns() []string { return slices.Concat(columns, numberColumns, otherColumns) }

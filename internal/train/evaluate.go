@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"dpotrain/internal/checkpoint"
@@ -68,7 +70,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPerPair(e.PerPair, o.Data); err != nil {
+	if err := checkPerPair(e.PerPair, o.sources()); err != nil {
 		return err
 	}
 	o.EvalData, o.EvalStrategy = "", "steps"
@@ -212,8 +214,8 @@ func printEvaluation(w io.Writer, t *eval.Tally, asJSON bool) error {
 }
 
 // checkPerPair refuses a place for the examples' lines that could not be written, before anything is computed, and one that
-// is the data.
-func checkPerPair(path, data string) error {
+// is a file of the data.
+func checkPerPair(path string, sources []data.Source) error {
 	if path == "" {
 		return nil
 	}
@@ -223,17 +225,28 @@ func checkPerPair(path, data string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return usage("--per-pair %s: a folder; name a file", path)
 	}
-	if samePlace(path, data) {
-		return usage("--per-pair %s: that is the data; name another file", path)
+	for _, s := range sources {
+		files, _ := s.Files() // what is wrong with them is said when they are read
+		if slices.ContainsFunc(files, func(f string) bool { return samePlace(path, f) }) {
+			return usage("--per-pair %s: that is the data; name another file", path)
+		}
 	}
 	return nil
 }
 
-// writePerPair writes a line of JSON for each example in the order of its file; the line number comes first.
+// writePerPair writes a line of JSON for each example in the order of the data; its file and line come first.
 func writePerPair(path string, examples []data.Example, e *eval.Evaluation) error {
 	var b bytes.Buffer
+	name := json.NewEncoder(&b)
+	name.SetEscapeHTML(false)
 	for i := range examples {
-		b.Write(append(report.Row{report.Int("line", int64(examples[i].Line))}, e.Row(i)...).JSON())
+		b.WriteString(`{"file": `)
+		if err := name.Encode(examples[i].File); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // the line end
+		b.WriteString(", ")
+		b.Write(append(report.Row{report.Int("line", int64(examples[i].Line))}, e.Row(i)...).JSON()[1:])
 		b.WriteByte('\n')
 	}
 	return checkpoint.WriteFile(path, b.Bytes())
