@@ -96,6 +96,18 @@ func (n naming) called(ours string) string {
 
 // takes says whether a filter takes a row with sequences of at most longest tokens. The scores of a ranked row are those of its best completion and of its worst.
 func (f *Filter) takes(r row, longest int, ranking []ranked) (bool, error) {
+	if ranking != nil && r.scores == nil { // those of the ranking are places in it
+		name := ""
+		switch {
+		case f.MinMargin != nil:
+			name = "min_margin"
+		case f.MinScore != nil:
+			name = "min_score"
+		}
+		if name != "" {
+			return false, fmt.Errorf("%s; filter %s needs one for each completion", r.absent("scores"), name)
+		}
+	}
 	var n Numbers
 	if f.MinMargin != nil {
 		w := Wanted{By: "filter min_margin"}

@@ -122,6 +122,65 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// TestFilterRanked: the margin of a ranked row is that of its best completion to its worst, its score that of the best, its length that of the longest; and
+// what a filter takes becomes the pairs that it would become without one.
+func TestFilterRanked(t *testing.T) {
+	one, two := 1.0, 2.0
+	row := func(completions, more string) string {
+		return `{"prompt":"p","completions":` + completions + more + `}`
+	}
+	const four = `["yy","n","yyyy","nn"]` // ^pyyyy$ has 7 ids
+	for _, c := range []struct {
+		filter Filter
+		row    string
+		want   string // taken, left or the error
+	}{
+		{Filter{MinMargin: &one}, row(four, `,"scores":[1,2,1.5,1.25]`), "taken"},
+		{Filter{MinMargin: &one}, row(four, `,"scores":[1.01,2,1.5,1.25]`), "left"},
+		{Filter{MinMargin: &one}, row(four, ``), "scores: missing (there are prompt, completions); filter min_margin needs one for each completion"},
+		{Filter{MinMargin: &one}, row(four, `,"scores":null,"margin":5`), "scores: null; filter min_margin needs one for each completion"},
+		{Filter{MinScore: &two}, row(four, `,"scores":[-7,1,0,2]`), "taken"},
+		{Filter{MinScore: &two}, row(four, `,"scores":[1,1.99,0,1]`), "left"},
+		{Filter{MinScore: &two}, row(four, `,"chosen_score":3`), "scores: missing (there are prompt, completions, chosen_score); filter min_score needs one for each completion"},
+		{Filter{MinScore: &two, MinMargin: &one}, row(four, `,"scores":[2,2,2,2]`), "left"},
+		{Filter{MaxTokens: 7}, row(four, ``), "taken"},
+		{Filter{MaxTokens: 6}, row(four, ``), "left"},
+		{Filter{MaxTokens: 6}, row(`["","yyy"]`, ``), "none"}, // taken, and then there is one completion
+		{Filter{Tags: []string{"a"}}, row(four, `,"tag":["x","a"]`), "taken"},
+		{Filter{Tags: []string{"a"}}, row(four, `,"tag":"x"`), "left"},
+		{Filter{Tags: []string{"a"}}, row(four, ``), "left"},
+		{Filter{Tags: []string{"a"}}, row(four, `,"tag":{}`), "tag: {}; want text or a list of texts"},
+		{Filter{Tags: []string{"a"}, MaxTokens: 7, MinMargin: &one, MinScore: &two}, row(four, `,"tag":"a","scores":[3,1,0,2]`), "taken"},
+	} {
+		for _, form := range []Form{Pairs, Lists, Labelled} {
+			m := maker{encoder: whole, form: form, options: Options{MaxLength: 5, TruncationMode: "keep_start"}} // of which max_tokens knows nothing
+			made, err := m.make([]byte(c.row), rowReader{inLine: true, naming: newNaming(nil), filter: c.filter})
+			got := map[dropReason]string{kept: "taken", dropFiltered: "left", dropUnranked: "none"}[made.drop]
+			if err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("%+v, %v, %s: %s, want %s", c.filter, form, c.row, got, c.want)
+			}
+		}
+	}
+
+	path := write(t, row(`["a","b","c"]`, `,"scores":[1,3,2],"tag":"x"`)+"\n"+row(`["d","e","f"]`, `,"scores":[1,3,2],"tag":"y"`)+"\n"+row(`["g","h","i"]`, `,"scores":[1,1.5,1],"tag":"x"`)+"\n")
+	for rule, want := range map[string]string{"best_worst": "^p|b$ ^p|a$", "all": "^p|b$ ^p|c$, ^p|b$ ^p|a$, ^p|c$ ^p|a$", "adjacent": "^p|b$ ^p|c$, ^p|c$ ^p|a$"} {
+		set, err := mixed(t, Options{RankedPairs: rule}, 0, Source{Path: path, Filter: Filter{Tags: []string{"x"}, MinMargin: &one}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range set.Examples {
+			got = append(got, whole.showAll(e))
+		}
+		if strings.Join(got, ", ") != want || set.Reports[0].dropped[dropFiltered].n != 2 {
+			t.Errorf("%s: %q, want %s; %+v", rule, got, want, set.Reports[0])
+		}
+	}
+}
+
 // mixed reads data sets, and gives back what is not held out.
 func mixed(t *testing.T, o Options, fraction float64, sources ...Source) (*Set, error) {
 	t.Helper()
