@@ -92,6 +92,7 @@ type examiner struct {
 	total, kept, filtered int
 	forms                 map[string]int
 	labels                [3]int
+	compared              int                   // kept pairs and ranked rows
 	lengths               map[string]*histogram // in tokens, by what is measured
 	cut                   int                   // sequences longer than max_length
 	longer                tally3
@@ -209,11 +210,14 @@ func (e *examiner) sayLabels(f *File) {
 		return
 	}
 	f.Labels = &Labels{good, bad}
-	few := min(good, bad)
-	switch evidence := fmt.Sprintf("%d desirable, %d undesirable", good, bad); {
-	case few == 0 && e.forms["pairs"] == 0:
+	evidence := fmt.Sprintf("%d desirable, %d undesirable", good, bad)
+	if e.compared > 0 { // whoever learns from labels takes them apart
+		evidence += fmt.Sprintf(", and %d of each from pairs and ranked rows", e.compared)
+	}
+	switch few := min(good, bad) + e.compared; {
+	case few == 0:
 		e.note("one-label").Evidence = evidence
-	case 4*few < max(good, bad) && e.forms["pairs"] == 0:
+	case 4*few < max(good, bad)+e.compared:
 		e.note("label-balance").Evidence = evidence
 	}
 }

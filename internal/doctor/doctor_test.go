@@ -107,6 +107,20 @@ var cases = []struct {
 	{id: "script-switch", shows: pair("a", " this is said in Latin letters", " это сказано по-русски"), fine: pair("a", " это сказано по-русски", " Москва это город, this is one") + "\n" + pair("a", " yes", " да") + "\n" + pair("a", " 日本語で書かれています、本当に", " 漢字漢字漢字漢字漢字漢字漢字"),
 		rows: 1, evidence: "chosen Latin, rejected Cyrillic"},
 	{id: "label-balance", shows: each(9, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 0) }), fine: each(5, func(i int) string { return unpaired(fmt.Sprint(i), " b", i > 0) }), evidence: "8 desirable, 1 undesirable"},
+	// A pair among them is one of each: 9 to 2, and 9 to 3.
+	{id: "label-balance", shows: labelled(8, 1) + pair("a", " b", " c"), fine: labelled(7, 1) + pair("a", " b", " c") + "\n" + pair("b", " b", " c"), evidence: "8 desirable, 1 undesirable, and 1 of each from pairs and ranked rows"},
+	{id: "label-balance", shows: labelled(1, 8) + ranked, fine: labelled(1, 7) + ranked + pair("a", " b", " c"), evidence: "1 desirable, 8 undesirable, and 1 of each from pairs and ranked rows"},
+	{id: "label-balance", shows: labelled(8, 1) + pair("a", " b", " b") + "\n" + pair("b", " b", " b"), fine: labelled(4, 1) + pair("a", " b", " b"), evidence: "8 desirable, 1 undesirable"}, // which are left out
+	{id: "label-balance", shows: labelled(5, 0) + pair("a", " b", " c"), fine: labelled(3, 0) + pair("a", " b", " c"), evidence: "5 desirable, 0 undesirable, and 1 of each from pairs and ranked rows"},
+	{id: "one-label", shows: labelled(2, 0) + pair("a", " b", " b"), fine: labelled(2, 0) + pair("a", " b", " c"), evidence: "2 desirable, 0 undesirable"},
+}
+
+// ranked is a row of three completions.
+const ranked = `{"prompt": "a", "completions": [" b", " c", " d"]}` + "\n"
+
+// labelled are unpaired rows to learn and to unlearn.
+func labelled(good, bad int) string {
+	return each(good+bad, func(i int) string { return unpaired(fmt.Sprint(i), " b", i < good) }) + "\n"
 }
 
 // folder has the tokenizer and chat template of a tiny Llama, but with a token for two line ends: a text that ends with them has it, one in which

@@ -168,8 +168,11 @@ func (e *examiner) where(s seen) string {
 
 // compare looks at what tells the sides of a row apart besides their texts.
 func (e *examiner) compare(row *data.Inspected) {
-	if row.Label != data.Unlabelled {
+	switch {
+	case row.Label != data.Unlabelled:
 		e.labels[row.Label]++
+	case row.Form == data.Pairs, row.Form == data.Lists:
+		e.compared++
 	}
 	if row.Form != data.Pairs || len(row.Sides) != 2 {
 		return
