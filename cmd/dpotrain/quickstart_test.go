@@ -121,7 +121,7 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"train.jsonl", "heldout.jsonl"} {
-		set, err := reader.Load(filepath.Join(root, "examples", name), data.Pairs, data.Options{MaxLength: 256, TruncationMode: "keep_start"}, nil)
+		set, err := reader.Load(t.Context(), filepath.Join(root, "examples", name), data.Pairs, data.Options{MaxLength: 256, TruncationMode: "keep_start"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,12 +237,12 @@ func answers(t *testing.T, dir string, n int) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load("examples/heldout.jsonl", data.Pairs, data.Options{}, nil)
+	set, err := reader.Load(t.Context(), "examples/heldout.jsonl", data.Pairs, data.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var prompts [][]int32
-	for _, e := range set.Examples[:n] {
+	for _, e := range data.All(data.First(set.Examples, n)) {
 		prompts = append(prompts, e.Sequences[0].IDs[:e.Sequences[0].First])
 	}
 	g, err := m.NewGraph(model.GraphOptions{Rows: 2048})

@@ -56,7 +56,7 @@ would make it fit; --dry-run shows the plan and does nothing else.`,
 				req.Options.ResumeFromCheckpoint = resume
 			}
 			if dry {
-				return train.DryRun(req)
+				return train.DryRun(cmd.Context(), req)
 			}
 			return train.Run(cmd.Context(), req)
 		},

@@ -16,6 +16,7 @@
 package data
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,10 +25,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/edsrzf/mmap-go"
-
 	"dpotrain/internal/chat"
-	"dpotrain/internal/rows"
 	"dpotrain/internal/tokenizer"
 )
 
@@ -62,79 +60,6 @@ func (f Form) String() string {
 		return "ranked"
 	}
 	return "any"
-}
-
-// Sequence is token ids of which the last are scored.
-type Sequence struct {
-	IDs   []int32 // up to and with the last scored id
-	First int     // IDs[First:] are scored; at least 1, for nothing predicts the first id
-}
-
-// Example is a row that is ready: chosen and rejected, one completion, or a list of them, best first. An unpaired row may have a second sequence, a
-// mismatched one: its prompt with the completion of another row.
-type Example struct {
-	File      string // that the row stands in
-	Line      int    // of the file, from 1
-	ByRow     bool   // Line is the number of the row, for the file has no lines
-	Sequences []Sequence
-	Numbers   *Numbers // nil: none were wanted, and the weight is 1
-	Label     Label
-	Imitated  *Sequence   // what supervised fine-tuning imitates in place of the first sequence, of the policy alone; nil: that itself
-	Weights   [][]float64 // of every sequence: what the log-probs of its scored ids count in their sum; nil, also of one: all 1
-}
-
-// Weight is what the example's loss is multiplied by.
-func (e *Example) Weight() float64 {
-	if e.Numbers == nil {
-		return 1
-	}
-	return e.Numbers.Weight
-}
-
-// Place is the row's file and line, for messages.
-func (e *Example) Place() string { return rows.Place(e.File, e.Line, e.ByRow) }
-
-// PromptsKept is the number of examples whose prompt a Set keeps as text.
-const PromptsKept = 100
-
-// Set is the examples of a data set, or of several.
-type Set struct {
-	Name     string // of its data sets
-	Examples []Example
-	Prompts  []string  // what the first PromptsKept examples ask, to be shown: the prompt's text, or that of its last message
-	Reports  []*Report // one for each data set; none for what was held out of them
-
-	keys   []promptKey  // of the examples
-	maps   []mmap.MMap  // in which ids and texts lie; see store.go
-	stored bool         // ids lie in a store
-	to     *storeWriter // where examples go while the set is read; nil: into Examples
-}
-
-// Close gives back what the set holds. Its examples are not to be used any more.
-func (s *Set) Close() {
-	for _, m := range s.maps {
-		m.Unmap()
-	}
-	s.maps = nil
-}
-
-// Stored is how many bytes of the examples' ids lie in a token store and not in memory.
-func (s *Set) Stored() int64 {
-	var n int64
-	if s != nil && s.stored {
-		for _, e := range s.Examples {
-			for _, q := range e.Own() {
-				n += 4 * int64(len(q.IDs))
-			}
-		}
-	}
-	return n
-}
-
-// promptKey is what is known of an example's prompt.
-type promptKey struct {
-	hash uint64
-	text string
 }
 
 // Encoder is the tokenizer, as far as rows need it.
@@ -179,41 +104,47 @@ func Open(dir, chatTemplate string) (*Reader, error) {
 func (r *Reader) VocabSize() int { return r.tokenizer.VocabSize() }
 
 // Load reads the rows of a file, a folder, or a pattern of files, as Mix does.
-func (r *Reader) Load(path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
-	set, _, err := r.Mix([]Source{{Path: path}}, 0, form, o, progress)
+func (r *Reader) Load(ctx context.Context, path string, form Form, o Options, progress func(done, total int64)) (*Set, error) {
+	set, _, err := r.Mix(ctx, []Source{{Path: path}}, 0, form, o, progress)
 	return set, err
 }
 
 // Mix reads data sets and mixes them, the examples of one behind those of another, and puts those of a fraction of the prompts into held,
 // which is nil for 0. progress, if any, is called with bytes. No example left of a data set, and a file that another process changes meanwhile, is
-// an error.
-func (r *Reader) Mix(sources []Source, fraction float64, form Form, o Options, progress func(done, total int64)) (set, held *Set, err error) {
-	m, err := r.maker(form, o)
+// an error. When ctx ends it stops, and nothing is left behind.
+func (r *Reader) Mix(ctx context.Context, sources []Source, fraction float64, form Form, o Options, progress func(done, total int64)) (set, held *Set, err error) {
+	m, err := r.maker(ctx, form, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	if set, err = m.loadSources(sources, progress); err == nil && fraction > 0 {
-		set, held, err = set.split(fraction)
+	all, err := m.loadSources(sources, progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	set = all
+	if fraction > 0 {
+		set, held, err = all.split(fraction)
 	}
 	if err == nil {
 		err = m.finish(set, held)
 	}
 	if err != nil {
+		all.Close()
 		return nil, nil, err
 	}
 	return set, held, nil
 }
 
 // LoadFrom reads the rows of a stream, such as standard input, under the name that messages have for it.
-func (r *Reader) LoadFrom(name string, in io.Reader, form Form, o Options) (*Set, error) {
-	m, err := r.maker(form, o)
+func (r *Reader) LoadFrom(ctx context.Context, name string, in io.Reader, form Form, o Options) (*Set, error) {
+	m, err := r.maker(ctx, form, o)
 	if err != nil {
 		return nil, err
 	}
 	return m.loadFrom(name, in, func(int64) {})
 }
 
-func (r *Reader) maker(form Form, o Options) (*maker, error) {
+func (r *Reader) maker(ctx context.Context, form Form, o Options) (*maker, error) {
 	vars, err := o.vars()
 	if err != nil {
 		return nil, err
@@ -224,7 +155,7 @@ func (r *Reader) maker(form Form, o Options) (*maker, error) {
 			return nil, err
 		}
 	}
-	return &maker{tokenizer: files, encoder: r.tokenizer, template: r.template, vars: vars, options: o, form: form, wanted: r.Wanted, store: r.Store}, nil
+	return &maker{ctx: ctx, tokenizer: files, encoder: r.tokenizer, template: r.template, vars: vars, options: o, form: form, wanted: r.Wanted, store: r.Store}, nil
 }
 
 // tokenizerHash names the contents of the tokenizer's files.

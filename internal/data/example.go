@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 // maker makes examples of rows.
 type maker struct {
+	ctx       context.Context // of the call
 	encoder   Encoder
 	template  *chat.Template // nil: none
 	vars      chat.Vars      // for the template, below those of a row

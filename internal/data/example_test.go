@@ -132,7 +132,7 @@ func TestTruncate(t *testing.T) {
 			t.Errorf("max_length %d, %s: %s, truncated %v, longest %d; want %s, %v, 8", c.length, c.mode, show, got.truncated, got.longest, c.want, c.truncated)
 		}
 		// The same from the whole example.
-		all, err := (&maker{encoder: whole, form: Pairs}).make([]byte(row), lineReader)
+		all, err := (&maker{ctx: t.Context(), encoder: whole, form: Pairs}).make([]byte(row), lineReader)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func TestFormats(t *testing.T) {
 			w.Write(cells)
 		}
 		w.Flush()
-		set, err := r.Load(write(t, string(content)), Pairs, Options{MaxLength: 64, TruncationMode: "keep_start"}, nil)
+		set, err := r.Load(t.Context(), write(t, string(content)), Pairs, Options{MaxLength: 64, TruncationMode: "keep_start"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,18 +66,18 @@ func TestFormats(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got, err := r.Load(path, Pairs, Options{MaxLength: 64, TruncationMode: "keep_start"}, nil)
+			got, err := r.Load(t.Context(), path, Pairs, Options{MaxLength: 64, TruncationMode: "keep_start"}, nil)
 			if err != nil {
 				t.Errorf("%s as %s: %v", name, format, err)
 				continue
 			}
-			for i, e := range got.Examples {
-				if !reflect.DeepEqual(e.Sequences, set.Examples[i].Sequences) {
-					t.Fatalf("%s as %s, line %d: %v, want %v", name, format, e.Line, e.Sequences, set.Examples[i].Sequences)
+			for i, e := range got.list() {
+				if !reflect.DeepEqual(e.Sequences, set.Examples.At(i).Sequences) {
+					t.Fatalf("%s as %s, line %d: %v, want %v", name, format, e.Line, e.Sequences, set.Examples.At(i).Sequences)
 				}
 			}
-			if len(got.Examples) != len(set.Examples) || !slices.Equal(got.Prompts, set.Prompts) {
-				t.Errorf("%s as %s: %d examples, want %d", name, format, len(got.Examples), len(set.Examples))
+			if got.Len() != set.Len() || !slices.Equal(got.Prompts(), set.Prompts()) {
+				t.Errorf("%s as %s: %d examples, want %d", name, format, got.Len(), set.Len())
 			}
 		}
 	}
@@ -102,13 +102,13 @@ func TestTable(t *testing.T) {
 		if err := os.WriteFile(path, []byte(header+c.row+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m := &maker{encoder: whole, form: Pairs, wanted: Wanted{Scores: true, By: "loss odpo"}}
+		m := &maker{ctx: t.Context(), encoder: whole, form: Pairs, wanted: Wanted{Scores: true, By: "loss odpo"}}
 		set, err := m.loadOne(path, nil)
 		if got := strings.TrimPrefix(text(err), path); got != c.err {
 			t.Errorf("%s: error %s, want %s", c.row, got, c.err)
 		}
-		if err == nil && *set.Examples[0].Numbers != c.want {
-			t.Errorf("%s: %+v, want %+v", c.row, *set.Examples[0].Numbers, c.want)
+		if err == nil && *set.Examples.At(0).Numbers != c.want {
+			t.Errorf("%s: %+v, want %+v", c.row, *set.Examples.At(0).Numbers, c.want)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestSeveralFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, e := range set.Examples {
+	for _, e := range set.list() {
 		got = append(got, strings.TrimPrefix(e.Place(), dir+string(filepath.Separator))+" "+whole.show(e.Sequences[0]))
 	}
 	if want := []string{"a.jsonl:1 ^p1|c$", "a.jsonl:3 ^p2|c$", "b.jsonl:1 ^p3|c$", "c.csv:2 ^p4|c$"}; !slices.Equal(got, want) {
@@ -147,7 +147,7 @@ func TestSeveralFiles(t *testing.T) {
 func BenchmarkParse(b *testing.B) {
 	row := []byte(`{"prompt":"` + strings.Repeat("why is that so? ", 20) + `","chosen":"` + strings.Repeat(`This is a \"good\" answer.\n`, 25) + `","rejected":"` + strings.Repeat("This is none. ", 35) + `","score":1.5}`)
 	content := bytes.Repeat(append(row, '\n'), 4000)
-	m := &maker{encoder: letters{}, form: Pairs}
+	m := &maker{ctx: b.Context(), encoder: letters{}, form: Pairs}
 	b.SetBytes(int64(len(content)))
 	for b.Loop() {
 		for _, line := range bytes.Split(content, []byte("\n")) {

@@ -57,7 +57,7 @@ func FuzzLoad(f *testing.F) {
 		if keepEnd {
 			o.TruncationMode = "keep_end"
 		}
-		m := &maker{encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: Wanted{SFT: true, SFTPrompt: skip, SFTPlain: keepEnd}}
+		m := &maker{ctx: t.Context(), encoder: r.tokenizer, template: r.template, options: o, form: form, wanted: Wanted{SFT: true, SFTPrompt: skip, SFTPlain: keepEnd}}
 		set, err := m.loadFrom("pairs.jsonl", bytes.NewReader(content), func(int64) {})
 		if err != nil {
 			if set != nil || !strings.HasPrefix(err.Error(), "pairs.jsonl:") {
@@ -66,10 +66,10 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		rep := set.Reports[0]
-		if rep.Kept != len(set.Examples) || rep.Kept == 0 || rep.Rows != rep.Kept+rep.Dropped()+rep.Skipped() || rep.Skipped() > 0 && !skip {
-			t.Errorf("report %+v, %d examples", *rep, len(set.Examples))
+		if rep.Kept != set.Len() || rep.Kept == 0 || rep.Rows != rep.Kept+rep.Dropped()+rep.Skipped() || rep.Skipped() > 0 && !skip {
+			t.Errorf("report %+v, %d examples", *rep, set.Len())
 		}
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			if want := map[Form]int{Pairs: 2, Completions: 1}[form]; len(e.Sequences) != want {
 				t.Fatalf("%d sequences, want %d", len(e.Sequences), want)
 			}
@@ -83,8 +83,8 @@ func FuzzLoad(f *testing.F) {
 				}
 			}
 		}
-		Packer{}.Pack(&b, pointers(set.Examples))
-		if err := readBack(&b, set.Examples); err != nil {
+		Packer{}.Pack(&b, pointers(set.list()))
+		if err := readBack(&b, set.list()); err != nil {
 			t.Error(err)
 		}
 	})

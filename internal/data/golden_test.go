@@ -65,14 +65,14 @@ func TestGoldenText(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: no EOS", folder)
 		}
-		set, err := r.Load(testfiles.Path(t, "pairs.jsonl"), Pairs, Options{}, nil)
+		set, err := r.Load(t.Context(), testfiles.Path(t, "pairs.jsonl"), Pairs, Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Examples) != len(golden) || set.Reports[0].across.n != len(across) || set.Reports[0].other.n != 0 {
-			t.Fatalf("%s: %d examples of %d, %q; want %d across", folder, len(set.Examples), len(golden), set.Reports[0].Lines(), len(across))
+		if set.Len() != len(golden) || set.Reports[0].across.n != len(across) || set.Reports[0].other.n != 0 {
+			t.Fatalf("%s: %d examples of %d, %q; want %d across", folder, set.Len(), len(golden), set.Reports[0].Lines(), len(across))
 		}
-		for i, e := range set.Examples {
+		for i, e := range set.list() {
 			g := golden[i]
 			for side, ids := range [][]int32{g.ChosenIDs, g.RejectedIDs} {
 				want := Sequence{slices.Clone(ids), len(g.PromptIDs)}
@@ -104,15 +104,15 @@ func TestGoldenChat(t *testing.T) {
 	rows := bytes.Split(text, []byte("\n"))
 	for _, folder := range folders {
 		r := open(t, testfiles.Path(t, "models", folder))
-		set, err := r.Load(testfiles.Path(t, "pairs_chat.jsonl"), Pairs, Options{}, nil)
+		set, err := r.Load(t.Context(), testfiles.Path(t, "pairs_chat.jsonl"), Pairs, Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Examples) != len(golden) || len(set.Reports[0].Lines()) > 0 || len(set.Reports[0].Warnings()) > 0 {
-			t.Fatalf("%s: %d examples of %d, %q, %q", folder, len(set.Examples), len(golden), set.Reports[0].Lines(), set.Reports[0].Warnings())
+		if set.Len() != len(golden) || len(set.Reports[0].Lines()) > 0 || len(set.Reports[0].Warnings()) > 0 {
+			t.Fatalf("%s: %d examples of %d, %q, %q", folder, set.Len(), len(golden), set.Reports[0].Lines(), set.Reports[0].Warnings())
 		}
 		m := maker{encoder: r.tokenizer, template: r.template}
-		for i, e := range set.Examples {
+		for i, e := range set.list() {
 			g := golden[i]
 			for side, ids := range [][]int32{g.ChosenIDs, g.RejectedIDs} {
 				if got := e.Sequences[side]; !slices.Equal(got.IDs, ids) || got.First != len(g.PromptIDs) || !slices.Equal(ids[:got.First], g.PromptIDs) {
@@ -176,7 +176,7 @@ func TestSharedSets(t *testing.T) {
 				readers[c.folder] = r
 			}
 			r.Wanted.Mismatched = c.form == Labelled
-			set, err := r.Load(testfiles.Shared(t, "preferences", c.file+".jsonl"), c.form, Options{MaxLength: c.maxLength, TruncationMode: "keep_start"}, nil)
+			set, err := r.Load(t.Context(), testfiles.Shared(t, "preferences", c.file+".jsonl"), c.form, Options{MaxLength: c.maxLength, TruncationMode: "keep_start"}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +184,7 @@ func TestSharedSets(t *testing.T) {
 			if got := (counts{rep.Kept, rep.Dropped(), rep.across.n, rep.other.n, rep.Truncated}); got != c.want {
 				t.Errorf("got %+v, want %+v; %q", got, c.want, rep.Lines())
 			}
-			for _, e := range set.Examples {
+			for _, e := range set.list() {
 				for _, s := range e.Sequences {
 					if s.First < 1 || s.First >= len(s.IDs) || c.maxLength > 0 && len(s.IDs) > c.maxLength || int(slices.Max(s.IDs)) >= r.VocabSize() || slices.Min(s.IDs) < 0 {
 						t.Fatalf("%s: first %d, %d ids up to %d", e.Place(), s.First, len(s.IDs), slices.Max(s.IDs))
@@ -217,9 +217,9 @@ func TestFiles(t *testing.T) {
 			}
 		}
 		path := testfiles.Path(t, "pairs_chat.jsonl")
-		a, errA := r.Load(path, Pairs, Options{}, nil)
-		b, errB := open(t, copied).Load(path, Pairs, Options{}, nil)
-		if errA != nil || errB != nil || !slices.EqualFunc(a.Examples, b.Examples, sameExample) {
+		a, errA := r.Load(t.Context(), path, Pairs, Options{}, nil)
+		b, errB := open(t, copied).Load(t.Context(), path, Pairs, Options{}, nil)
+		if errA != nil || errB != nil || !slices.EqualFunc(a.list(), b.list(), sameExample) {
 			t.Errorf("%s: the copy reads rows in another way; errors %v, %v", folder, errA, errB)
 		}
 	}
@@ -247,13 +247,13 @@ func TestFilesWithFormat(t *testing.T) {
 		}
 	}
 	path := testfiles.Path(t, "pairs_chat.jsonl")
-	a, errA := r.Load(path, Pairs, Options{}, nil)
-	b, errB := open(t, copied).Load(path, Pairs, Options{}, nil)
-	if errA != nil || errB != nil || !slices.EqualFunc(a.Examples, b.Examples, sameExample) {
+	a, errA := r.Load(t.Context(), path, Pairs, Options{}, nil)
+	b, errB := open(t, copied).Load(t.Context(), path, Pairs, Options{}, nil)
+	if errA != nil || errB != nil || !slices.EqualFunc(a.list(), b.list(), sameExample) {
 		t.Errorf("the copy reads rows in another way; errors %v, %v", errA, errB)
 	}
-	own, err := open(t, dir).Load(path, Pairs, Options{}, nil)
-	if err != nil || slices.EqualFunc(a.Examples, own.Examples, sameExample) {
+	own, err := open(t, dir).Load(t.Context(), path, Pairs, Options{}, nil)
+	if err != nil || slices.EqualFunc(a.list(), own.list(), sameExample) {
 		t.Errorf("the format makes the same of the rows as the folder's own template; error %v", err)
 	}
 }

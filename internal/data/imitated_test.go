@@ -13,12 +13,12 @@ func TestImitateTable(t *testing.T) {
 	if err := os.WriteFile(path, []byte("prompt,chosen,rejected,sft_target\na,c,r,t\na,c,r,\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m := &maker{encoder: whole, form: Pairs, wanted: Wanted{SFT: true}}
+	m := &maker{ctx: t.Context(), encoder: whole, form: Pairs, wanted: Wanted{SFT: true}}
 	set, err := m.loadOne(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := set.Examples; len(e) != 2 || e[0].Imitated == nil || whole.show(*e[0].Imitated) != "^a|t$" || e[1].Imitated != nil {
+	if e := set.list(); len(e) != 2 || e[0].Imitated == nil || whole.show(*e[0].Imitated) != "^a|t$" || e[1].Imitated != nil {
 		t.Errorf("%+v", e)
 	}
 }
@@ -36,13 +36,13 @@ func TestImitateRanked(t *testing.T) {
 		{Lists, Wanted{SFT: true, SFTPrompt: true}, "^|abxy$ ^|abc$"},
 		{Pairs, Wanted{}, "- - - -"},
 	} {
-		m := &maker{encoder: whole, form: c.form, wanted: c.wanted, options: Options{RankedPairs: "adjacent"}}
+		m := &maker{ctx: t.Context(), encoder: whole, form: c.form, wanted: c.wanted, options: Options{RankedPairs: "adjacent"}}
 		set, err := m.loadFrom("x.jsonl", strings.NewReader(rows), func(int64) {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			text := "-"
 			if e.Imitated != nil {
 				text = whole.show(*e.Imitated)

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -78,7 +79,7 @@ func (r *Reader) inspect(in *rows.Reader, name string, source Source, form Form,
 	var stops atomic.Int64
 	makers := make([]*maker, runtime.GOMAXPROCS(0))
 	for i := range makers {
-		m, err := r.maker(form, o)
+		m, err := r.maker(context.Background(), form, o)
 		if err != nil {
 			return err
 		}

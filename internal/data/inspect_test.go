@@ -18,8 +18,8 @@ func TestInspect(t *testing.T) {
 		for _, o := range []Options{{}, {MaxLength: 24, TruncationMode: "keep_start"}, {MaxLength: 9, TruncationMode: "keep_end"}} {
 			for _, form := range []Form{Pairs, Completions, AnyForm} {
 				examples := map[int]Example{} // by line
-				if set, err := r.Load(path, max(form, Pairs), o, nil); err == nil {
-					for _, e := range set.Examples {
+				if set, err := r.Load(t.Context(), path, max(form, Pairs), o, nil); err == nil {
+					for _, e := range set.list() {
 						examples[e.Line] = e
 					}
 				}

@@ -24,12 +24,12 @@ func TestLargeStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Store = Store{Dir: filepath.Join(dir, "store")}
-		set, err := r.Load(filepath.Join(dir, "pairs.jsonl"), Pairs, Options{MaxLength: 1024, TruncationMode: "keep_start"}, nil)
+		set, err := r.Load(t.Context(), filepath.Join(dir, "pairs.jsonl"), Pairs, Options{MaxLength: 1024, TruncationMode: "keep_start"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		status, err := os.ReadFile("/proc/self/status")
-		fmt.Printf("examples: %d\nseconds: %v\n%s %v\n", len(set.Examples), time.Since(began).Seconds(), status, err)
+		fmt.Printf("examples: %d\nseconds: %v\n%s %v\n", set.Len(), time.Since(began).Seconds(), status, err)
 		return
 	}
 	if os.Getenv("DPOTRAIN_LARGE") == "" {

@@ -23,17 +23,23 @@ const (
 )
 
 // loadSources reads data sets, and mixes them.
-func (m *maker) loadSources(sources []Source, progress func(done, total int64)) (*Set, error) {
+func (m *maker) loadSources(sources []Source, progress func(done, total int64)) (all *Set, err error) {
 	files := make([][]string, len(sources))
 	var before, total int64
 	for i, s := range sources {
-		var err error
 		if files[i], err = rows.Find(s.Path, s.Split); err != nil {
 			return nil, err
 		}
 		total += sizeOf(files[i])
 	}
-	sets := make([]*Set, len(sources))
+	sets := make([]*Set, 0, len(sources))
+	defer func() {
+		if err != nil {
+			for _, set := range sets {
+				set.Close()
+			}
+		}
+	}()
 	sizes := make([]int, len(sources))
 	for i, s := range sources {
 		set, size, err := m.loadSource(s, files[i], func(done int64) {
@@ -45,7 +51,7 @@ func (m *maker) loadSources(sources []Source, progress func(done, total int64)) 
 			return nil, err
 		}
 		before += size
-		sets[i], sizes[i] = set, len(set.Examples)
+		sets, sizes[i] = append(sets, set), set.Len()
 	}
 	taken, err := mix(sources, sizes, m.options.Seed)
 	if err != nil {
@@ -54,19 +60,22 @@ func (m *maker) loadSources(sources []Source, progress func(done, total int64)) 
 	if len(sets) == 1 && sources[0].Fraction == 0 {
 		return sets[0], nil
 	}
-	all := &Set{}
+	all = &Set{}
+	parts := make([]Examples, len(sets))
 	for i, set := range sets {
 		if i > 0 {
 			all.Name += ", "
 		}
 		all.Name += set.Name
-		all.maps, all.stored = append(all.maps, set.maps...), all.stored || set.stored
+		all.maps = append(all.maps, set.maps...)
 		set.Reports[0].Taken = len(taken[i])
 		all.Reports = append(all.Reports, set.Reports[0])
-		for _, j := range taken[i] {
-			all.keep(set.Examples[j], set.keys[j])
+		parts[i] = set.Examples
+		if len(taken[i]) < set.Len() {
+			parts[i] = pick(set.Examples, taken[i])
 		}
 	}
+	all.Examples = Join(parts...)
 	return all, nil
 }
 
@@ -76,20 +85,48 @@ func (m *maker) loadSource(s Source, files []string, progress func(done int64)) 
 	if ok || err != nil {
 		return set, size, err
 	}
-	set = m.newSet(s.String(), len(files))
-	if size, err = m.readFiles(set, s, files, progress); err != nil {
+	c := m.collector(s.String(), len(files))
+	if size, err = c.readFiles(s, files, progress); err != nil {
 		return nil, 0, err
 	}
-	return set, size, m.done(set.Reports[0])
+	set, err = c.set()
+	return set, size, err
 }
 
-// readFiles adds the rows of files, of size bytes, to a set.
-func (m *maker) readFiles(set *Set, s Source, files []string, progress func(done int64)) (size int64, err error) {
+// collector takes in the examples of the rows that are read.
+type collector struct {
+	m        *maker
+	report   *Report
+	examples Slice
+	to       *storeWriter // where examples go; nil: into examples
+}
+
+func (m *maker) collector(name string, files int) *collector {
+	return &collector{m: m, report: &Report{Name: name, maxLength: m.options.MaxLength, files: files}}
+}
+
+// set is what was taken in, into memory; no example is an error.
+func (c *collector) set() (*Set, error) {
+	if err := c.done(); err != nil {
+		return nil, err
+	}
+	return &Set{Name: c.report.Name, Examples: slices.Clip(c.examples), Reports: []*Report{c.report}}, nil
+}
+
+// done says in the report what is known when all rows are read.
+func (c *collector) done() error {
+	r := c.report
+	r.Taken, r.Dated = r.Kept, c.m.template != nil && c.m.template.Dated()
+	return r.check()
+}
+
+// readFiles takes in the rows of files, of size bytes.
+func (c *collector) readFiles(s Source, files []string, progress func(done int64)) (size int64, err error) {
 	return eachFile(files, progress, func(in *rows.Reader, name string, read func()) error {
-		if set.to != nil {
-			set.to.files = append(set.to.files, file{name, in.ByRow()})
+		if c.to != nil {
+			c.to.files = append(c.to.files, file{name, in.ByRow()})
 		}
-		return m.load(set, in, name, s, read)
+		return c.load(in, name, s, read)
 	})
 }
 
@@ -150,11 +187,6 @@ func sizeOf(files []string) (total int64) {
 	return total
 }
 
-func (m *maker) newSet(name string, files int) *Set {
-	r := &Report{Name: name, maxLength: m.options.MaxLength, files: files}
-	return &Set{Name: name, Reports: []*Report{r}}
-}
-
 // loadFrom reads the rows of a stream.
 func (m *maker) loadFrom(name string, stream io.Reader, progress func(done int64)) (*Set, error) {
 	in, err := rows.NewReader(name, stream)
@@ -162,14 +194,15 @@ func (m *maker) loadFrom(name string, stream io.Reader, progress func(done int64
 		return nil, err
 	}
 	defer in.Close()
-	set := m.newSet(name, 1)
-	if err := m.load(set, in, name, Source{}, func() {
+	c := m.collector(name, 1)
+	if err := c.load(in, name, Source{}, func() {
 		done, _ := in.Progress()
 		progress(done)
 	}); err != nil {
 		return nil, err
 	}
-	if err := m.done(set.Reports[0]); err != nil {
+	set, err := c.set()
+	if err != nil {
 		return nil, err
 	}
 	if err := m.finish(set); err != nil {
@@ -184,11 +217,14 @@ type item struct {
 	made made
 }
 
-// load adds the rows of a file to a set.
-func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress func()) error {
+// load takes in the rows of a file.
+func (c *collector) load(in *rows.Reader, path string, s Source, progress func()) error {
 	read := rowsOf(in, s)
-	set.Reports[0].table = read.allText
+	c.report.table = read.allText
 	for end := false; !end; {
+		if err := c.m.ctx.Err(); err != nil {
+			return err
+		}
 		var batch []rows.Row
 		var err error
 		if batch, end, err = nextBatch(in); err != nil {
@@ -198,14 +234,14 @@ func (m *maker) load(set *Set, in *rows.Reader, path string, s Source, progress 
 		for i, row := range batch {
 			items[i].Row = row
 		}
-		if stopped := m.makeAll(items, read); stopped != nil {
+		if stopped := c.m.makeAll(items, read); stopped != nil {
 			return fmt.Errorf("%s: %w", in.Place(stopped.Number), stopped.Err)
 		}
-		if err := set.add(items, file{path, in.ByRow()}, m); err != nil {
+		if err := c.add(items, file{path, in.ByRow()}); err != nil {
 			return err
 		}
-		if set.to != nil && set.to.err != nil {
-			return fmt.Errorf("token_cache_dir: %w", set.to.err)
+		if c.to != nil && c.to.err != nil {
+			return fmt.Errorf("token_cache_dir: %w", c.to.err)
 		}
 		progress()
 	}
@@ -228,21 +264,17 @@ func nextBatch(in *rows.Reader) (batch []rows.Row, end bool, err error) {
 	return batch, false, nil
 }
 
-// done says of a data set what is known when all rows are read; no example is an error.
-func (m *maker) done(r *Report) error {
-	r.Taken, r.Dated = r.Kept, m.template != nil && m.template.Dated()
-	return r.check()
-}
-
 // finish sees to what can be said only when all examples are there.
 func (m *maker) finish(sets ...*Set) error {
 	for _, set := range sets {
 		if set == nil || !m.wanted.Mismatched {
 			continue
 		}
-		if err := set.mismatch(m.options); err != nil {
+		with, err := mismatch(set.Examples, m.options)
+		if err != nil {
 			return fmt.Errorf("%s: %w; %s needs that: give rows of several prompts", set.Name, err, m.wanted.by())
 		}
+		set.Examples = with
 	}
 	return nil
 }
@@ -301,10 +333,10 @@ func (m *maker) makeAll(items []item, read rowReader) (stopped *item) {
 	return stopped
 }
 
-// add takes items into the set in order. With on_bad_row skip a bad row is counted, else it is an error, with those after it.
-func (s *Set) add(items []item, of file, m *maker) error {
-	r := s.Reports[0]
-	skip := m.options.OnBadRow == "skip"
+// add takes in items in order. With on_bad_row skip a bad row is counted, else it is an error, with those after it.
+func (c *collector) add(items []item, of file) error {
+	r := c.report
+	skip := c.m.options.OnBadRow == "skip"
 	var bad badRows
 	for _, l := range items {
 		at := place{of, l.Number}
@@ -349,7 +381,7 @@ func (s *Set) add(items []item, of file, m *maker) error {
 		r.ranked.add(at, &l.made)
 		examples := []Example{l.made.example}
 		if l.made.ranking != nil {
-			examples = m.pairsOf(at, &l.made, &r.ranked)
+			examples = c.m.pairsOf(at, &l.made, &r.ranked)
 		}
 		for i, n := range l.made.truncated {
 			r.Truncated[i] += n
@@ -358,16 +390,14 @@ func (s *Set) add(items []item, of file, m *maker) error {
 			r.weighted.add(at)
 		}
 		for _, e := range examples {
-			e.File, e.Line, e.ByRow = of.path, l.Number, of.byRow
-			if pair := m.form == Labelled && e.Label == Unlabelled; pair {
+			e.File, e.Line, e.ByRow, e.prompt = of.path, l.Number, of.byRow, l.made.key
+			if pair := c.m.form == Labelled && e.Label == Unlabelled; pair {
 				r.Apart++
 				for _, e := range e.apart() {
-					s.keep(e, l.made.key)
-					r.keep(&e)
+					c.keep(&e)
 				}
 			} else {
-				s.keep(e, l.made.key)
-				r.keep(&e)
+				c.keep(&e)
 			}
 		}
 	}
@@ -382,15 +412,13 @@ func (s *Set) add(items []item, of file, m *maker) error {
 }
 
 // keep takes in an example.
-func (s *Set) keep(e Example, k promptKey) {
-	if s.to != nil {
-		s.to.add(&e, k)
+func (c *collector) keep(e *Example) {
+	c.report.keep(e)
+	if c.to != nil {
+		c.to.add(e)
 		return
 	}
-	if len(s.Examples) < PromptsKept {
-		s.Prompts = append(s.Prompts, k.text)
-	}
-	s.Examples, s.keys = append(s.Examples, e), append(s.keys, k)
+	c.examples = append(c.examples, *e)
 }
 
 // badRows are rows that could not be read, those with the same error together, in the order of their first.

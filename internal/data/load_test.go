@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,14 @@ import (
 	"dpotrain/internal/chat"
 	"dpotrain/internal/rows"
 )
+
+// list are the examples of a set in memory.
+func (s *Set) list() (all []Example) {
+	for _, e := range All(s.Examples) {
+		all = append(all, *e)
+	}
+	return all
+}
 
 // write makes a file of the test's own and returns its path.
 func write(t testing.TB, content string) string {
@@ -38,7 +47,7 @@ func numbered(n int) string {
 // loadPairs reads a file with the tokenizer whole and no chat template.
 // Load is Reader.Load with these in the place of a model folder's tokenizer and template.
 func Load(path string, form Form, enc Encoder, tpl *chat.Template, o Options, progress func(done, total int64)) (*Set, error) {
-	m := &maker{encoder: enc, template: tpl, options: o, form: form}
+	m := &maker{ctx: context.Background(), encoder: enc, template: tpl, options: o, form: form}
 	return m.loadOne(path, progress)
 }
 
@@ -59,7 +68,7 @@ func loadPairs(path string, o Options) (*Set, error) { return Load(path, Pairs, 
 // placed shows the line and the chosen side of every example.
 func placed(s *Set) []string {
 	var all []string
-	for _, e := range s.Examples {
+	for _, e := range s.list() {
 		all = append(all, fmt.Sprintf("%d %s", e.Line, whole.show(e.Sequences[0])))
 	}
 	return all
@@ -93,7 +102,7 @@ func TestLoadLines(t *testing.T) {
 		if len(set.Reports[0].Lines()) > 0 || len(set.Reports[0].Warnings()) > 0 {
 			t.Errorf("%s: it says %q, warns %q", c.name, set.Reports[0].Lines(), set.Reports[0].Warnings())
 		}
-		if got, want := set.Examples[0].Place(), fmt.Sprintf("%s:%d", path, set.Examples[0].Line); got != want {
+		if got, want := set.Examples.At(0).Place(), fmt.Sprintf("%s:%d", path, set.Examples.At(0).Line); got != want {
 			t.Errorf("%s: the first example is at %s, want %s", c.name, got, want)
 		}
 	}
@@ -122,13 +131,13 @@ func TestLoadManyLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, e := range set.Examples {
+	for i, e := range set.list() {
 		if want := fmt.Sprintf("^p%d|c$", i+1); e.Line != i+1 || whole.show(e.Sequences[0]) != want {
 			t.Fatalf("example %d is line %d, %s; want line %d, %s", i, e.Line, whole.show(e.Sequences[0]), i+1, want)
 		}
 	}
-	if len(set.Examples) != n || len(seen) != 4 || !slices.IsSorted(seen) || seen[3] != int64(content.Len()) {
-		t.Errorf("%d examples, progress %v; want %d, four times, %d at last", len(set.Examples), seen, n, content.Len())
+	if set.Len() != n || len(seen) != 4 || !slices.IsSorted(seen) || seen[3] != int64(content.Len()) {
+		t.Errorf("%d examples, progress %v; want %d, four times, %d at last", set.Len(), seen, n, content.Len())
 	}
 	again, err := loadPairs(path, Options{})
 	if err != nil || !reflect.DeepEqual(again, set) {
@@ -147,8 +156,8 @@ func TestPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"p1", "p2"}; !slices.Equal(set.Prompts, want) {
-		t.Errorf("prompts %q, want %q", set.Prompts, want)
+	if want := []string{"p1", "p2"}; !slices.Equal(set.Prompts(), want) {
+		t.Errorf("prompts %q, want %q", set.Prompts(), want)
 	}
 	rows := `{"prompt":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}
 {"chosen":[{"role":"user","content":"implicit"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"implicit"},{"role":"assistant","content":"r"}]}
@@ -157,8 +166,8 @@ func TestPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"q", "implicit"}; !slices.Equal(set.Prompts, want) {
-		t.Errorf("prompts of chats %q, want %q", set.Prompts, want)
+	if want := []string{"q", "implicit"}; !slices.Equal(set.Prompts(), want) {
+		t.Errorf("prompts of chats %q, want %q", set.Prompts(), want)
 	}
 	var many strings.Builder
 	for n := range PromptsKept + 50 {
@@ -168,8 +177,8 @@ func TestPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(set.Prompts); n != PromptsKept || set.Prompts[n-1] != fmt.Sprintf("p%d", n-1) || len(set.Examples) != n+50 {
-		t.Errorf("%d prompts of %d examples, the last %q; want %d", n, len(set.Examples), set.Prompts[n-1], PromptsKept)
+	if n := len(set.Prompts()); n != PromptsKept || set.Prompts()[n-1] != fmt.Sprintf("p%d", n-1) || set.Len() != n+50 {
+		t.Errorf("%d prompts of %d examples, the last %q; want %d", n, set.Len(), set.Prompts()[n-1], PromptsKept)
 	}
 }
 
@@ -245,7 +254,7 @@ func TestLoadBrokenReader(t *testing.T) {
 		{iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(numbered(1)))), "pairs.jsonl:1: timeout"}, // once, at the second byte
 		{io.MultiReader(strings.NewReader(numbered(1)+"\n"+numbered(2)+"\n"), iotest.ErrReader(io.ErrClosedPipe)), "pairs.jsonl:3: io: read/write on closed pipe"},
 	} {
-		if _, err := (&maker{encoder: whole}).loadFrom("pairs.jsonl", c.in, func(int64) {}); text(err) != c.want {
+		if _, err := (&maker{ctx: t.Context(), encoder: whole}).loadFrom("pairs.jsonl", c.in, func(int64) {}); text(err) != c.want {
 			t.Errorf("error %v, want %s", err, c.want)
 		}
 	}
@@ -295,7 +304,7 @@ func TestLoadChangingFile(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
 		}
-		if c.want == "" && (set == nil || len(set.Examples) != batchRows+1) {
+		if c.want == "" && (set == nil || set.Len() != batchRows+1) {
 			t.Errorf("%s: got %v", c.name, set)
 		}
 	}
@@ -375,8 +384,8 @@ func TestReport(t *testing.T) {
 		if got := r.Warnings(); !slices.Equal(got, c.warnings) {
 			t.Errorf("%s: warnings\ngot  %q\nwant %q", c.name, got, c.warnings)
 		}
-		if r.Rows != len(c.rows) || r.Kept != len(set.Examples) || r.Rows != r.Kept+r.Dropped()+r.Skipped() {
-			t.Errorf("%s: %d rows of %d, %d kept of %d, %d dropped, %d skipped", c.name, r.Rows, len(c.rows), r.Kept, len(set.Examples), r.Dropped(), r.Skipped())
+		if r.Rows != len(c.rows) || r.Kept != set.Len() || r.Rows != r.Kept+r.Dropped()+r.Skipped() {
+			t.Errorf("%s: %d rows of %d, %d kept of %d, %d dropped, %d skipped", c.name, r.Rows, len(c.rows), r.Kept, set.Len(), r.Dropped(), r.Skipped())
 		}
 	}
 
@@ -426,7 +435,7 @@ func TestLongTexts(t *testing.T) {
 	calls := 0
 	path = write(t, strings.Repeat(`{"pad":"`+strings.Repeat("x", batchBytes/2)+`",`+numbered(1)[1:]+"\n", 5))
 	set, err := Load(path, Pairs, whole, nil, Options{}, func(int64, int64) { calls++ })
-	if err != nil || len(set.Examples) != 5 || calls != 3 {
+	if err != nil || set.Len() != 5 || calls != 3 {
 		t.Errorf("five lines of half of batchBytes: error %v, read in %d batches, want 3", err, calls)
 	}
 }
@@ -445,7 +454,7 @@ func TestStopped(t *testing.T) {
 	}{{"error", 512, 0, true}, {"skip", 512, 0, true}, {"skip", 2, 20, false}, {"error", 1, 20, true}} {
 		path := write(t, strings.Repeat(row("p"), c.stopped)+strings.Repeat(row("q"), c.kept))
 		set, err := Load(path, Completions, whole, template(t, source), Options{OnBadRow: c.onBadRow}, nil)
-		if errors.Is(err, chat.ErrBound) != c.want || strings.HasSuffix(text(err), "too)") || c.want && !strings.HasPrefix(text(err), path+":") || !c.want && (err != nil || len(set.Examples) != c.kept || set.Reports[0].Skipped() != c.stopped) {
+		if errors.Is(err, chat.ErrBound) != c.want || strings.HasSuffix(text(err), "too)") || c.want && !strings.HasPrefix(text(err), path+":") || !c.want && (err != nil || set.Len() != c.kept || set.Reports[0].Skipped() != c.stopped) {
 			t.Errorf("%+v: error %v", c, err)
 		}
 	}

@@ -29,7 +29,7 @@ func TestLoadPipe(t *testing.T) {
 		written <- err
 	}()
 	set, err := loadPairs(path, Options{})
-	if err != nil || len(set.Examples) != n {
+	if err != nil || set.Len() != n {
 		t.Errorf("error %v, set %v", err, set)
 	}
 	if err := <-written; err != nil {

@@ -119,7 +119,7 @@ func TestNumbersOfFile(t *testing.T) {
 		t.Errorf("warnings %q", w)
 	}
 	for i, want := range []float64{1, 0, 1, 4.5} {
-		if e := &set.Examples[i]; e.Weight() != want || (e.Numbers == nil) != (want == 1) {
+		if e := set.Examples.At(i); e.Weight() != want || (e.Numbers == nil) != (want == 1) {
 			t.Errorf("line %d: weight %v, numbers %v, want %v", e.Line, e.Weight(), e.Numbers, want)
 		}
 	}
@@ -127,7 +127,7 @@ func TestNumbersOfFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if more := Bytes(set.Examples) - Bytes(plain.Examples); more != 2*int64(unsafe.Sizeof(Numbers{})) {
+	if more := set.Examples.Bytes() - plain.Examples.Bytes(); more != 2*int64(unsafe.Sizeof(Numbers{})) {
 		t.Errorf("two rows with numbers take %d bytes more than none, want %d", more, 2*unsafe.Sizeof(Numbers{}))
 	}
 
@@ -138,7 +138,7 @@ func TestNumbersOfFile(t *testing.T) {
 
 	path = write(t, row(`,"margin":1`)+row("")+row(`,"margin":"x"`)+row(""))
 	read := func(o Options) (*Set, error) {
-		m := &maker{encoder: whole, options: o, form: Pairs, wanted: Wanted{Scores: true, By: "loss rebel"}}
+		m := &maker{ctx: t.Context(), encoder: whole, options: o, form: Pairs, wanted: Wanted{Scores: true, By: "loss rebel"}}
 		return m.loadOne(path, nil)
 	}
 	_, err = read(Options{OnBadRow: "error"})
@@ -147,7 +147,7 @@ func TestNumbersOfFile(t *testing.T) {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
 	set, err = read(Options{OnBadRow: "skip"})
-	if err != nil || len(set.Examples) != 1 || set.Reports[0].Skipped() != 3 {
-		t.Errorf("skipped: %d examples, error %v", len(set.Examples), err)
+	if err != nil || set.Len() != 1 || set.Reports[0].Skipped() != 3 {
+		t.Errorf("skipped: %d examples, error %v", set.Len(), err)
 	}
 }

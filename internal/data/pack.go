@@ -3,7 +3,6 @@ package data
 import (
 	"math/rand/v2"
 	"slices"
-	"unsafe"
 
 	"dpotrain/internal/compute"
 )
@@ -73,7 +72,7 @@ func (e *Example) weight(sequence, scored int) float64 {
 
 // Rows is the number of rows an example takes in a batch. The last id of a sequence takes none: nothing is predicted
 // from it.
-func Rows(e Example) int {
+func Rows(e *Example) int {
 	shared := e.shared()
 	n := shared
 	for _, s := range e.laid() {
@@ -83,7 +82,7 @@ func Rows(e Example) int {
 }
 
 // Scored is the number of an example's rows that predict a scored id. One row may predict the first of several completions.
-func Scored(e Example) int {
+func Scored(e *Example) int {
 	shared, twin := e.shared(), e.twin()
 	n, first := 0, shared+1 // that a row of the prefix predicts
 	for i, s := range e.laid() {
@@ -95,27 +94,6 @@ func Scored(e Example) int {
 		first = min(first, from)
 	}
 	return n + shared + 1 - first
-}
-
-// Bytes is what examples take in memory.
-func Bytes(examples []Example) int64 {
-	n := int64(unsafe.Sizeof(Example{})) * int64(cap(examples))
-	for _, e := range examples {
-		if e.Numbers != nil {
-			n += int64(unsafe.Sizeof(Numbers{}))
-		}
-		n += int64(unsafe.Sizeof(Sequence{})) * int64(cap(e.Sequences))
-		for _, s := range e.Sequences {
-			n += 4 * int64(cap(s.IDs))
-		}
-		if m := e.Imitated; m != nil {
-			n += int64(unsafe.Sizeof(*m))
-			if unsafe.SliceData(m.IDs) != unsafe.SliceData(e.Sequences[0].IDs) {
-				n += 4 * int64(cap(m.IDs))
-			}
-		}
-	}
-	return n
 }
 
 // Packer lays out examples. It keeps no reference to them.

@@ -299,7 +299,7 @@ func TestPack(t *testing.T) {
 			}
 			rows := 0
 			for _, e := range c.examples {
-				rows += Rows(e)
+				rows += Rows(&e)
 			}
 			if rows != len(c.want.Tokens) {
 				t.Errorf("Rows says %d, the batch has %d", rows, len(c.want.Tokens))
@@ -332,8 +332,8 @@ func TestPackReadsBack(t *testing.T) {
 		rows, scored := 0, 0
 		for i := range examples {
 			examples[i] = randomExample(r)
-			rows += Rows(examples[i])
-			scored += Scored(examples[i])
+			rows += Rows(&examples[i])
+			scored += Scored(&examples[i])
 		}
 		Packer{}.Pack(&b, pointers(examples))
 		if b.Rows() != rows {
@@ -522,7 +522,7 @@ func TestOrderIsFair(t *testing.T) {
 func TestBytes(t *testing.T) {
 	ids := make([]int32, 100, 150)
 	e := []Example{{Sequences: []Sequence{{ids, 50}, {ids[:10], 5}}}}
-	if got, least := Bytes(e), int64(4*300+2*32); got < least || got > least+200 {
+	if got, least := Slice(e).Bytes(), int64(4*300+2*32); got < least || got > least+200 {
 		t.Errorf("%d bytes, want %d and a little", got, least)
 	}
 }

@@ -79,8 +79,8 @@ func TestPlainHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range set.keys {
-		want = append(want, k.hash)
+	for _, e := range set.list() {
+		want = append(want, e.prompt.hash)
 	}
 	err = Scan(Source{Path: path}, nil, func(p *Plain) error { got = append(got, p.Prompt); return nil })
 	if err != nil || !slices.Equal(got, want) {

@@ -15,7 +15,7 @@ import (
 // ranks loads rows with the tokenizer whole and the plain template.
 func ranks(t testing.TB, form Form, wanted Wanted, o Options, rows ...string) (*Set, error) {
 	t.Helper()
-	m := &maker{encoder: whole, template: template(t, plainTemplate), options: o, form: form, wanted: wanted}
+	m := &maker{ctx: t.Context(), encoder: whole, template: template(t, plainTemplate), options: o, form: form, wanted: wanted}
 	return m.loadFrom("ranked.jsonl", strings.NewReader(strings.Join(rows, "\n")), func(int64) {})
 }
 
@@ -72,7 +72,7 @@ func TestRankedRows(t *testing.T) {
 			continue
 		}
 		var got []string
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			got = append(got, whole.showAll(e))
 			if e.Place() != "ranked.jsonl:1" {
 				t.Errorf("%s: %s", c.name, e.Place())
@@ -106,7 +106,7 @@ func TestRankedNumbers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []Numbers
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			got = append(got, *e.Numbers)
 		}
 		if !slices.Equal(got, c.want) {
@@ -114,12 +114,12 @@ func TestRankedNumbers(t *testing.T) {
 		}
 	}
 	set, err := ranks(t, Pairs, Wanted{Wins: true}, Options{}, rankedRow(`["a", "b", "c"]`, ""))
-	if err != nil || *set.Examples[0].Numbers != (Numbers{0, 0, 1, 0, 1, 0, 0}) {
-		t.Errorf("win rates of a row in order: %+v, %v", set.Examples[0].Numbers, err)
+	if err != nil || *set.Examples.At(0).Numbers != (Numbers{0, 0, 1, 0, 1, 0, 0}) {
+		t.Errorf("win rates of a row in order: %+v, %v", set.Examples.At(0).Numbers, err)
 	}
 	set, err = ranks(t, Lists, Wanted{}, Options{}, rankedRow(`["a", "b"]`, ""))
-	if err != nil || set.Examples[0].Numbers != nil {
-		t.Errorf("numbers that nobody wanted: %+v, %v", set.Examples[0].Numbers, err)
+	if err != nil || set.Examples.At(0).Numbers != nil {
+		t.Errorf("numbers that nobody wanted: %+v, %v", set.Examples.At(0).Numbers, err)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestBestRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			all = append(all, whole.showAll(e))
 		}
 		return all
@@ -247,7 +247,7 @@ func TestRankedErrors(t *testing.T) {
 // TestLongestRow: a line of millions of completions is refused without a list of them.
 func TestLongestRow(t *testing.T) {
 	row := []byte(rankedRow("["+strings.Repeat(`"",`, 4<<20)+`""]`, ""))
-	m := &maker{encoder: whole, form: Lists}
+	m := &maker{ctx: t.Context(), encoder: whole, form: Lists}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, err := m.make(row, lineReader)
@@ -272,25 +272,25 @@ func TestTruncatedLists(t *testing.T) {
 	}{
 		{7, "^p|abcd$ ^p|abce$ ^p|b$ ^p|xyz$"}, {5, "^p|abc ^p|b$ ^p|xyz"}, {3, "^p|a ^p|b ^p|x"}, {2, ""},
 	} {
-		cut, ok := Options{MaxLength: c.length, TruncationMode: "keep_start"}.Truncated(set.Examples[0])
+		cut, ok := Options{MaxLength: c.length, TruncationMode: "keep_start"}.Truncated(*set.Examples.At(0))
 		if ok != (c.want != "") || ok && whole.showAll(cut) != c.want {
 			t.Errorf("max_length %d: %s, %v; want %s", c.length, whole.showAll(cut), ok, c.want)
 		}
 	}
-	if cut, ok := (Options{MaxLength: 3}).Truncated(Example{Sequences: set.Examples[0].Sequences[:2]}); ok {
+	if cut, ok := (Options{MaxLength: 3}).Truncated(Example{Sequences: set.Examples.At(0).Sequences[:2]}); ok {
 		t.Errorf("both sides of a pair are %s", whole.showAll(cut))
 	}
 }
 
 // TestRankedCSV: in a table the columns completions and scores hold JSON.
 func TestRankedCSV(t *testing.T) {
-	m := &maker{encoder: whole, form: Lists}
+	m := &maker{ctx: t.Context(), encoder: whole, form: Lists}
 	set, err := m.loadFrom("ranked.csv", strings.NewReader("prompt,completions,scores\n"+`p,"[""a"", ""b"", ""c""]","[1, 3, 2]"`+"\n"+`q,"[""d"", ""e""]",`+"\n"), func(int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, e := range set.Examples {
+	for _, e := range set.list() {
 		got = append(got, e.Place()+" "+whole.showAll(e))
 	}
 	if want := []string{"ranked.csv:2 ^p|b$ ^p|c$ ^p|a$", "ranked.csv:3 ^q|d$ ^q|e$"}; !slices.Equal(got, want) {
@@ -322,7 +322,7 @@ func FuzzRanked(f *testing.F) {
 		if keepEnd {
 			o.TruncationMode = "keep_end"
 		}
-		m := &maker{encoder: reader.tokenizer, template: reader.template, options: o, form: form, wanted: Wanted{Wins: true}}
+		m := &maker{ctx: t.Context(), encoder: reader.tokenizer, template: reader.template, options: o, form: form, wanted: Wanted{Wins: true}}
 		if form == Completions {
 			m.wanted = Wanted{}
 		}
@@ -334,7 +334,7 @@ func FuzzRanked(f *testing.F) {
 			return
 		}
 		lines := map[int]bool{}
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			lines[e.Line] = true
 			if n := len(e.Sequences); form == Pairs && n != 2 || form == Lists && (n < 2 || n > maxRanked) || form > Pairs && form < Lists && n != 1 {
 				t.Fatalf("form %d: %d sequences", form, n)
@@ -353,11 +353,11 @@ func FuzzRanked(f *testing.F) {
 				t.Fatalf("win rates %+v", *n)
 			}
 		}
-		if r := set.Reports[0]; r.Kept != len(set.Examples) || r.Rows != len(lines)+r.Dropped()+r.Skipped() || r.Skipped() > 0 && !skip {
-			t.Errorf("report %+v, %d examples of %d lines", *r, len(set.Examples), len(lines))
+		if r := set.Reports[0]; r.Kept != set.Len() || r.Rows != len(lines)+r.Dropped()+r.Skipped() || r.Skipped() > 0 && !skip {
+			t.Errorf("report %+v, %d examples of %d lines", *r, set.Len(), len(lines))
 		}
-		Packer{}.Pack(&b, pointers(set.Examples))
-		if err := readBack(&b, set.Examples); err != nil {
+		Packer{}.Pack(&b, pointers(set.list()))
+		if err := readBack(&b, set.list()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -71,7 +72,7 @@ const AnyForm Form = -1
 // Show reads a row as Load does. An error says why it is not among a run's examples: there is no such row, it is a bad one, or it is left out.
 func (r *Reader) Show(sources []Source, at At, form Form, o Options) (*Shown, error) {
 	o.OnBadRow = "error"
-	m, err := r.maker(form, o)
+	m, err := r.maker(context.Background(), form, o)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +90,9 @@ func (r *Reader) Show(sources []Source, at At, form Form, o Options) (*Shown, er
 	m.watch = w
 	one := []item{{Row: found}}
 	m.makeAll(one, rowsOf(in, source))
-	set := m.newSet(source.String(), 1)
-	report := set.Reports[0]
-	if err := set.add(one, file{of.path, in.ByRow()}, m); err != nil {
+	c := m.collector(source.String(), 1)
+	report := c.report
+	if err := c.add(one, file{of.path, in.ByRow()}); err != nil {
 		return nil, err
 	}
 	if report.Kept == 0 {
@@ -99,7 +100,7 @@ func (r *Reader) Show(sources []Source, at At, form Form, o Options) (*Shown, er
 		return nil, fmt.Errorf("%s: left out, because %s; look at %s", in.Place(found.Number), dropTexts[why].what, dropTexts[why].lookAt)
 	}
 	s := &Shown{Dataset: of.dataset, Counted: len(files) > 1, Prompt: w.prompt}
-	for _, e := range set.Examples {
+	for _, e := range c.examples {
 		shown := ShownExample{Example: e, Shared: e.shared()}
 		if len(e.Sequences) == 1 {
 			shown.Shared = e.Sequences[0].First

@@ -26,9 +26,9 @@ func TestShow(t *testing.T) {
 		for _, o := range []Options{{}, {MaxLength: 24, TruncationMode: "keep_start"}, {MaxLength: 60, TruncationMode: "keep_start"}, {MaxLength: 9, TruncationMode: "keep_end"}} {
 			for _, form := range []Form{Pairs, Labelled, Completions} {
 				examples := map[int][]Example{} // by line
-				set, err := r.Load(path, form, o, nil)
+				set, err := r.Load(t.Context(), path, form, o, nil)
 				if err == nil {
-					for _, e := range set.Examples {
+					for _, e := range set.list() {
 						examples[e.Line] = append(examples[e.Line], e)
 					}
 				}
@@ -135,11 +135,11 @@ func TestShowFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := open(t, testfiles.Path(t, "models", "llama"))
-	set, err := r.Load(list, Pairs, Options{}, nil)
+	set, err := r.Load(t.Context(), list, Pairs, Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range set.Examples {
+	for i, want := range set.list() {
 		if shown, err := r.Show([]Source{{Path: list}}, At{Row: i + 1}, Pairs, Options{}); err != nil || !sameExample(shown.Examples[0].Example, want) || shown.Examples[0].Line != 1 {
 			t.Errorf("row %d: %+v, error %v", i+1, shown, err)
 		}

@@ -172,7 +172,7 @@ func hashPrompt(c conversation) uint64 {
 
 // mix chooses what is taken of parts with so many examples: the indexes of each part's. Fractions and weights are drawn with the seed, and
 // what is drawn stays in its order. With weights there are as many examples as can be without taking one twice.
-func mix(sources []Source, sizes []int, seed int64) ([][]int, error) {
+func mix(sources []Source, sizes []int, seed int64) ([][]ordinal, error) {
 	total := math.Inf(1)
 	sum := 0.0
 	for _, s := range sources {
@@ -183,7 +183,7 @@ func mix(sources []Source, sizes []int, seed int64) ([][]int, error) {
 			total = min(total, float64(sizes[i])*sum/s.Weight)
 		}
 	}
-	taken := make([][]int, len(sources))
+	taken := make([][]ordinal, len(sources))
 	for i, s := range sources {
 		n := sizes[i]
 		switch {
@@ -195,9 +195,9 @@ func mix(sources []Source, sizes []int, seed int64) ([][]int, error) {
 		if n == 0 {
 			return nil, fmt.Errorf("%s: of %d examples none is taken; give a larger weight or fraction", s, sizes[i])
 		}
-		order := make([]int, sizes[i])
+		order := make([]ordinal, sizes[i])
 		for j := range order {
-			order[j] = j
+			order[j] = ordinal(j)
 		}
 		if n < sizes[i] {
 			// A stream of its own: data.Order has the seeds with the numbers of epochs.
@@ -215,21 +215,23 @@ func mix(sources []Source, sizes []int, seed int64) ([][]int, error) {
 func HeldOut(hash uint64, fraction float64) bool { return float64(hash) < fraction*(1<<64) }
 
 // split divides a set in two, so that all examples of a prompt are in one of them: held has about a fraction of the prompts. Which ones is told
-// by the prompts alone.
+// by the prompts alone. Closing train closes both.
 func (s *Set) split(fraction float64) (train, held *Set, err error) {
-	train, held = &Set{Name: s.Name, Reports: s.Reports, maps: s.maps, stored: s.stored}, &Set{Name: "held out of " + s.Name, stored: s.stored}
-	for i, e := range s.Examples {
-		to := train
-		if HeldOut(s.keys[i].hash, fraction) {
-			to = held
+	var here, there []ordinal
+	for i, e := range All(s.Examples) {
+		if HeldOut(e.prompt.hash, fraction) {
+			there = append(there, ordinal(i))
+		} else {
+			here = append(here, ordinal(i))
 		}
-		to.keep(e, s.keys[i])
 	}
-	switch n := len(s.Examples); {
-	case len(held.Examples) == 0:
-		err = fmt.Errorf("eval_fraction: %v of %d examples leaves none to evaluate; give a larger one", fraction, n)
-	case len(train.Examples) == 0:
-		err = fmt.Errorf("eval_fraction: %v of %d examples leaves none to train on; give a smaller one", fraction, n)
+	switch n := s.Len(); {
+	case len(there) == 0:
+		return nil, nil, fmt.Errorf("eval_fraction: %v of %d examples leaves none to evaluate; give a larger one", fraction, n)
+	case len(here) == 0:
+		return nil, nil, fmt.Errorf("eval_fraction: %v of %d examples leaves none to train on; give a smaller one", fraction, n)
 	}
-	return train, held, err
+	train = &Set{Name: s.Name, Examples: pick(s.Examples, here), Reports: s.Reports, maps: s.maps}
+	held = &Set{Name: "held out of " + s.Name, Examples: pick(s.Examples, there)}
+	return train, held, nil
 }

@@ -117,7 +117,7 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	set, err := mixed(t, Options{}, 0, Source{Path: write(t, strings.Repeat(numbered(1)+"\n", 3)+`{"prompt":"p","chosen":"c","rejected":"r","tag":"x"}`), Filter: Filter{Tags: []string{"x"}}})
-	if err != nil || len(set.Examples) != 1 || len(set.Reports[0].Warnings()) != 0 || !slices.Equal(set.Reports[0].Lines(), []string{"dropped because the filter does not take the row: 3 (lines 1, 2, 3)"}) {
+	if err != nil || set.Len() != 1 || len(set.Reports[0].Warnings()) != 0 || !slices.Equal(set.Reports[0].Lines(), []string{"dropped because the filter does not take the row: 3 (lines 1, 2, 3)"}) {
 		t.Errorf("error %v, %+v", err, set)
 	}
 }
@@ -172,7 +172,7 @@ func TestFilterRanked(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			got = append(got, whole.showAll(e))
 		}
 		if strings.Join(got, ", ") != want || set.Reports[0].dropped[dropFiltered].n != 2 {
@@ -184,7 +184,7 @@ func TestFilterRanked(t *testing.T) {
 // mixed reads data sets, and gives back what is not held out.
 func mixed(t *testing.T, o Options, fraction float64, sources ...Source) (*Set, error) {
 	t.Helper()
-	m := &maker{encoder: whole, form: Pairs, options: o}
+	m := &maker{ctx: t.Context(), encoder: whole, form: Pairs, options: o}
 	set, err := m.loadSources(sources, nil)
 	if err == nil && fraction > 0 {
 		set, _, err = set.split(fraction)
@@ -208,7 +208,7 @@ func pairsOf(t *testing.T, from, to int) string {
 
 // promptNumbers are those of a set's prompts, in order.
 func promptNumbers(set *Set) (numbers []int) {
-	for _, e := range set.Examples {
+	for _, e := range set.list() {
 		n := 0
 		for _, id := range e.Sequences[0].IDs[2:e.Sequences[0].First] {
 			n = 10*n + int(id) - '0'
@@ -240,8 +240,8 @@ func TestMix(t *testing.T) {
 		for _, n := range numbers {
 			got[n/1000]++
 		}
-		if !slices.Equal(got, k.want) || !slices.IsSorted(numbers) || len(set.Prompts) != min(len(numbers), PromptsKept) || set.Prompts[0] != fmt.Sprintf("p%d", numbers[0]) {
-			t.Errorf("%+v: %d, want %d; in order %v, prompts %q", k.sources, got, k.want, slices.IsSorted(numbers), set.Prompts)
+		if !slices.Equal(got, k.want) || !slices.IsSorted(numbers) || len(set.Prompts()) != min(len(numbers), PromptsKept) || set.Prompts()[0] != fmt.Sprintf("p%d", numbers[0]) {
+			t.Errorf("%+v: %d, want %d; in order %v, prompts %q", k.sources, got, k.want, slices.IsSorted(numbers), set.Prompts())
 		}
 		again, err := mixed(t, Options{Seed: 1}, 0, k.sources...)
 		if err != nil || !slices.Equal(promptNumbers(again), numbers) {
@@ -265,7 +265,7 @@ func TestMix(t *testing.T) {
 func TestSplitPrompts(t *testing.T) {
 	a, b := pairsOf(t, 0, 1000), pairsOf(t, 500, 2000)
 	const fraction = 0.1
-	m := &maker{encoder: whole, form: Pairs}
+	m := &maker{ctx: t.Context(), encoder: whole, form: Pairs}
 	sides := map[int]bool{} // held out
 	for _, sources := range [][]Source{{{Path: a}, {Path: b}}, {{Path: b}}, {{Path: a}}} {
 		all, err := m.loadSources(sources, nil)
@@ -276,8 +276,8 @@ func TestSplitPrompts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(train.Examples)+len(held.Examples) != len(all.Examples) {
-			t.Errorf("%d and %d of %d examples", len(train.Examples), len(held.Examples), len(all.Examples))
+		if train.Len()+held.Len() != all.Len() {
+			t.Errorf("%d and %d of %d examples", train.Len(), held.Len(), all.Len())
 		}
 		for side, set := range map[bool]*Set{false: train, true: held} {
 			for i, n := range promptNumbers(set) {
@@ -285,8 +285,8 @@ func TestSplitPrompts(t *testing.T) {
 					t.Fatalf("prompt %d is on both sides", n)
 				}
 				sides[n] = side
-				if i < PromptsKept && set.Prompts[i] != fmt.Sprintf("p%d", n) {
-					t.Errorf("prompt %d is %q, want p%d", i, set.Prompts[i], n)
+				if i < PromptsKept && set.Prompts()[i] != fmt.Sprintf("p%d", n) {
+					t.Errorf("prompt %d is %q, want p%d", i, set.Prompts()[i], n)
 				}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"dpotrain/internal/testfiles"
 )
@@ -23,7 +24,7 @@ func stored(t testing.TB, dir string, form Form, wanted Wanted, o Options, sourc
 	if dir == "" {
 		r.Store = Store{}
 	}
-	set, _, err = r.Mix(sources, 0, form, o, nil)
+	set, _, err = r.Mix(t.Context(), sources, 0, form, o, nil)
 	if set != nil {
 		t.Cleanup(set.Close)
 	}
@@ -37,7 +38,7 @@ func same(a, b *Set) bool {
 			r.firstBad = errors.New(r.firstBad.Error()) // of which only the text is kept
 		}
 	}
-	return reflect.DeepEqual(a.Examples, b.Examples) && reflect.DeepEqual(a.Prompts, b.Prompts) && reflect.DeepEqual(a.keys, b.keys) && reflect.DeepEqual(a.Reports, b.Reports)
+	return reflect.DeepEqual(a.list(), b.list()) && reflect.DeepEqual(a.Prompts(), b.Prompts()) && reflect.DeepEqual(a.Reports, b.Reports)
 }
 
 func storeFiles(t testing.TB, dir string) []string {
@@ -157,8 +158,8 @@ func TestStoreKey(t *testing.T) {
 		t.Errorf("a moved file has a store of its own")
 	}
 	set, _, err := stored(t, dir, Pairs, Wanted{}, Options{OnBadRow: "skip"}, Source{Path: moved})
-	if err != nil || !strings.HasPrefix(set.Examples[0].Place(), moved) || set.Name != moved {
-		t.Errorf("it speaks of %s, error %v", set.Examples[0].Place(), err)
+	if err != nil || !strings.HasPrefix(set.Examples.At(0).Place(), moved) || set.Name != moved {
+		t.Errorf("it speaks of %s, error %v", set.Examples.At(0).Place(), err)
 	}
 }
 
@@ -215,7 +216,7 @@ func readStored(t *testing.T, model, template, dir string, w Wanted) {
 		t.Fatal(err)
 	}
 	r.Wanted, r.Store = w, Store{Dir: dir, From: 1}
-	set, err := r.Load(testfiles.Path(t, "pairs_chat.jsonl"), Pairs, Options{}, nil)
+	set, err := r.Load(t.Context(), testfiles.Path(t, "pairs_chat.jsonl"), Pairs, Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,19 +299,24 @@ func FuzzStore(f *testing.F) {
 			return // as openStore sees to
 		}
 		block = block[:len(block)&^3]
-		examples, keys := make([]Example, n), make([]promptKey, n)
-		if decodeBlock(block, block, examples, keys, []file{{"a", false}}) != nil {
+		files := []file{{"a", false}}
+		stored := &storedExamples{bytes: block, offsets: make([]int64, n), files: files}
+		if findRecords(block, 0, stored.offsets, len(files)) != nil {
 			return
 		}
 		total := 0
-		for i, e := range examples {
-			for _, s := range e.Sequences {
+		for _, e := range All(stored) {
+			sequences := e.Sequences
+			if e.Imitated != nil && unsafe.SliceData(e.Imitated.IDs) != unsafe.SliceData(sequences[0].IDs) {
+				sequences = append(sequences, *e.Imitated)
+			}
+			for _, s := range sequences {
 				if s.First < 1 || s.First >= len(s.IDs) {
 					t.Fatalf("%+v", s)
 				}
 				total += 4 * len(s.IDs)
 			}
-			total += len(keys[i].text)
+			total += len(e.prompt.text)
 		}
 		if total > len(block) {
 			t.Fatalf("%d bytes out of %d", total, len(block))

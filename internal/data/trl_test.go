@@ -129,7 +129,7 @@ func TestTRL(t *testing.T) {
 				maps.Copy(want, trlDiffers[name])
 			}
 			maps.DeleteFunc(want, func(_ int, reason string) bool { return reason == "" })
-			m, err := r.maker(trlForms[g.Form], Options{MaxLength: l.MaxLength, TruncationMode: l.TruncationMode})
+			m, err := r.maker(t.Context(), trlForms[g.Form], Options{MaxLength: l.MaxLength, TruncationMode: l.TruncationMode})
 			if err != nil {
 				t.Fatal(err)
 			}

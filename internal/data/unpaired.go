@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 )
 
 // This file has what unpaired rows have besides: a label, and for some losses a completion that answers another prompt.
@@ -79,44 +80,63 @@ func (r row) isUnpaired() bool { return r.has("completion") && r.label != nil }
 // errOnePrompt is that of a set whose completions all answer the same prompt.
 var errOnePrompt = errors.New("all rows have the same prompt, and none has a completion of another prompt to be compared with")
 
+// mismatched are unpaired rows with their prompts' mismatched completions.
+type mismatched struct {
+	Examples
+	others  []ordinal // whose completion each has
+	options Options
+}
+
+func (m *mismatched) At(i int) *Example {
+	e := *m.Examples.At(i)
+	own, other := e.Sequences[0], m.Examples.At(int(m.others[i])).Sequences[0]
+	s := m.options.truncate(Sequence{IDs: slices.Concat(own.IDs[:own.First], other.IDs[other.First:]), First: own.First})
+	e.Sequences = []Sequence{own, s}
+	return &e
+}
+
+func (m *mismatched) Bytes() int64 {
+	return m.Examples.Bytes() + int64(unsafe.Sizeof(ordinal(0)))*int64(len(m.others))
+}
+
 // mismatch puts behind the sequence of every unpaired row its prompt with the completion of another. In a run of rows with the same prompt, in
 // the order of the file, that other is as far on as the run is long, so that pairs taken apart meet the next pair's, chosen for chosen; where
 // it has the same prompt again, it is the next after it that has another. The last rows meet the first ones. This depends on the file and on nothing
 // else: the reference's log-probs can be computed before training, and a run that goes on has the same rows.
-func (s *Set) mismatch(o Options) error {
-	n := len(s.Examples)
-	own := make([]Sequence, n)
-	for i, e := range s.Examples {
-		own[i] = e.Sequences[0]
+func mismatch(x Examples, o Options) (Examples, error) {
+	n := x.Len()
+	prompt := func(i int) []int32 {
+		own := x.At(i % n).Sequences[0]
+		return own.IDs[:own.First]
 	}
-	prompt := func(i int) []int32 { return own[i%n].IDs[:own[i%n].First] }
-	next := make([]int, n) // with another prompt
+	next := make([]ordinal, n) // with another prompt
 	other := -1
-	for i := 2*n - 1; i >= 0; i-- {
+	for i, after := 2*n-1, prompt(0); i >= 0; i-- {
+		this := prompt(i)
 		switch {
-		case !slices.Equal(prompt(i), prompt(i+1)):
+		case !slices.Equal(this, after):
 			other = (i + 1) % n
 		case other < 0 && i < n:
-			return errOnePrompt
+			return nil, errOnePrompt
 		}
 		if i < n {
-			next[i] = other
+			next[i] = ordinal(other)
 		}
+		after = this
 	}
+	others := make([]ordinal, n)
 	for from, to := 0, 0; from < n; from = to {
 		for to = from + 1; to < n && slices.Equal(prompt(from), prompt(to)); to++ {
 		}
 		for i := from; i < to; i++ {
-			j := (i + to - from) % n
-			if slices.Equal(prompt(i), prompt(j)) {
+			j := ordinal((i + to - from) % n)
+			if slices.Equal(prompt(i), prompt(int(j))) {
 				j = next[j]
 			}
-			m := o.truncate(Sequence{IDs: slices.Concat(prompt(i), own[j].IDs[own[j].First:]), First: own[i].First})
-			m.IDs = slices.Clip(m.IDs)
-			s.Examples[i].Sequences = []Sequence{own[i], m}
+			others[i] = j
 		}
 	}
-	return nil
+	return &mismatched{x, others, o}, nil
 }
 
 // Unpaired says that the first row of a data set is an unpaired one: it has a completion with a label. What cannot be read is none; Load says why.

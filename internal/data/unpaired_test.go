@@ -9,7 +9,7 @@ import (
 
 func labelled(t *testing.T, path string, mismatched bool, o Options) (*Set, error) {
 	t.Helper()
-	m := &maker{encoder: whole, options: o, form: Labelled, wanted: Wanted{Mismatched: mismatched, By: "loss kto", Unpaired: "bco, kto"}}
+	m := &maker{ctx: t.Context(), encoder: whole, options: o, form: Labelled, wanted: Wanted{Mismatched: mismatched, By: "loss kto", Unpaired: "bco, kto"}}
 	return m.loadOne(path, nil)
 }
 
@@ -27,14 +27,14 @@ func TestLabelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, e := range set.Examples {
+	for _, e := range set.list() {
 		got = append(got, fmt.Sprintf("%d %s %d %v", e.Line, whole.showAll(e), e.Label, e.Weight()))
 	}
 	if want := []string{"1 ^p1|a$ 1 1", "2 ^p2|b$ 2 0.5", "3 ^p3|c$ 1 2", "3 ^p3|d$ 2 2", "6 ^p6| f$ 1 1", "6 ^p6| g$ 2 1"}; !slices.Equal(got, want) {
 		t.Errorf("examples\n%q, want\n%q", got, want)
 	}
-	if want := []string{"p1", "p2", "p3", "p3", "p6", "p6"}; !slices.Equal(set.Prompts, want) {
-		t.Errorf("prompts %q, want %q", set.Prompts, want)
+	if want := []string{"p1", "p2", "p3", "p3", "p6", "p6"}; !slices.Equal(set.Prompts(), want) {
+		t.Errorf("prompts %q, want %q", set.Prompts(), want)
 	}
 	r := set.Reports[0]
 	if r.Rows != 6 || r.Kept != 6 || r.Dropped() != 2 || r.Apart != 2 || r.Labels != [3]int{0, 3, 3} {
@@ -69,7 +69,7 @@ func TestLabelErrors(t *testing.T) {
 		{Pairs, `{"prompt": "p", "chosen": "c", "rejected": "r", "completion": "c", "label": 7}`, ""},
 		{Completions, `{"prompt": "p", "completion": "c", "label": 7}`, ""},
 	} {
-		m := &maker{encoder: whole, form: tt.form, wanted: Wanted{By: "loss kto", Unpaired: "bco, kto"}}
+		m := &maker{ctx: t.Context(), encoder: whole, form: tt.form, wanted: Wanted{By: "loss kto", Unpaired: "bco, kto"}}
 		if _, err := m.make([]byte(tt.row), lineReader); text(err) != tt.want {
 			t.Errorf("%s: %q, want %q", tt.row, text(err), tt.want)
 		}
@@ -105,7 +105,7 @@ func TestMismatched(t *testing.T) {
 			continue
 		}
 		var got []string
-		for _, e := range set.Examples {
+		for _, e := range set.list() {
 			if len(e.Sequences) != 2 || len(e.Own()) != 1 {
 				t.Fatalf("%s: %+v", tt.name, e)
 			}
@@ -114,7 +114,7 @@ func TestMismatched(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
-		for i, e := range set.Examples {
+		for i, e := range set.list() {
 			if s := e.Sequences[1]; s.First >= len(s.IDs) || tt.o.MaxLength > 0 && len(s.IDs) > tt.o.MaxLength {
 				t.Errorf("%s: row %d: %+v", tt.name, i, s)
 			}
@@ -132,7 +132,7 @@ func TestMismatched(t *testing.T) {
 // TestUnwanted: a loss that learns all completions learns those with label false too, and that is told.
 func TestUnwanted(t *testing.T) {
 	set, err := Load(write(t, `{"prompt": "p", "completion": "a", "label": true}`+"\n"+`{"prompt": "p", "completion": "b", "label": false}`), Completions, whole, nil, Options{}, nil)
-	if err != nil || len(set.Examples) != 2 || len(set.Reports[0].Warnings()) != 1 || !strings.Contains(set.Reports[0].Warnings()[0], "label is false, and the completion is learnt all the same: 1 (line 2)") {
+	if err != nil || set.Len() != 2 || len(set.Reports[0].Warnings()) != 1 || !strings.Contains(set.Reports[0].Warnings()[0], "label is false, and the completion is learnt all the same: 1 (line 2)") {
 		t.Errorf("%v, warnings %q", err, set.Reports[0].Warnings())
 	}
 }

@@ -73,25 +73,27 @@ func (e *Evaluation) Row(i int) report.Row {
 // Run evaluates examples on a forward-only graph, which for a loss of divergences has a reference to compare with. refs are the reference's log-probs, nil where there is none; a loss that needs none is
 // not given them, but the metrics are.
 // progress is called after every micro-batch with the number of examples it had.
-func Run(ctx context.Context, g *model.Graph, examples []data.Example, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Evaluation, error) {
-	rows := make([]int, len(examples))
-	list := make([]*data.Example, len(examples))
-	for i := range examples {
-		list[i] = &examples[i]
-		rows[i] = data.Rows(examples[i])
+func Run(ctx context.Context, g *model.Graph, x data.Examples, refs []score.Logps, l loss.Loss, microBatchTokens int, progress func(examples int)) (*Evaluation, error) {
+	rows := make([]int, x.Len())
+	for i, e := range data.All(x) {
+		rows[i] = data.Rows(e)
 	}
 	var (
 		batch    compute.Batch
 		packer   data.Packer
 		part     Outcomes
-		outcomes = make([]Outcome, 0, len(examples))
+		outcomes = make([]Outcome, 0, x.Len())
 		weighed  []score.Logps
 	)
 	for _, r := range plan.Cut(rows, microBatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		together, theirRefs := list[r.From:r.To], refs
+		var together []*data.Example
+		for i := r.From; i < r.To; i++ {
+			together = append(together, x.At(i))
+		}
+		theirRefs := refs
 		if refs != nil {
 			theirRefs = refs[r.From:r.To]
 		}

@@ -57,7 +57,7 @@ func run(t *testing.T, m *model.Model, examples []data.Example, refs []score.Log
 		t.Fatal(err)
 	}
 	defer g.Close()
-	e, err := Run(context.Background(), g, examples, refs, l, budget, nil)
+	e, err := Run(context.Background(), g, data.Slice(examples), refs, l, budget, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,15 +234,15 @@ func TestRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := 0
-	if _, err := Run(ctx, g, examples, refs, newLoss(t, "dpo"), 1, func(n int) { done += n }); err != nil || done != len(examples) {
+	if _, err := Run(ctx, g, data.Slice(examples), refs, newLoss(t, "dpo"), 1, func(n int) { done += n }); err != nil || done != len(examples) {
 		t.Errorf("error %v, progress of %d examples, want %d", err, done, len(examples))
 	}
 	var calls []int
-	if _, err := Run(ctx, g, examples, refs, newLoss(t, "dpo"), 1<<20, func(n int) { calls = append(calls, n) }); err != nil || !slices.Equal(calls, []int{len(examples)}) {
+	if _, err := Run(ctx, g, data.Slice(examples), refs, newLoss(t, "dpo"), 1<<20, func(n int) { calls = append(calls, n) }); err != nil || !slices.Equal(calls, []int{len(examples)}) {
 		t.Errorf("with room for all: error %v, progress %v", err, calls)
 	}
 	done = 0
-	_, err = Run(ctx, g, examples, refs, newLoss(t, "dpo"), 1, func(n int) {
+	_, err = Run(ctx, g, data.Slice(examples), refs, newLoss(t, "dpo"), 1, func(n int) {
 		if done += n; done == 2 {
 			cancel()
 		}

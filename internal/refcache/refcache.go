@@ -54,17 +54,18 @@ type Facts struct {
 
 // Cache is one cache file, seen by a run that wants certain fields of certain sequences. It is not safe for concurrent use.
 type Cache struct {
-	path   string
-	fp     Fingerprint
-	facts  Facts
-	wanted []Key
-	fields []Field      // that a record must have, or it is as if it were not there
-	index  map[Key]span // every wanted key, and what a Writer of this Cache appended
-	file   *os.File     // nil while there is no file
-	end    int64        // where the last whole record ends; 0 without a whole header
+	path      string
+	fp        Fingerprint
+	facts     Facts
+	wanted    []Key
+	fields    []Field      // that a record must have, or it is as if it were not there
+	different int          // of the wanted
+	index     map[Key]span // every wanted key, and what a Writer of this Cache appended
+	file      *os.File     // nil while there is no file
+	end       int64        // where the last whole record ends; 0 without a whole header
 }
 
-// span is the place of a record in the file; its size is 0 for a key that has none.
+// span is the place of a record in the file; its size is 0 for a key that has none, and offset the key's first index among the wanted then.
 type span struct {
 	offset int64
 	size   int
@@ -140,9 +141,12 @@ func (c *Cache) reset(f *os.File) {
 	c.Close()
 	c.file, c.end = f, 0
 	c.index = make(map[Key]span, len(c.wanted))
-	for _, k := range c.wanted {
-		c.index[k] = span{}
+	for i, k := range c.wanted {
+		if _, ok := c.index[k]; !ok {
+			c.index[k] = span{offset: int64(i)}
+		}
 	}
+	c.different = len(c.index)
 }
 
 // Path returns the place of the cache file, which need not exist yet.
@@ -162,15 +166,19 @@ func (c *Cache) Close() error {
 // first.
 func (c *Cache) Missing() []int {
 	var missing []int
-	seen := make(map[Key]bool)
 	for i, k := range c.wanted {
-		if c.index[k].size == 0 && !seen[k] {
-			seen[k] = true
+		if s := c.index[k]; s.size == 0 && s.offset == int64(i) {
 			missing = append(missing, i)
 		}
 	}
 	return missing
 }
+
+// Different is the number of wanted keys that differ from each other.
+func (c *Cache) Different() int { return c.different }
+
+// Has reports whether k, a wanted key or one that was appended, has a record with all that is asked for.
+func (c *Cache) Has(k Key) bool { return c.index[k].size > 0 }
 
 // Read returns the numbers of the scored tokens of k, a list for each of the fields, log-probs first, and whether there are any. The key
 // must be a wanted one or one that was appended. The record is checked again; one that changed on disk since it was indexed is an error.

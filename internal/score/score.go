@@ -2,7 +2,7 @@
 // forward pass of the reference model, which puts them there. That is pass one.
 //
 // Bring is given a Reference, which need not be loaded while nothing is missing, and sets of examples. It gives back
-// Logps: for each example, for each of its sequences, the sum in nats over the scored tokens, float64, added in order of
+// a Table of Logps for each: for each example, for each of its sequences, the sum in nats over the scored tokens, float64, added in order of
 // position; and further numbers where Options ask for them. The cache has every token's log-prob as float32; the same sum
 // is taken of the policy's (package model), so that equal models give equal bits. An example is computed as a whole when
 // one of its sequences is missing.
@@ -14,7 +14,6 @@ package score
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -24,29 +23,6 @@ import (
 	"dpotrain/internal/plan"
 	"dpotrain/internal/refcache"
 )
-
-// Logps are what the reference makes of one example: of each of its sequences one element.
-type Logps struct {
-	Sums      []float64   // log-probs in nats, summed over the scored tokens in order
-	Tokens    [][]float32 // log-probs in nats of the scored tokens; nil unless Options.Tokens asks for them
-	Entropies []float64   // of the distributions that the scored tokens were scored by, in nats, summed; nil unless Options.Entropies
-	LogVocab  float64     // what an entropy is at most, in nats: the logarithm of the reference's vocabulary
-}
-
-// Weighted are l with the sums taken again with the weights of e, from Tokens, which are not kept.
-func (l Logps) Weighted(e *data.Example) Logps {
-	w := Logps{Sums: slices.Clone(l.Sums), Entropies: l.Entropies, LogVocab: l.LogVocab}
-	for j, weights := range e.Weights {
-		if weights == nil {
-			continue
-		}
-		w.Sums[j] = 0
-		for t, v := range l.Tokens[j] {
-			w.Sums[j] += float64(float64(v) * weights[t]) // rounded by itself, as in package model
-		}
-	}
-	return w
-}
 
 // Stats say what pass one did, or where it failed, what there was to do.
 type Stats struct {
@@ -79,25 +55,21 @@ func (o Options) fields() []refcache.Field {
 const syncEvery = 2 * time.Second
 
 // Keys are the cache keys of all sequences of examples, in order.
-func Keys(examples ...[]data.Example) []refcache.Key {
-	var keys []refcache.Key
-	for _, set := range examples {
-		for _, e := range set {
-			for _, s := range e.Sequences {
-				keys = append(keys, refcache.KeyOf(s.IDs, s.First))
-			}
+func Keys(x data.Examples) []refcache.Key {
+	keys := make([]refcache.Key, 0, 2*x.Len())
+	for _, e := range data.All(x) {
+		for _, s := range e.Sequences {
+			keys = append(keys, refcache.KeyOf(s.IDs, s.First))
 		}
 	}
-	return keys
+	return slices.Clip(keys)
 }
 
-// fill computes what the cache, opened with the examples' Keys, lacks. When ctx ends it stops after the micro-batch at
+// fill computes what the cache, opened with the examples' keys, lacks. When ctx ends it stops after the micro-batch at
 // hand; what was computed stays in the cache.
-func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data.Example, o Options) (st Stats, err error) {
-	wanted := Keys(examples)
-	missing := missingKeys(c, wanted)
-	st = count(examples, missing)
-	if len(missing) == 0 {
+func fill(ctx context.Context, c *refcache.Cache, ref Reference, x data.Examples, o Options) (st Stats, err error) {
+	st, _ = missing(c, x)
+	if st.Computed == 0 {
 		return st, nil
 	}
 	// The model comes first: where there is none, no file is made.
@@ -107,7 +79,7 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 		if o.Entropies {
 			what = "entropies"
 		}
-		return st, fmt.Errorf("%d of %d rows have no %s in %s: %w", st.ComputedPairs, len(examples), what, c.Path(), err)
+		return st, fmt.Errorf("%d of %d rows have no %s in %s: %w", st.ComputedPairs, x.Len(), what, c.Path(), err)
 	}
 	w, err := c.Lock(ctx, o.Waiting)
 	if err != nil {
@@ -118,9 +90,8 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 			err = cerr
 		}
 	}()
-	missing = missingKeys(c, wanted) // another process may have computed them by now
-	st = count(examples, missing)
-	if len(missing) == 0 {
+	st, todo := missing(c, x) // another process may have computed some by now
+	if st.Computed == 0 {
 		return st, nil
 	}
 	graph, err := m.NewGraph(o.Graph)
@@ -128,22 +99,25 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 		return st, err
 	}
 	defer graph.Close()
-	todo := incomplete(examples, missing)
 	rows := make([]int, len(todo))
-	for i, e := range todo {
-		rows[i] = data.Rows(*e)
+	for i, k := range todo {
+		rows[i] = data.Rows(ofReference(x.At(k)))
 	}
 	if o.Started != nil {
-		o.Started(len(missing))
+		o.Started(st.Computed)
 	}
-	f := filler{writer: w, entropies: o.Entropies, missing: missing}
+	f := filler{cache: c, writer: w, entropies: o.Entropies}
 	start := time.Now()
 	synced := start
 	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return st, fmt.Errorf("pass one stopped; what was computed is in %s: %w", c.Path(), err)
 		}
-		done, tokens, err := f.compute(graph, todo[r.From:r.To])
+		together := make([]*data.Example, 0, r.To-r.From)
+		for _, k := range todo[r.From:r.To] {
+			together = append(together, ofReference(x.At(k)))
+		}
+		done, tokens, err := f.compute(graph, together)
 		if err != nil {
 			return st, err
 		}
@@ -162,57 +136,35 @@ func fill(ctx context.Context, c *refcache.Cache, ref Reference, examples []data
 	return st, nil
 }
 
-// missingKeys are those of the wanted keys, with which the cache was opened, that lack something.
-func missingKeys(c *refcache.Cache, wanted []refcache.Key) map[refcache.Key]bool {
-	missing := map[refcache.Key]bool{}
-	for _, i := range c.Missing() {
-		missing[wanted[i]] = true
+// missing says how many sequences and examples are to compute, and which examples: those that bring a missing sequence for the first time.
+func missing(c *refcache.Cache, x data.Examples) (st Stats, todo []int) {
+	absent := c.Missing()
+	st.Computed = len(absent)
+	st.Reused = c.Different() - st.Computed
+	if st.Computed == 0 {
+		st.ReusedPairs = x.Len()
+		return st, nil
 	}
-	return missing
-}
-
-// count says how many sequences and examples are to compute when those of the given keys are missing.
-func count(examples []data.Example, missing map[refcache.Key]bool) (st Stats) {
-	seen := map[refcache.Key]bool{}
-	for _, e := range examples {
-		compute := false
-		for _, k := range Keys([]data.Example{e}) {
-			compute = compute || missing[k]
-			if seen[k] {
-				continue
+	at := 0 // of the example's first sequence among all
+	for i, e := range data.All(x) {
+		fresh, lacks := false, false
+		for _, s := range e.Sequences {
+			if len(absent) > 0 && absent[0] == at {
+				absent, fresh = absent[1:], true
 			}
-			seen[k] = true
-			if missing[k] {
-				st.Computed++
-			} else {
-				st.Reused++
-			}
+			lacks = lacks || !c.Has(refcache.KeyOf(s.IDs, s.First))
+			at++
 		}
-		if compute {
+		if fresh {
+			todo = append(todo, i)
+		}
+		if lacks {
 			st.ComputedPairs++
 		} else {
 			st.ReusedPairs++
 		}
 	}
-	return st
-}
-
-// incomplete are the examples that bring a missing sequence for the first time.
-func incomplete(examples []data.Example, missing map[refcache.Key]bool) []*data.Example {
-	var todo []*data.Example
-	taken := map[refcache.Key]bool{}
-	for i := range examples {
-		fresh := false
-		for _, k := range Keys(examples[i : i+1]) {
-			if missing[k] && !taken[k] {
-				taken[k], fresh = true, true
-			}
-		}
-		if fresh {
-			todo = append(todo, ofReference(&examples[i]))
-		}
-	}
-	return todo
+	return st, todo
 }
 
 // ofReference is an example without what the policy alone imitates.
@@ -227,9 +179,9 @@ func ofReference(e *data.Example) *data.Example {
 
 // filler computes examples and appends what was missing.
 type filler struct {
+	cache     *refcache.Cache
 	writer    *refcache.Writer
 	entropies bool // go into the cache too
-	missing   map[refcache.Key]bool
 	packer    data.Packer
 	batch     compute.Batch
 }
@@ -246,7 +198,7 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 	for _, e := range examples {
 		for _, s := range e.Sequences {
 			k := refcache.KeyOf(s.IDs, s.First)
-			if f.missing[k] {
+			if !f.cache.Has(k) {
 				var further [][]float32
 				if f.entropies {
 					further = entropies[n : n+1]
@@ -254,7 +206,6 @@ func (f *filler) compute(g *model.Graph, examples []*data.Example) (done, tokens
 				if err := f.writer.Append(k, logps[n], further...); err != nil {
 					return done, tokens, fmt.Errorf("%s: %w", e.Place(), err)
 				}
-				delete(f.missing, k)
 				done++
 			}
 			n++
@@ -274,23 +225,10 @@ func perSequence(b *compute.Batch, out *model.Output) (logps, entropies [][]floa
 	return logps, entropies
 }
 
-// add takes in a sequence, as far as it is asked for.
-func (l *Logps) add(o Options, logps, entropies []float32) {
-	l.Sums = append(l.Sums, sum(logps))
-	if o.Tokens {
-		l.Tokens = append(l.Tokens, logps)
-	}
-	if o.Entropies {
-		l.Entropies = append(l.Entropies, sum(entropies))
-	}
-}
-
 // read reads what is asked for of every example out of the cache, which was opened with the fields of o.
-func read(c *refcache.Cache, ref Reference, examples []data.Example, o Options) ([]Logps, error) {
-	all := make([]Logps, len(examples))
-	for i, e := range examples {
-		l := &all[i]
-		l.LogVocab = math.Log(float64(ref.Vocab))
+func read(c *refcache.Cache, ref Reference, x data.Examples, o Options) (*Table, error) {
+	t := newTable(x.Len(), ref.Vocab, o)
+	for _, e := range data.All(x) {
 		for _, s := range e.Sequences {
 			fields, ok, err := c.Read(refcache.KeyOf(s.IDs, s.First))
 			if err != nil {
@@ -300,10 +238,11 @@ func read(c *refcache.Cache, ref Reference, examples []data.Example, o Options) 
 			if !ok || slices.ContainsFunc(fields, short) {
 				return nil, fmt.Errorf("%s: %s has no log-probs for this row; run \"dpotrain precompute-ref\" again", e.Place(), c.Path())
 			}
-			l.add(o, fields[0], fields[len(fields)-1])
+			t.add(fields[0], fields[len(fields)-1])
 		}
+		t.end()
 	}
-	return all, nil
+	return t, nil
 }
 
 // sum adds up in order.
@@ -316,16 +255,16 @@ func sum(values []float32) (total float64) {
 
 // Compute is what the model of a forward-only graph says of examples, as far as o asks for it, without a cache. progress, if any, is called after every
 // micro-batch with the number of examples that it had.
-func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, o Options, progress func(examples int)) ([]Logps, error) {
+func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, o Options, progress func(examples int)) (*Table, error) {
 	rows, list := make([]int, len(examples)), make([]*data.Example, len(examples))
 	for i, e := range examples {
 		list[i] = ofReference(e)
-		rows[i] = data.Rows(*list[i])
+		rows[i] = data.Rows(list[i])
 	}
 	var (
 		packer data.Packer
 		batch  compute.Batch
-		all    = make([]Logps, 0, len(examples))
+		all    = newTable(len(examples), g.Vocab(), o)
 	)
 	for _, r := range plan.Cut(rows, o.MicroBatchTokens) {
 		if err := ctx.Err(); err != nil {
@@ -339,12 +278,11 @@ func Compute(ctx context.Context, g *model.Graph, examples []*data.Example, o Op
 		logps, entropies := perSequence(&batch, out)
 		n := 0
 		for _, e := range examples[r.From:r.To] {
-			l := Logps{LogVocab: math.Log(float64(g.Vocab()))}
 			for range e.Sequences {
-				l.add(o, logps[n], entropies[n])
+				all.add(logps[n], entropies[n])
 				n++
 			}
-			all = append(all, l)
+			all.end()
 		}
 		if progress != nil {
 			progress(r.To - r.From)
@@ -363,10 +301,10 @@ type Reference struct {
 	Load      func() (*model.Model, error)
 }
 
-// open opens the reference's cache in dir for sets of examples.
-func (ref Reference) open(dir string, o Options, sets ...[]data.Example) (*refcache.Cache, error) {
+// open opens the reference's cache in dir for examples.
+func (ref Reference) open(dir string, o Options, x data.Examples) (*refcache.Cache, error) {
 	facts := refcache.Facts{Model: ref.Name, Precision: ref.Precision, Kernels: ref.Family}
-	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(sets...), o.fields()...)
+	return refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), facts, Keys(x), o.fields()...)
 }
 
 // AnyCache says that there are cache files in dir, of whatever reference.
@@ -374,8 +312,8 @@ func AnyCache(dir string) bool { return refcache.Any(dir) }
 
 // Find reads the log-probs of sets of examples if the reference's cache in dir has all of them, without computing any; else missing is the
 // number of sequences that it lacks. path is the cache file.
-func Find(ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, missing int, err error) {
-	c, err := ref.open(dir, o, sets...)
+func Find(ref Reference, dir string, o Options, sets ...data.Examples) (logps []*Table, path string, missing int, err error) {
+	c, err := ref.open(dir, o, data.Join(sets...))
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -390,13 +328,14 @@ func Find(ref Reference, dir string, o Options, sets ...[]data.Example) (logps [
 // Bring is pass one: it opens the reference's cache in dir, computes what is missing of the sets of examples and returns
 // the log-probs of each set. path is the cache file. When ctx ends it stops; what was computed stays in the cache. While
 // another process computes for the same cache it waits.
-func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]data.Example) (logps [][]Logps, path string, st Stats, err error) {
-	c, err := ref.open(dir, o, sets...)
+func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...data.Examples) (logps []*Table, path string, st Stats, err error) {
+	all := data.Join(sets...)
+	c, err := ref.open(dir, o, all)
 	if err != nil {
 		return nil, "", st, err
 	}
 	defer c.Close()
-	st, err = fill(ctx, c, ref, slices.Concat(sets...), o)
+	st, err = fill(ctx, c, ref, all, o)
 	if err != nil {
 		return nil, c.Path(), st, err
 	}
@@ -405,13 +344,13 @@ func Bring(ctx context.Context, ref Reference, dir string, o Options, sets ...[]
 }
 
 // readAll reads what is asked for of sets of examples out of the cache.
-func readAll(c *refcache.Cache, ref Reference, o Options, sets [][]data.Example) (logps [][]Logps, err error) {
+func readAll(c *refcache.Cache, ref Reference, o Options, sets []data.Examples) (logps []*Table, err error) {
 	for _, set := range sets {
-		l, err := read(c, ref, set, o)
+		t, err := read(c, ref, set, o)
 		if err != nil {
 			return nil, err
 		}
-		logps = append(logps, l)
+		logps = append(logps, t)
 	}
 	return logps, nil
 }

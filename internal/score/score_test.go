@@ -27,7 +27,7 @@ type fixture struct {
 	dev         compute.Device
 	model       *model.Model
 	reference   Reference
-	train, eval []data.Example // pairs.jsonl and pairs_eval.jsonl: 60 and 20 pairs, no two sequences alike
+	train, eval data.Slice // pairs.jsonl and pairs_eval.jsonl: 60 and 20 pairs, no two sequences alike
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -48,17 +48,17 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func load(t *testing.T, dir, file string) []data.Example {
+func load(t *testing.T, dir, file string) data.Slice {
 	t.Helper()
 	r, err := data.Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := r.Load(testfiles.Path(t, file), data.Pairs, data.Options{MaxLength: 1024, TruncationMode: "keep_start"}, nil)
+	set, err := r.Load(t.Context(), testfiles.Path(t, file), data.Pairs, data.Options{MaxLength: 1024, TruncationMode: "keep_start"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set.Examples
+	return set.Examples.(data.Slice)
 }
 
 // other is the same reference as another process would see it, with a device of its own.
@@ -116,11 +116,18 @@ func same(a, b []Logps) bool {
 // options with a micro-batch of about three pairs.
 var options = Options{MicroBatchTokens: 200}
 
-func bring(t *testing.T, ref Reference, dir string, o Options, sets ...[]data.Example) ([][]Logps, Stats) {
+func bring(t *testing.T, ref Reference, dir string, o Options, sets ...data.Slice) (logps [][]Logps, st Stats) {
 	t.Helper()
-	logps, _, st, err := Bring(context.Background(), ref, dir, o, sets...)
+	var list []data.Examples
+	for _, set := range sets {
+		list = append(list, set)
+	}
+	tables, _, st, err := Bring(context.Background(), ref, dir, o, list...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, table := range tables {
+		logps = append(logps, table.All())
 	}
 	return logps, st
 }
@@ -142,7 +149,7 @@ func TestBring(t *testing.T) {
 		t.Error("log-probs differ from those of a forward pass without a cache")
 	}
 	rows := 0
-	for _, e := range append(append([]data.Example{}, f.train...), f.eval...) {
+	for _, e := range data.All(data.Join(f.train, f.eval)) {
 		rows += data.Rows(e)
 	}
 	if got := counts(st); got != [4]int{160, 80, 0, 0} || st.Tokens != int64(rows) || st.Duration <= 0 {
@@ -187,19 +194,19 @@ func TestCounts(t *testing.T) {
 	dir := t.TempDir()
 	for _, k := range []struct {
 		name     string
-		examples []data.Example
+		examples data.Slice
 		want     [4]int // sequences and pairs computed, sequences and pairs reused
 		tokens   int64  // rows computed: of every pair with something new, once
 	}{
 		{"nothing", nil, [4]int{}, 0},
-		{"one", []data.Example{pair(a, b)}, [4]int{2, 1, 0, 0}, 3},
-		{"the same again", []data.Example{pair(a, b)}, [4]int{0, 0, 2, 1}, 0},
-		{"one side is new", []data.Example{pair(a, c)}, [4]int{1, 1, 1, 0}, 2},
-		{"all its sides are there, from different pairs", []data.Example{pair(b, c)}, [4]int{0, 0, 2, 1}, 0},
-		{"one pair twice, one sequence in all", []data.Example{pair(a, d), pair(a, d), pair(b, c)}, [4]int{1, 2, 3, 1}, 2},
-		{"a new sequence in two pairs", []data.Example{pair(a, seq(26)), pair(seq(26), seq(27, 28))}, [4]int{2, 2, 1, 0}, 2 + 3},
-		{"another border is another sequence", []data.Example{pair(shorter, b)}, [4]int{1, 1, 1, 0}, 1 + 1 + 2},
-		{"a single completion", []data.Example{{Sequences: []data.Sequence{seq(25)}}, {Sequences: []data.Sequence{a}}}, [4]int{1, 1, 1, 1}, 2},
+		{"one", data.Slice{pair(a, b)}, [4]int{2, 1, 0, 0}, 3},
+		{"the same again", data.Slice{pair(a, b)}, [4]int{0, 0, 2, 1}, 0},
+		{"one side is new", data.Slice{pair(a, c)}, [4]int{1, 1, 1, 0}, 2},
+		{"all its sides are there, from different pairs", data.Slice{pair(b, c)}, [4]int{0, 0, 2, 1}, 0},
+		{"one pair twice, one sequence in all", data.Slice{pair(a, d), pair(a, d), pair(b, c)}, [4]int{1, 2, 3, 1}, 2},
+		{"a new sequence in two pairs", data.Slice{pair(a, seq(26)), pair(seq(26), seq(27, 28))}, [4]int{2, 2, 1, 0}, 2 + 3},
+		{"another border is another sequence", data.Slice{pair(shorter, b)}, [4]int{1, 1, 1, 0}, 1 + 1 + 2},
+		{"a single completion", data.Slice{{Sequences: []data.Sequence{seq(25)}}, {Sequences: []data.Sequence{a}}}, [4]int{1, 1, 1, 1}, 2},
 	} {
 		started, progress := 0, 0
 		o := options
@@ -262,14 +269,13 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// missingOf are the keys that a reference's cache lacks of examples.
-func missingOf(t *testing.T, ref Reference, dir string, examples []data.Example) map[refcache.Key]bool {
+// missingOf are the sequences that a reference's cache lacks of examples.
+func missingOf(t *testing.T, ref Reference, dir string, examples data.Slice) []int {
 	t.Helper()
-	c := openCache(t, ref, dir, examples)
-	return missingKeys(c, Keys(examples))
+	return openCache(t, ref, dir, examples).Missing()
 }
 
-func openCache(t *testing.T, ref Reference, dir string, examples []data.Example) *refcache.Cache {
+func openCache(t *testing.T, ref Reference, dir string, examples data.Slice) *refcache.Cache {
 	t.Helper()
 	c, err := refcache.Open(dir, refcache.Fingerprint(ref.Digest.Fingerprint(ref.Precision, ref.Family)), refcache.Facts{}, Keys(examples))
 	if err != nil {
@@ -305,7 +311,7 @@ func testTwoAtOnce(t *testing.T, f *fixture, other Reference, pairs int, want [4
 		})
 	}
 	type result struct {
-		logps [][]Logps
+		logps []*Table
 		st    Stats
 		err   error
 	}
@@ -333,7 +339,7 @@ func testTwoAtOnce(t *testing.T, f *fixture, other Reference, pairs int, want [4
 	if counts(r.st) != [4]int{80, 40, 0, 0} || counts(st) != want || started != want[0] {
 		t.Errorf("first %v, second %v, which began with %d; want 40 pairs computed, then %v", counts(r.st), counts(st), started, want)
 	}
-	if want := f.fresh(t, f.train); !same(logps[0], want[:pairs]) || !same(r.logps[0], want[:40]) {
+	if want := f.fresh(t, f.train); !same(logps[0].All(), want[:pairs]) || !same(r.logps[0].All(), want[:40]) {
 		t.Error("log-probs differ from those of a forward pass")
 	}
 }
@@ -413,7 +419,7 @@ func TestNotFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	const id = 77 // in row 3 alone
-	var examples []data.Example
+	var examples data.Slice
 	for i, prompt := range []int32{10, 11, id, 12, 13} {
 		pair := []data.Sequence{{IDs: []int32{9, prompt, 20, 21}, First: 2}, {IDs: []int32{9, prompt, 30}, First: 2}}
 		examples = append(examples, data.Example{File: "pairs.jsonl", Line: i + 1, Sequences: pair})
@@ -517,13 +523,13 @@ func TestReadMissing(t *testing.T) {
 func TestSumsOrder(t *testing.T) {
 	f := newFixture(t)
 	e := data.Example{Sequences: []data.Sequence{{IDs: []int32{1, 2, 3, 4}, First: 1}, {IDs: []int32{1, 3, 4, 2}, First: 1}}}
-	c := openCache(t, f.reference, t.TempDir(), []data.Example{e})
+	c := openCache(t, f.reference, t.TempDir(), data.Slice{e})
 	w, err := c.Lock(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const tiny = 1.0 / (1 << 53)
-	keys := Keys([]data.Example{e})
+	keys := Keys(data.Slice{e})
 	for i, logps := range [][]float32{{-1, -tiny, -tiny}, {-tiny, -tiny, -1}} {
 		if err := w.Append(keys[i], logps); err != nil {
 			t.Fatal(err)
@@ -532,9 +538,9 @@ func TestSumsOrder(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(c, f.reference, []data.Example{e}, Options{})
+	got, err := read(c, f.reference, data.Slice{e}, Options{})
 	// 1 + 2^-53 rounds to the even 1, twice; 2^-53 + 2^-53 + 1 is 1 + 2^-52.
-	if want := []Logps{{Sums: []float64{-1, -1 - 2*tiny}}}; err != nil || !same(got, want) {
+	if want := []Logps{{Sums: []float64{-1, -1 - 2*tiny}}}; err != nil || !same(got.All(), want) {
 		t.Errorf("%v, error %v; want %v", got, err, want)
 	}
 }
@@ -562,7 +568,7 @@ func TestCompute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(got, want) || seen != len(list) {
+		if !reflect.DeepEqual(got.All(), want) || seen != len(list) {
 			t.Errorf("%d rows at a time: other numbers, or %d of %d examples", tokens, seen, len(list))
 		}
 	}
@@ -590,7 +596,7 @@ func TestFind(t *testing.T) {
 	}
 	want, _ := bring(t, f.reference, dir, options, f.train, f.eval)
 	logps, _, missing, err = Find(f.noModel(), dir, Options{}, f.train, f.eval)
-	if err != nil || missing != 0 || len(logps) != 2 || !same(logps[0], want[0]) || !same(logps[1], want[1]) {
+	if err != nil || missing != 0 || len(logps) != 2 || !same(logps[0].All(), want[0]) || !same(logps[1].All(), want[1]) {
 		t.Errorf("with all: %d missing, %v, or other log-probs", missing, err)
 	}
 }

@@ -60,8 +60,8 @@ func (r *runner) samples() []sample {
 	if r.in.Eval == nil {
 		return nil
 	}
-	for i, text := range r.in.Eval.Prompts {
-		sequences := r.in.Eval.Examples[i].Own()
+	for i, text := range r.in.Eval.Prompts() {
+		sequences := r.in.Eval.Examples.At(i).Own()
 		ids := sequences[0].IDs[:sequences[0].First]
 		if len(list) == r.o.SamplePrompts {
 			break
@@ -72,7 +72,7 @@ func (r *runner) samples() []sample {
 		if text == "" { // a message of other things than text, or no prompt at all
 			text = r.in.Reader.Decode(ids)
 		}
-		one := sample{text: text, ids: ids, label: r.in.Eval.Examples[i].Label}
+		one := sample{text: text, ids: ids, label: r.in.Eval.Examples.At(i).Label}
 		if n := len(sequences); n > 2 {
 			sequences = []data.Sequence{sequences[0], sequences[n-1]}
 		}
@@ -131,7 +131,7 @@ func (r *runner) showChange(w io.Writer) {
 			}
 			table = append(table, []string{m.name, fmt.Sprintf("%.3f", before), fmt.Sprintf("%.3f", after), m.what})
 		}
-		n := report.Count(int64(len(r.in.Eval.Examples)))
+		n := report.Count(int64(r.in.Eval.Len()))
 		fmt.Fprintf(w, "\nOn %s held-out %s, before training and after:\n\n", n, plural(r.in.Eval))
 		report.Table(w, []string{"", "before", "after", "unit and meaning"}, table)
 		if ties, _ := r.before.metrics.Value("rewards/ties"); ties == 1 {

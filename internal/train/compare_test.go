@@ -62,7 +62,7 @@ func TestCompareCut(t *testing.T) {
 			s.same(t, name+", the mean of the pairs' own", want, want, mean, whole)
 		}
 		// An evaluation of the same pairs finds what the step finds.
-		examples := make([]data.Example, len(s.examples))
+		examples := make(data.Slice, len(s.examples))
 		for i, e := range s.examples {
 			examples[i] = *e
 		}
@@ -222,7 +222,7 @@ func TestCompareMemory(t *testing.T) {
 		}
 	}
 	r.evalGraph.Compare(r.refGraph)
-	if _, err := eval.Run(t.Context(), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, nil); err != nil {
+	if _, err := eval.Run(t.Context(), r.evalGraph, r.in.Eval.Examples, r.evalRefs.All(), r.loss, r.o.MicroBatchTokens, nil); err != nil {
 		t.Fatal(err)
 	}
 	if d.numbers != before {
@@ -230,14 +230,14 @@ func TestCompareMemory(t *testing.T) {
 	}
 
 	var out, errs bytes.Buffer
-	if err := DryRun(request(o, &out, &errs, nil)); err != nil {
+	if err := DryRun(t.Context(), request(o, &out, &errs, nil)); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, out.String(), "reference ", "weights and forward pass of the model that is compared with")
 	contains(t, errs.String(), "compares distributions")
 	o.Loss = "dpo"
 	out.Reset()
-	if err := DryRun(request(o, &out, &errs, nil)); err != nil {
+	if err := DryRun(t.Context(), request(o, &out, &errs, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "compared with") {

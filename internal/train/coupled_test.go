@@ -84,13 +84,12 @@ func newStep(t *testing.T, n int) *stepOf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load(o.Data, data.Pairs, o.Rows, nil)
+	set, err := reader.Load(t.Context(), o.Data, data.Pairs, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(21, 0))
-	for i := range set.Examples[:n] {
-		e := &set.Examples[i]
+	for _, e := range data.All(data.First(set.Examples, n)) {
 		var ref score.Logps
 		for _, q := range e.Sequences { // a token has about 5.8 nats, the logarithm of the vocabulary
 			ref.Sums = append(ref.Sums, -float64(len(q.IDs)-q.First)*5.8+4*rng.Float64()-2)
@@ -151,7 +150,7 @@ func TestCoupledCut(t *testing.T) {
 	s := newStep(t, pairs)
 	rows := 0
 	for _, e := range s.examples {
-		rows += data.Rows(*e)
+		rows += data.Rows(e)
 	}
 	for _, name := range append(coupledLosses(t), "dpo=0.8,sft=1") {
 		want, whole := s.take(t, remembering(t, name), 1<<20)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // DryRun says what Run would do, and what memory it would take: it reads the data and config.json, computes nothing and writes no file.
-func DryRun(req Request) error {
+func DryRun(ctx context.Context, req Request) error {
 	r := &runner{Request: req, epoch: -1}
 	r.o = &r.Options
 	if err := r.o.complete(); err != nil {
@@ -29,7 +30,7 @@ func DryRun(req Request) error {
 	if from != nil {
 		defer from.Close()
 	}
-	if r.in, err = Open(r.Request, r.loss); err != nil {
+	if r.in, err = Open(ctx, r.Request, r.loss); err != nil {
 		return err
 	}
 	defer r.in.Close()

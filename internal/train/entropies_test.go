@@ -42,7 +42,7 @@ func TestEntropies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load(o.Data, data.Pairs, o.Rows, nil)
+	set, err := reader.Load(t.Context(), o.Data, data.Pairs, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +56,13 @@ func TestEntropies(t *testing.T) {
 	}
 	defer g.Close()
 	want := 0.0
-	for i := range set.Examples {
-		e := &set.Examples[i]
+	for _, e := range data.All(set.Examples) {
 		ref := entropiesOf(t, g, e)
 		share := 0.0
 		for k, s := range e.Sequences {
 			share += ref.Entropies[k] / float64(len(s.IDs)-s.First) / math.Log(float64(m.Config.Spec.Vocab)) / 2
 		}
-		want += 0.29 * -math.Log(share) * 0.1 / 2 / float64(len(set.Examples))
+		want += 0.29 * -math.Log(share) * 0.1 / 2 / float64(set.Len())
 	}
 	if got := r.steps(t)[0]["grad/coef_chosen"]; !(math.Abs(got-want) <= 1e-7*want) {
 		t.Errorf("the first step's coefficient is %v, want %v", got, want)

@@ -78,7 +78,7 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	if o.Compute, err = cpu.Resolve(o.Compute); err != nil {
 		return &UsageError{err}
 	}
-	in, err := Open(req, l)
+	in, err := Open(ctx, req, l)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func Eval(ctx context.Context, req Request, e EvalOptions) error {
 	}
 	defer g.Close()
 	g.Compare(refGraph)
-	bar := report.NewProgress(req.Stderr, "evaluating", int64(len(in.Train.Examples)), "examples")
-	t, err := eval.Run(ctx, g, in.Train.Examples, refs, l, o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
+	bar := report.NewProgress(req.Stderr, "evaluating", int64(in.Train.Len()), "examples")
+	t, err := eval.Run(ctx, g, in.Train.Examples, refs.All(), l, o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
 	bar.Done()
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (in *Inputs) planEval(o *Options, l loss.Loss, want demand, given string) (
 
 // evalReference brings what is wanted of the reference, which is in folder given or else the run's: log-probs, nil where there are none, and a graph
 // for a loss that compares distributions, else nil.
-func (in *Inputs) evalReference(ctx context.Context, req Request, l loss.Loss, want demand, given string, x *planned) (refs []score.Logps, graph *model.Graph, err error) {
+func (in *Inputs) evalReference(ctx context.Context, req Request, l loss.Loss, want demand, given string, x *planned) (refs *score.Table, graph *model.Graph, err error) {
 	if want == fromRows {
 		return trusted(in.Train.Examples), nil, nil
 	}
@@ -235,18 +235,18 @@ func checkPerPair(path string, sources []data.Source) error {
 }
 
 // writePerPair writes a line of JSON for each example in the order of the data; its file and line come first.
-func writePerPair(path string, examples []data.Example, e *eval.Evaluation) error {
+func writePerPair(path string, x data.Examples, e *eval.Evaluation) error {
 	var b bytes.Buffer
 	name := json.NewEncoder(&b)
 	name.SetEscapeHTML(false)
-	for i := range examples {
+	for i, one := range data.All(x) {
 		b.WriteString(`{"file": `)
-		if err := name.Encode(examples[i].File); err != nil {
+		if err := name.Encode(one.File); err != nil {
 			return err
 		}
 		b.Truncate(b.Len() - 1) // the line end
 		b.WriteString(", ")
-		b.Write(append(report.Row{report.Int("line", int64(examples[i].Line))}, e.Row(i)...).JSON()[1:])
+		b.Write(append(report.Row{report.Int("line", int64(one.Line))}, e.Row(i)...).JSON()[1:])
 		b.WriteByte('\n')
 	}
 	return checkpoint.WriteFile(path, b.Bytes())

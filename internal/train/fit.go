@@ -17,8 +17,8 @@ func (in *Inputs) loadModel(req Request, dir string) (*model.Model, error) {
 	}
 	var far overlong
 	for _, set := range in.files() {
-		for i := range set.Examples {
-			if err := far.add(&set.Examples[i], dir, &m.Config.Spec); err != nil {
+		for _, e := range data.All(set.Examples) {
+			if err := far.add(e, dir, &m.Config.Spec); err != nil {
 				return nil, err
 			}
 		}

@@ -30,7 +30,7 @@ type policyStep struct {
 	refs     []score.Logps
 }
 
-func newPolicyStep(t *testing.T, dir string, dev compute.Device, scale float64, examples []data.Example) *policyStep {
+func newPolicyStep(t *testing.T, dir string, dev compute.Device, scale float64, x data.Examples) *policyStep {
 	t.Helper()
 	policy, err := model.Load(dir, dev)
 	if err != nil {
@@ -38,16 +38,16 @@ func newPolicyStep(t *testing.T, dir string, dev compute.Device, scale float64, 
 	}
 	s := &policyStep{stepper: stepper{policy: policy, dev: dev, budget: 1 << 20, seed: 42}}
 	rows := 0
-	for i := range examples {
-		s.examples = append(s.examples, &examples[i])
-		rows += data.Rows(examples[i])
+	for _, e := range data.All(x) {
+		s.examples = append(s.examples, e)
+		rows += data.Rows(e)
 	}
 	ref := score.Reference{Digest: policy.Digest(), Family: dev.Family(), Precision: "fp32", Vocab: policy.Config.Spec.Vocab, Load: func() (*model.Model, error) { return policy, nil }}
-	logps, _, _, err := score.Bring(context.Background(), ref, t.TempDir(), score.Options{Entropies: true, MicroBatchTokens: s.budget, Graph: model.GraphOptions{Rows: rows}}, examples)
+	logps, _, _, err := score.Bring(context.Background(), ref, t.TempDir(), score.Options{Entropies: true, MicroBatchTokens: s.budget, Graph: model.GraphOptions{Rows: rows}}, x)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.refs = logps[0]
+	s.refs = logps[0].All()
 	if s.graph, err = policy.NewGraph(model.GraphOptions{Training: true, KL: true, Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func checkLossGradient(t *testing.T, name, path string) {
 	o := tiny(t)
 	o.Data = path
 	var out, errs bytes.Buffer
-	in, err := Open(request(o, &out, &errs, nil), l)
+	in, err := Open(t.Context(), request(o, &out, &errs, nil), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestTorchGradients(t *testing.T) {
 	exact, fast := bounds{1e-7, 1e-6, 3e-6}, bounds{1e-5, 1e-3, 1e-3}
 	for _, m := range []struct{ dir, expected string }{{"stories260k", "llama_stories260k"}, {"gpt2-stories", "gpt2_gpt2-stories"}} {
 		dir, want := testfiles.Shared(t, "models", m.dir), testfiles.LoadExpected(t, testfiles.Shared(t, "expected", m.expected+".json"))
-		var examples []data.Example
+		var examples data.Slice
 		for i, p := range want.Pairs[:want.Batch] {
 			e := data.Example{File: m.expected, Line: i + 1}
 			for _, completion := range [][]int32{p.ChosenIDs, p.RejectedIDs} {

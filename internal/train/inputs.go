@@ -1,11 +1,8 @@
 package train
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
+	"context"
 	"fmt"
-	"hash"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -33,7 +30,7 @@ type Inputs struct {
 
 // Open opens the device and reads the data. A loss that takes pairs and unpaired rows takes unpaired
 // ones if the first row of either file is one.
-func Open(req Request, l loss.Loss) (in *Inputs, err error) {
+func Open(ctx context.Context, req Request, l loss.Loss) (in *Inputs, err error) {
 	o := &req.Options
 	if err := modelFolder("model", o.Model); err != nil {
 		return nil, err
@@ -61,13 +58,13 @@ func Open(req Request, l loss.Loss) (in *Inputs, err error) {
 	}
 	in.Reader.Wanted, in.needs = wantedBy(l), l.Needs()
 	in.Reader.Wanted.RefLogps = o.trusts(l)
-	if in.Train, in.Eval, err = in.load(req, o.trainKey(), o.sources(), o.EvalFraction, form); err != nil {
+	if in.Train, in.Eval, err = in.load(ctx, req, o.trainKey(), o.sources(), o.EvalFraction, form); err != nil {
 		return nil, err
 	}
 	if o.EvalStrategy == "no" {
 		in.Eval = nil
 	} else if sources := o.evalSources(); len(sources) > 0 {
-		if in.Eval, _, err = in.load(req, "eval_data", sources, 0, form); err != nil {
+		if in.Eval, _, err = in.load(ctx, req, "eval_data", sources, 0, form); err != nil {
 			return nil, err
 		}
 	}
@@ -155,7 +152,7 @@ func (in *Inputs) Close() {
 }
 
 // load reads the data sets that a key names, and holds a fraction of their prompts out; none are none.
-func (in *Inputs) load(req Request, key string, sources []data.Source, fraction float64, form data.Form) (set, held *data.Set, err error) {
+func (in *Inputs) load(ctx context.Context, req Request, key string, sources []data.Source, fraction float64, form data.Form) (set, held *data.Set, err error) {
 	if len(sources) == 0 {
 		return nil, nil, nil
 	}
@@ -164,7 +161,7 @@ func (in *Inputs) load(req Request, key string, sources []data.Source, fraction 
 		what = fmt.Sprintf("%d data sets", len(sources))
 	}
 	progress, end := report.Reading(req.Stderr, "reading "+what)
-	set, held, err = in.Reader.Mix(sources, fraction, form, req.Options.Rows, progress)
+	set, held, err = in.Reader.Mix(ctx, sources, fraction, form, req.Options.Rows, progress)
 	end()
 	if err != nil {
 		return nil, nil, noData(key, missing(sources), err)
@@ -180,7 +177,7 @@ func (in *Inputs) files() []*data.Set {
 // logData says what was read.
 func (in *Inputs) logData(log *slog.Logger) {
 	for _, set := range in.files() {
-		log.Info(fmt.Sprintf("%s: %s %s", set.Name, report.Count(int64(len(set.Examples))), plural(set)))
+		log.Info(fmt.Sprintf("%s: %s %s", set.Name, report.Count(int64(set.Len())), plural(set)))
 		for _, r := range set.Reports {
 			name := ""
 			if len(set.Reports) > 1 {
@@ -199,18 +196,18 @@ func (in *Inputs) logData(log *slog.Logger) {
 
 // plural is what a set has many of.
 func plural(set *data.Set) string {
-	if slices.ContainsFunc(set.Examples, func(e data.Example) bool { return len(e.Own()) > 2 }) {
+	if data.Any(set.Examples, func(e *data.Example) bool { return len(e.Own()) > 2 }) {
 		return "lists"
 	}
-	if len(set.Examples) > 0 && len(set.Examples[0].Own()) == 2 {
+	if set.Len() > 0 && len(set.Examples.At(0).Own()) == 2 {
 		return "pairs"
 	}
 	return "examples"
 }
 
 // sets are the examples of training and evaluation; either may be empty.
-func (in *Inputs) sets() [][]data.Example {
-	sets := make([][]data.Example, 2)
+func (in *Inputs) sets() []data.Examples {
+	sets := []data.Examples{data.Slice{}, data.Slice{}}
 	for i, s := range []*data.Set{in.Train, in.Eval} {
 		if s != nil {
 			sets[i] = s.Examples
@@ -222,44 +219,5 @@ func (in *Inputs) sets() [][]data.Example {
 // planner works out what o takes with these inputs; the caller says what for.
 func (in *Inputs) planner(o *Options) *planner {
 	sets := in.sets()
-	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize(), needs: in.needs, stored: in.Train.Stored() + in.Eval.Stored()}
-}
-
-// digest names the content of examples: resume refuses data that has changed, wherever the file lies.
-func digest(examples []data.Example) string {
-	h := sha256.New()
-	for _, e := range examples {
-		writeInts(h, len(e.Sequences))
-		for _, s := range e.Sequences {
-			writeInts(h, len(s.IDs), s.First)
-			for _, id := range s.IDs {
-				writeInts(h, int(id))
-			}
-		}
-		if e.Label != data.Unlabelled {
-			writeInts(h, -2, int(e.Label))
-		}
-		if s := e.Imitated; s != nil {
-			writeInts(h, -3, len(s.IDs), s.First)
-			for _, id := range s.IDs {
-				writeInts(h, int(id))
-			}
-		}
-		if n := e.Numbers; n != nil { // behind a number that is no length
-			writeInts(h, -1)
-			binary.Write(h, binary.LittleEndian, []float64{n.ChosenScore, n.RejectedScore, n.ChosenWins, n.RejectedWins, n.Weight})
-			if n.RefChosenLogps != 0 || n.RefRejectedLogps != 0 {
-				binary.Write(h, binary.LittleEndian, []float64{n.RefChosenLogps, n.RefRejectedLogps})
-			}
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-func writeInts(h hash.Hash, ns ...int) {
-	var b [8]byte
-	for _, n := range ns {
-		binary.LittleEndian.PutUint64(b[:], uint64(n))
-		h.Write(b[:])
-	}
+	return &planner{o: *o, dev: in.Device, train: sets[0], eval: sets[1], tokens: in.Reader.VocabSize(), needs: in.needs}
 }

@@ -130,13 +130,12 @@ func listStep(t *testing.T, lengths ...int) *stepOf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load(rankedRows(t, o.Data, lengths...), data.Lists, o.Rows, nil)
+	set, err := reader.Load(t.Context(), rankedRows(t, o.Data, lengths...), data.Lists, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.examples, s.refs = nil, nil
-	for i := range set.Examples {
-		e := &set.Examples[i]
+	for i, e := range data.All(set.Examples) {
 		var ref score.Logps
 		for k, q := range e.Sequences {
 			ref.Sums = append(ref.Sums, -float64(len(q.IDs)-q.First)*5.8+float64((i+3*k)%5))

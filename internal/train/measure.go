@@ -42,18 +42,17 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 		return nil, err
 	}
 	o.EvalData, o.EvalFraction, o.TrustRefLogps = "", 0, false
-	in, err := Open(req, l)
+	in, err := Open(ctx, req, l)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	all := in.Train.Examples
-	all = all[:min(len(all), pairs)]
-	if len(all) == 0 {
+	all := data.First(in.Train.Examples, pairs)
+	if all.Len() == 0 {
 		return nil, fmt.Errorf("%s: no row is left to measure with", in.Train.Name)
 	}
 	o.Rows.Shuffle, o.NumTrainEpochs, o.MaxSteps = false, 1, -1
-	s := newSchedule(o, len(all))
+	s := newSchedule(o, all.Len())
 	p := in.planner(o)
 	p.training, p.train, p.eval = &s, all, all
 	if p.policy, err = model.LoadConfig(o.Model); err != nil {
@@ -71,11 +70,11 @@ func Measure(ctx context.Context, req Request, pairs int, say func(string)) (*Me
 	if err := in.loadPolicy(req, o.Model); err != nil {
 		return nil, err
 	}
-	m := &Measurement{Pairs: len(all)}
-	list := make([]*data.Example, len(all))
-	for i := range all {
-		list[i] = &all[i]
-		m.Rows += data.Rows(all[i])
+	m := &Measurement{Pairs: all.Len()}
+	list := make([]*data.Example, all.Len())
+	for i, e := range data.All(all) {
+		list[i] = e
+		m.Rows += data.Rows(e)
 	}
 	list, _ = eval.Weigh(l, list, nil, func(i int) *rand.Rand { return eval.TrainingDraw(o.Rows.Seed, 0, i) })
 	say("reference pass")
@@ -101,7 +100,8 @@ func (m *Measurement) referencePass(ctx context.Context, in *Inputs, forward *mo
 		m.Reference.Flops += in.forwardFlops(e)
 	}
 	m.Reference.Seconds, err = timed(func() (err error) {
-		refs, err = score.Compute(ctx, forward, list, ask, nil)
+		t, err := score.Compute(ctx, forward, list, ask, nil)
+		refs = t.All()
 		return err
 	})
 	m.Reference.PeakMemory = peakMemory()

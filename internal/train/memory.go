@@ -23,8 +23,8 @@ import (
 const (
 	programBytes = 24 << 20 // the program, Go's runtime and its garbage between collections
 	perToken     = 90       // a token of the vocabulary in the tokenizer
-	perSequence  = 160      // a sequence in the index of the reference cache and in pass one's lists
-	perReference = 112      // an example's log-probs and entropies by the reference
+	perSequence  = 80       // a sequence in the index of the reference cache and in pass one's lists
+	perReference = 36       // an example's log-probs and entropies by the reference
 
 	numberBytes = 4 // of weights, gradients and activations on a device
 )
@@ -40,10 +40,9 @@ type planner struct {
 	kept      bool      // they are only read from the cache
 	separate  bool      // the reference has weights of its own beside the policy's
 	training  *schedule // nil for an evaluation alone
-	train     []data.Example
-	eval      []data.Example
+	train     data.Examples
+	eval      data.Examples
 	prompts   []int // rows of the held-out prompts that are answered, with their answers
-	stored    int64 // bytes of the examples that lie in token stores
 	tokens    int   // of the vocabulary, in the tokenizer
 }
 
@@ -116,16 +115,16 @@ func (p *planner) budgets() []int {
 }
 
 // sizesOf are those of examples.
-func sizesOf(examples []data.Example) []plan.Size {
-	sizes := make([]plan.Size, len(examples))
-	for i := range examples {
-		sizes[i] = sizeOf(&examples[i])
+func sizesOf(x data.Examples) []plan.Size {
+	sizes := make([]plan.Size, x.Len())
+	for i, e := range data.All(x) {
+		sizes[i] = sizeOf(e)
 	}
 	return sizes
 }
 
 func sizeOf(e *data.Example) plan.Size {
-	size := plan.Size{Rows: data.Rows(*e), Scored: data.Scored(*e)}
+	size := plan.Size{Rows: data.Rows(e), Scored: data.Scored(e)}
 	for _, s := range e.Sequences {
 		size.Length = max(size.Length, len(s.IDs))
 	}
@@ -136,20 +135,21 @@ func sizeOf(e *data.Example) plan.Size {
 }
 
 // referenceSizes are those of examples in pass one, which has nothing that the policy alone imitates.
-func referenceSizes(examples []data.Example) []plan.Size {
-	sizes := make([]plan.Size, len(examples))
-	for i, e := range examples {
-		e.Imitated = nil
-		sizes[i] = sizeOf(&e)
+func referenceSizes(x data.Examples) []plan.Size {
+	sizes := make([]plan.Size, x.Len())
+	for i, e := range data.All(x) {
+		without := *e
+		without.Imitated = nil
+		sizes[i] = sizeOf(&without)
 	}
 	return sizes
 }
 
 // trainingSizes are those of examples in training.
-func trainingSizes(examples []data.Example) []plan.Size {
-	sizes := make([]plan.Size, len(examples))
-	for i := range examples {
-		sizes[i] = trainingSize(&examples[i])
+func trainingSizes(x data.Examples) []plan.Size {
+	sizes := make([]plan.Size, x.Len())
+	for i, e := range data.All(x) {
+		sizes[i] = trainingSize(e)
 	}
 	return sizes
 }
@@ -234,8 +234,8 @@ func (p *planner) complete(x *planned) {
 	weights := func(c *model.Config) plan.Part {
 		return plan.Part{Name: "weights", Bytes: numberBytes * int64(c.Parameters()), How: fmt.Sprintf("%s parameters in float32", report.Count(int64(c.Parameters())))}
 	}
-	examples := len(p.train) + len(p.eval)
-	data := plan.Part{Name: "data", Bytes: data.Bytes(p.train) + data.Bytes(p.eval) - p.stored, How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
+	examples := p.train.Len() + p.eval.Len()
+	data := plan.Part{Name: "data", Bytes: p.train.Bytes() + p.eval.Bytes(), How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
 	program := plan.Part{Name: "program", Bytes: programBytes + perToken*int64(p.tokens), How: "with the tokenizer"}
 	rows := func(s plan.Size) string { return fmt.Sprintf("at most %s rows together", report.Count(int64(s.Rows))) }
 	logits := func(c *model.Config, o model.GraphOptions) string {
@@ -311,9 +311,9 @@ func (p *planner) complete(x *planned) {
 }
 
 // tokenLogps is what the reference's log-probs of the examples' scored tokens take.
-func tokenLogps(examples []data.Example) (bytes int64) {
+func tokenLogps(x data.Examples) (bytes int64) {
 	const header = 24 // of a slice
-	for _, e := range examples {
+	for _, e := range data.All(x) {
 		for _, s := range e.Sequences {
 			bytes += header + numberBytes*int64(len(s.IDs)-s.First)
 		}
@@ -375,7 +375,7 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 	if err := r.checkBestMetric(); err != nil {
 		return err
 	}
-	r.schedule = newSchedule(r.o, len(r.in.Train.Examples))
+	r.schedule = newSchedule(r.o, r.in.Train.Len())
 	p := r.in.planner(r.o)
 	p.training = &r.schedule
 	if p.policy, err = model.LoadConfig(r.weights(from)); err != nil {
@@ -447,18 +447,9 @@ func (p *planner) least() int64 {
 func (p *planner) truncated(maxLength int) *planner {
 	q := *p
 	q.o.Rows.MaxLength = maxLength
-	cut := func(examples []data.Example) []data.Example {
-		list := make([]data.Example, 0, len(examples))
-		for _, e := range examples {
-			if short, ok := q.o.Rows.Truncated(e); ok {
-				list = append(list, short)
-			}
-		}
-		return list
-	}
-	q.train, q.eval = cut(p.train), cut(p.eval)
-	if p.training != nil && len(q.train) > 0 {
-		s := newSchedule(&q.o, len(q.train))
+	q.train, q.eval = q.o.Rows.Cut(p.train), q.o.Rows.Cut(p.eval)
+	if p.training != nil && q.train.Len() > 0 {
+		s := newSchedule(&q.o, q.train.Len())
 		q.training = &s
 	}
 	return &q
@@ -467,7 +458,7 @@ func (p *planner) truncated(maxLength int) *planner {
 // shorter finds the largest max_length, in steps of 32, with which the run fits; ok is false if none does, or none is shorter.
 func (p *planner) shorter(limit int64) (maxLength int, ok bool) {
 	longest := 0
-	for _, e := range slices.Concat(p.train, p.eval) {
+	for _, e := range data.All(data.Join(p.train, p.eval)) {
 		for _, s := range e.Sequences {
 			longest = max(longest, len(s.IDs))
 		}
@@ -475,7 +466,7 @@ func (p *planner) shorter(limit int64) (maxLength int, ok bool) {
 	const step = 32
 	fits := func(n int) bool {
 		q := p.truncated(n * step)
-		return len(q.train) > 0 && q.least() <= limit
+		return q.train.Len() > 0 && q.least() <= limit
 	}
 	low, high := 0, (longest-1)/step // low fits, or is 0; above high nothing is cut
 	for low < high {

@@ -53,11 +53,12 @@ func smolPlanner(t *testing.T) *planner {
 	o.NumTrainEpochs = 2
 	r := rand.New(rand.NewPCG(2, 2))
 	p := &planner{o: o, dev: device(t, 2), policy: c, reference: c, tokens: 49152}
+	var pairs data.Slice
 	for range 200 {
-		p.train = append(p.train, pair(20+r.IntN(100), 10+r.IntN(200), 10+r.IntN(200)))
+		pairs = append(pairs, pair(20+r.IntN(100), 10+r.IntN(200), 10+r.IntN(200)))
 	}
-	p.eval = p.train[:20]
-	s := newSchedule(&p.o, len(p.train))
+	p.train, p.eval = pairs, pairs[:20]
+	s := newSchedule(&p.o, p.train.Len())
 	p.training = &s
 	return p
 }
@@ -67,7 +68,7 @@ func total(x planned) int64 { return plan.Peak(x.phases).Total() }
 // TestPlanParts works out by hand what a plan says of SmolLM2-135M.
 func TestPlanParts(t *testing.T) {
 	p := smolPlanner(t)
-	p.train, p.eval = []data.Example{pair(100, 200, 150)}, nil // 100 + 199 + 149 = 448 rows, of which 99 predict nothing
+	p.train, p.eval = data.Slice{pair(100, 200, 150)}, data.Slice{} // 100 + 199 + 149 = 448 rows, of which 99 predict nothing
 	s := newSchedule(&p.o, 1)
 	p.training = &s
 	const parameters = 134515008
@@ -362,7 +363,7 @@ func runnerOf(t *testing.T, o Options) *runner {
 	if r.loss, err = loss.New(o.Loss, o.LossSettings); err != nil {
 		t.Fatal(err)
 	}
-	if r.in, err = Open(r.Request, r.loss); err != nil {
+	if r.in, err = Open(t.Context(), r.Request, r.loss); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.in.Close)

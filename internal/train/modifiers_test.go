@@ -231,7 +231,7 @@ func TestModifierCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer forward.Close()
-		list := make([]data.Example, len(examples))
+		list := make(data.Slice, len(examples))
 		for i, e := range examples {
 			list[i] = *e
 		}

@@ -53,7 +53,7 @@ func (r *runner) demands(from *checkpoint.Checkpoint) (demand, error) {
 
 // referenceLogps brings the log-probs that are wanted, and what else the loss needs of the reference; nil where there are not all of them and they may not be computed. done says in a
 // line what was found or done.
-func referenceLogps(ctx context.Context, req Request, needs loss.Needs, want demand, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+func referenceLogps(ctx context.Context, req Request, needs loss.Needs, want demand, ref score.Reference, graph model.GraphOptions, sets ...data.Examples) (logps []*score.Table, done string, err error) {
 	if want == everything {
 		return PassOne(ctx, req, needs, ref, graph, sets...)
 	}

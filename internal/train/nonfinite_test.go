@@ -53,12 +53,12 @@ func poisoned(t *testing.T) (o Options, line int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load(o.Data, data.Completions, o.Rows, nil)
+	set, err := reader.Load(t.Context(), o.Data, data.Completions, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := map[int32][]int{} // that have an id
-	for _, e := range set.Examples {
+	for _, e := range data.All(set.Examples) {
 		for _, id := range e.Sequences[0].IDs {
 			if !slices.Contains(lines[id], e.Line) {
 				lines[id] = append(lines[id], e.Line)

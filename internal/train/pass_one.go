@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"dpotrain/internal/compute"
 	"dpotrain/internal/data"
@@ -72,7 +71,7 @@ func askFor(needs loss.Needs, o *Options) score.Options {
 }
 
 // PassOne computes what the reference cache lacks of the examples for a loss. done says in a line what it did.
-func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Reference, graph model.GraphOptions, sets ...[]data.Example) (logps [][]score.Logps, done string, err error) {
+func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Reference, graph model.GraphOptions, sets ...data.Examples) (logps []*score.Table, done string, err error) {
 	o := &req.Options
 	var bar *report.Progress
 	tokens := 0
@@ -98,8 +97,8 @@ func PassOne(ctx context.Context, req Request, needs loss.Needs, ref score.Refer
 		speed = fmt.Sprintf(", %s tokens/s", report.Count(int64(float64(st.Tokens)/s)))
 	}
 	what := "pairs"
-	notPair := func(e data.Example) bool { return e.Label != data.Unlabelled || len(e.Sequences) > 2 }
-	if slices.ContainsFunc(sets, func(set []data.Example) bool { return slices.ContainsFunc(set, notPair) }) {
+	notPair := func(e *data.Example) bool { return e.Label != data.Unlabelled || len(e.Sequences) > 2 }
+	if data.Any(data.Join(sets...), notPair) {
 		what = "rows"
 	}
 	kept := "log-probs"
@@ -126,7 +125,7 @@ func PrecomputeRef(ctx context.Context, req Request) error {
 	if o.demands(l) != everything {
 		return usage("loss %s needs no reference log-probs; give monitor_reference: true to compute them for its metrics alone", l.Name())
 	}
-	in, err := Open(req, l)
+	in, err := Open(ctx, req, l)
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ type renewal struct {
 
 // renewed are the reference's log-probs of a set of examples, each as of some renewal.
 type renewed struct {
-	examples []data.Example
-	logps    []score.Logps
+	examples data.Examples
+	logps    *score.Table
 	step     []int // of the renewal
 }
 
@@ -69,9 +69,9 @@ func (r *runner) startRenewals(ref score.Reference, from *checkpoint.Checkpoint)
 	if from != nil {
 		v.step = r.o.renewedBefore(from.State.Step)
 	}
-	v.train = renewed{r.in.Train.Examples, r.refs, make([]int, len(r.refs))}
+	v.train = renewed{r.in.Train.Examples, r.refs, make([]int, r.refs.Len())}
 	if r.in.Eval != nil {
-		v.eval = renewed{r.in.Eval.Examples, r.evalRefs, make([]int, len(r.evalRefs))}
+		v.eval = renewed{r.in.Eval.Examples, r.evalRefs, make([]int, r.evalRefs.Len())}
 	}
 	switch {
 	case v.step > 0:
@@ -133,7 +133,7 @@ func (r *runner) renewEvaluation(ctx context.Context) error {
 	if v == nil {
 		return nil
 	}
-	all := make([]int, len(v.eval.examples))
+	all := make([]int, v.eval.examples.Len())
 	for i := range all {
 		all[i] = i
 	}
@@ -155,14 +155,15 @@ func (v *renewal) bring(ctx context.Context, set *renewed, rows []int, progress 
 	rows = slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return set.step[i] == v.step })
 	list := make([]*data.Example, len(rows))
 	for k, i := range rows {
-		list[k] = &set.examples[i]
+		list[k] = set.examples.At(i)
 	}
 	logps, err := score.Compute(ctx, v.graph, list, v.ask, progress)
 	if err != nil {
 		return fmt.Errorf("reference renewed after step %d: %w", v.step, err)
 	}
 	for k, i := range rows {
-		set.logps[i], set.step[i] = logps[k], v.step
+		set.logps.Set(i, logps.At(k))
+		set.step[i] = v.step
 	}
 	return nil
 }

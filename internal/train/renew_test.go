@@ -416,7 +416,7 @@ func TestRenewMemory(t *testing.T) {
 			list, _ := r.examples(step)
 			rows = rows[:0]
 			for _, e := range list {
-				rows = append(rows, data.Rows(*e))
+				rows = append(rows, data.Rows(e))
 			}
 			for _, part := range plan.Cut(rows, o.MicroBatchTokens) {
 				sum := 0

@@ -289,7 +289,7 @@ func TestNonFiniteGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := reader.Load(o.Data, data.Pairs, o.Rows, nil)
+	set, err := reader.Load(t.Context(), o.Data, data.Pairs, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,11 +300,11 @@ func TestNonFiniteGradient(t *testing.T) {
 	var examples []*data.Example
 	var refs []score.Logps
 	seen := map[int]bool{}
-	for i := range set.Examples { // of which no two have as many chosen tokens
-		s := set.Examples[i].Sequences[0]
+	for i := range data.All(set.Examples) { // of which no two have as many chosen tokens
+		s := set.Examples.At(i).Sequences[0]
 		if n := len(s.IDs) - s.First; !seen[n] && len(examples) < 5 {
 			seen[n] = true
-			examples, refs = append(examples, &set.Examples[i]), append(refs, score.Logps{Sums: []float64{-50, -50}})
+			examples, refs = append(examples, set.Examples.At(i)), append(refs, score.Logps{Sums: []float64{-50, -50}})
 		}
 	}
 	third := examples[2].Sequences[0]

@@ -81,12 +81,12 @@ type runner struct {
 	evalGraph *model.Graph
 	refGraph  *model.Graph // of the reference, for a loss that compares distributions; else nil
 	metrics   *report.MetricsFile
-	trainSet  string        // digest of the training examples
-	evalSet   string        // digest of the held-out examples
-	demand    demand        // for the reference's log-probs
-	reference string        // digest of the reference model; empty without one
-	refs      []score.Logps // of the training examples; nil without a reference
-	evalRefs  []score.Logps
+	trainSet  string       // digest of the training examples
+	evalSet   string       // digest of the held-out examples
+	demand    demand       // for the reference's log-probs
+	reference string       // digest of the reference model; empty without one
+	refs      *score.Table // of the training examples; nil without a reference
+	evalRefs  *score.Table
 	before    findings // of the policy before the first step
 	after     findings // of the policy as it is; the metrics are those of the last evaluation
 	best      *best    // nil before the first evaluation, or if none is looked for
@@ -129,12 +129,12 @@ func Run(ctx context.Context, req Request) error {
 	if from != nil {
 		defer from.Close()
 	}
-	if r.in, err = Open(r.Request, l); err != nil {
+	if r.in, err = Open(ctx, r.Request, l); err != nil {
 		return err
 	}
 	defer r.in.Close()
 	sets := r.in.sets()
-	r.trainSet, r.evalSet = digest(sets[0]), digest(sets[1])
+	r.trainSet, r.evalSet = data.Digest(sets[0]), data.Digest(sets[1])
 	if from != nil {
 		if err := r.checkSets(from); err != nil { // before anything is computed for them
 			return err
@@ -369,7 +369,7 @@ func (r *runner) howToGoOn(err error) error {
 func (r *runner) rows(step int) []int {
 	epoch := step / r.schedule.stepsPerEpoch
 	if epoch != r.epoch {
-		r.epoch, r.order = epoch, data.Order(len(r.in.Train.Examples), r.o.Rows.Seed, epoch, r.o.Rows.Shuffle)
+		r.epoch, r.order = epoch, data.Order(r.in.Train.Len(), r.o.Rows.Seed, epoch, r.o.Rows.Shuffle)
 	}
 	size := r.o.stepSize()
 	at := step % r.schedule.stepsPerEpoch * size
@@ -382,9 +382,9 @@ func (r *runner) examples(step int) ([]*data.Example, []score.Logps) {
 	list := make([]*data.Example, len(part))
 	var refs []score.Logps
 	for i, k := range part {
-		list[i] = &r.in.Train.Examples[k]
+		list[i] = r.in.Train.Examples.At(k)
 		if r.refs != nil {
-			refs = append(refs, r.refs[k])
+			refs = append(refs, r.refs.At(k))
 		}
 	}
 	return eval.Weigh(r.loss, list, refs, func(i int) *rand.Rand { return eval.TrainingDraw(r.o.Rows.Seed, r.epoch, part[i]) })
@@ -525,10 +525,10 @@ func (r *runner) evaluate(ctx context.Context, say func(format string, a ...any)
 	if err := r.renewEvaluation(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", r.step, err)
 	}
-	bar := report.NewProgress(r.Stderr, "evaluating", int64(len(r.in.Eval.Examples)), "examples")
+	bar := report.NewProgress(r.Stderr, "evaluating", int64(r.in.Eval.Len()), "examples")
 	r.evalGraph.Compare(r.refGraph)
 	defer r.evalGraph.Compare(nil) // answers to prompts are compared with nothing
-	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs, r.loss, r.o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
+	t, err := eval.Run(context.WithoutCancel(ctx), r.evalGraph, r.in.Eval.Examples, r.evalRefs.All(), r.loss, r.o.MicroBatchTokens, func(n int) { bar.Add(int64(n), "") })
 	bar.Done()
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", r.step, err)

@@ -38,12 +38,11 @@ func checkTrust(o *Options, l loss.Loss) error {
 func (o *Options) trusts(l loss.Loss) bool { return o.TrustRefLogps && l.Needs().Reference }
 
 // trusted are the log-probs that the rows bring.
-func trusted(examples []data.Example) []score.Logps {
-	refs := make([]score.Logps, len(examples))
-	for i, e := range examples {
-		refs[i] = score.Logps{Sums: []float64{e.Numbers.RefChosenLogps, e.Numbers.RefRejectedLogps}}
-	}
-	return refs
+func trusted(x data.Examples) *score.Table {
+	return score.Sums(x.Len(), func(i int) []float64 {
+		n := x.At(i).Numbers
+		return []float64{n.RefChosenLogps, n.RefRejectedLogps}
+	})
 }
 
 // trust takes the log-probs of the rows in place of pass one's.

@@ -135,17 +135,17 @@ func unpairedStep(t *testing.T, name string, n int) *stepOf {
 		t.Fatal(err)
 	}
 	reader.Wanted = wantedBy(newLoss(t, name))
-	set, err := reader.Load(head(t, o.Data, n/2), data.Labelled, o.Rows, nil)
+	set, err := reader.Load(t.Context(), head(t, o.Data, n/2), data.Labelled, o.Rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.examples = nil
-	for i := range set.Examples {
-		s.examples = append(s.examples, &set.Examples[i])
-		for len(s.refs[i].Sums) < len(set.Examples[i].Sequences) {
+	for i := range data.All(set.Examples) {
+		s.examples = append(s.examples, set.Examples.At(i))
+		for len(s.refs[i].Sums) < len(set.Examples.At(i).Sequences) {
 			s.refs[i].Sums = append(s.refs[i].Sums, 0)
 		}
-		for k, q := range set.Examples[i].Sequences {
+		for k, q := range set.Examples.At(i).Sequences {
 			s.refs[i].Sums[k] = -float64(len(q.IDs)-q.First)*7.5 + float64(i%3)
 		}
 	}
@@ -173,7 +173,7 @@ func TestUnpairedCut(t *testing.T) {
 			continue
 		}
 		// z by an evaluation of the same rows is that of the step.
-		examples := make([]data.Example, len(s.examples))
+		examples := make(data.Slice, len(s.examples))
 		for i, e := range s.examples {
 			examples[i] = *e
 		}
@@ -219,10 +219,10 @@ func TestUnpairedMemory(t *testing.T) {
 				}
 				sum += n
 				a, b := splitMismatched(e)
-				own[0] += data.Rows(*a)
-				other[0] += data.Rows(*b)
-				scored[0] += data.Scored(*a)
-				scored[1] += data.Scored(*b)
+				own[0] += data.Rows(a)
+				other[0] += data.Rows(b)
+				scored[0] += data.Scored(a)
+				scored[1] += data.Scored(b)
 			}
 			flush()
 		}
