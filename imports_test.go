@@ -26,7 +26,7 @@ var rooms = map[string]string{
 	"score":        "compute data model plan refcache; report",
 	"generate":     "compute model plan",
 	"model":        "compute safetensors",
-	"data":         "chat compute rows tokenizer",
+	"data":         "chat compute mapped rows tokenizer",
 	"checkpoint":   "safetensors",
 
 	"plan":        "",
@@ -36,7 +36,8 @@ var rooms = map[string]string{
 	"tokenizer":   "",
 	"chat":        "",
 	"rows":        "",
-	"safetensors": "",
+	"safetensors": "mapped",
+	"mapped":      "",
 
 	"compute":             "",
 	"compute/cpu":         "compute",
@@ -70,13 +71,13 @@ var doors = map[string]string{
 	"github.com/chewxy/hm":  "model",
 
 	"golang.org/x/sys/cpu":  "compute/cpu",
-	"golang.org/x/sys/unix": "compute/cpu plan safetensors",
+	"golang.org/x/sys/unix": "compute/cpu mapped plan",
 
 	"golang.org/x/text":          "tokenizer",
 	"github.com/rivo/uniseg":     "tokenizer",
 	"google.golang.org/protobuf": "tokenizer",
 
-	"github.com/edsrzf/mmap-go": "data safetensors",
+	"github.com/edsrzf/mmap-go": "mapped",
 	"github.com/x448/float16":   "safetensors",
 
 	"github.com/parquet-go/parquet-go": "rows",

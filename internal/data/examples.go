@@ -5,8 +5,7 @@ import (
 	"slices"
 	"unsafe"
 
-	"github.com/edsrzf/mmap-go"
-
+	"dpotrain/internal/mapped"
 	"dpotrain/internal/rows"
 )
 
@@ -240,7 +239,7 @@ type Set struct {
 	Examples Examples
 	Reports  []*Report // one for each data set; none for what was held out of them
 
-	maps []mmap.MMap // in which ids and texts lie; see storefile.go
+	maps []mapped.Bytes // in which ids and texts lie; see storefile.go
 }
 
 // Len is the number of examples; a set that is nil has none.
@@ -262,8 +261,19 @@ func (s *Set) Prompts() []string {
 
 // Close gives back what the set holds. Its examples are not to be used any more.
 func (s *Set) Close() {
-	for _, m := range s.maps {
-		m.Unmap()
+	for i := range s.maps {
+		s.maps[i].Unmap()
 	}
 	s.maps = nil
+}
+
+// Each calls f for all examples, on all cores and in no order.
+func Each(x Examples, f func(i int, e *Example)) {
+	const together = 1024
+	n := x.Len()
+	parallel((n+together-1)/together, func(part int) {
+		for i := part * together; i < min((part+1)*together, n); i++ {
+			f(i, x.At(i))
+		}
+	})
 }

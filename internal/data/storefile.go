@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
-	"github.com/edsrzf/mmap-go"
 	"github.com/gofrs/flock"
+
+	"dpotrain/internal/mapped"
 )
 
 // The token store keeps what a data set's rows became, so that they are read and encoded once and take next to no memory: the file is
@@ -256,16 +258,32 @@ var (
 
 // storedExamples are those of a store, which lie in its mapped file.
 type storedExamples struct {
-	bytes   []byte
+	bytes   mapped.Bytes
 	offsets []int64 // of the records
 	files   []file
+
+	window  atomic.Int64 // that was read last
+	windows atomic.Int64 // read since the file's memory was given back
 }
 
-func (s *storedExamples) Len() int     { return len(s.offsets) }
-func (s *storedExamples) Bytes() int64 { return 8 * int64(cap(s.offsets)) }
+// The system maps memory around what is read of a file. When so many windows were read the memory of all is given back.
+const (
+	windowBytes = 64 << 10
+	windowsKept = 512
+)
+
+func (s *storedExamples) Len() int { return len(s.offsets) }
+
+func (s *storedExamples) Bytes() int64 {
+	return 8*int64(cap(s.offsets)) + min(int64(len(s.bytes)), windowsKept*windowBytes)
+}
 
 // At reads a record. All were held against their checksums when the file was opened, and whoever makes it again does so beside it.
 func (s *storedExamples) At(i int) *Example {
+	if w := s.offsets[i] / windowBytes; s.window.Swap(w) != w && s.windows.Add(1) == windowsKept {
+		s.windows.Store(0)
+		mapped.Forget(s.bytes)
+	}
 	r := s.bytes[s.offsets[i]:]
 	layout, ok := layoutOf(r, len(s.files))
 	if !ok {
@@ -337,12 +355,12 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 			return nil, err
 		}
 	}
-	bytes, err := mmap.MapRegion(f, int(info.Size()), mmap.RDONLY, 0, 0)
+	bytes, err := mapped.Map(f)
 	if err != nil {
 		return nil, err
 	}
 	examples.bytes = bytes
-	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []mmap.MMap{bytes}}, nil
+	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []mapped.Bytes{bytes}}, nil
 }
 
 // readStoreEnds reads header and tail.

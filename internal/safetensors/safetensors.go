@@ -24,8 +24,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/edsrzf/mmap-go"
 	"github.com/x448/float16"
+
+	"dpotrain/internal/mapped"
 )
 
 // Dtype is a number format as files spell it.
@@ -120,7 +121,7 @@ func (t Tensor) decode(dst []float32, data []byte) {
 		}
 	}
 	if t.mapped {
-		forget(data)
+		mapped.Forget(data)
 	}
 }
 
@@ -193,7 +194,7 @@ func bfloat16(v float32) uint16 {
 type File struct {
 	tensors  map[string]Tensor
 	metadata map[string]string
-	maps     []mmap.MMap
+	maps     []mapped.Bytes
 }
 
 // Open maps one file.
@@ -225,7 +226,7 @@ func (f *File) add(path string) (err error) {
 	case info.Size() == 0: // which cannot be mapped
 		return fmt.Errorf("%s: empty; %s", path, again)
 	}
-	m, err := mmap.Map(file, mmap.RDONLY, 0)
+	m, err := mapped.Map(file)
 	if err != nil {
 		return fmt.Errorf("%s: mapping: %w", path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"dpotrain/internal/checkpoint"
 	"dpotrain/internal/compute"
@@ -114,13 +115,29 @@ func (p *planner) budgets() []int {
 	return automatic
 }
 
-// sizesOf are those of examples.
-func sizesOf(x data.Examples) []plan.Size {
-	sizes := make([]plan.Size, x.Len())
-	for i, e := range data.All(x) {
-		sizes[i] = sizeOf(e)
+// sizes are those of examples: as they are, in pass one and in training. Where they do not differ they are one list.
+type sizes struct{ whole, pass, training []plan.Size }
+
+func sizesOf(x data.Examples) (s sizes) {
+	n := x.Len()
+	s.whole = make([]plan.Size, n)
+	var differ atomic.Bool
+	data.Each(x, func(i int, e *data.Example) {
+		s.whole[i] = sizeOf(e)
+		if e.Imitated != nil || len(e.Own()) < len(e.Sequences) {
+			differ.Store(true)
+		}
+	})
+	s.pass, s.training = s.whole, s.whole
+	if differ.Load() {
+		s.pass, s.training = make([]plan.Size, n), make([]plan.Size, n)
+		data.Each(x, func(i int, e *data.Example) {
+			without := *e // what the policy alone imitates
+			without.Imitated = nil
+			s.pass[i], s.training[i] = sizeOf(&without), trainingSize(e)
+		})
 	}
-	return sizes
+	return s
 }
 
 func sizeOf(e *data.Example) plan.Size {
@@ -132,26 +149,6 @@ func sizeOf(e *data.Example) plan.Size {
 		size.Length = max(size.Length, len(e.Imitated.IDs))
 	}
 	return size
-}
-
-// referenceSizes are those of examples in pass one, which has nothing that the policy alone imitates.
-func referenceSizes(x data.Examples) []plan.Size {
-	sizes := make([]plan.Size, x.Len())
-	for i, e := range data.All(x) {
-		without := *e
-		without.Imitated = nil
-		sizes[i] = sizeOf(&without)
-	}
-	return sizes
-}
-
-// trainingSizes are those of examples in training.
-func trainingSizes(x data.Examples) []plan.Size {
-	sizes := make([]plan.Size, x.Len())
-	for i, e := range data.All(x) {
-		sizes[i] = trainingSize(e)
-	}
-	return sizes
 }
 
 // trainingSize holds an example in training. The mismatched row goes forward without the row itself.
@@ -207,17 +204,16 @@ func largestInTraining(sizes []plan.Size, s *schedule, o *data.Options, budget i
 // sized works out how large micro-batches become with each budget. The first budget under which every example is alone is the last.
 func (p *planner) sized() []planned {
 	train, eval := sizesOf(p.train), sizesOf(p.eval)
-	passTrain, passEval := referenceSizes(p.train), referenceSizes(p.eval)
 	var list []planned
 	for _, budget := range p.budgets() {
-		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, compare: p.needs.KL, budget: budget, pass: plan.Largest(passTrain, budget).Max(plan.Largest(passEval, budget)), eval: plan.Largest(eval, budget)}
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, compare: p.needs.KL, budget: budget, pass: plan.Largest(train.pass, budget).Max(plan.Largest(eval.pass, budget)), eval: plan.Largest(eval.whole, budget)}
 		if p.training != nil {
-			x.train = largestInTraining(trainingSizes(p.train), p.training, &p.o.Rows, budget)
+			x.train = largestInTraining(train.training, p.training, &p.o.Rows, budget)
 			if p.o.renewals() > 0 {
-				x.renewal = largestInTraining(passTrain, p.training, &p.o.Rows, budget).Max(plan.Largest(passEval, budget))
+				x.renewal = largestInTraining(train.pass, p.training, &p.o.Rows, budget).Max(plan.Largest(eval.pass, budget))
 			}
 		} else if p.policy != nil {
-			x.eval = plan.Largest(train, budget)
+			x.eval = plan.Largest(train.whole, budget)
 		}
 		var answers []plan.Size
 		for _, n := range p.prompts {

@@ -124,7 +124,7 @@ func TestFit(t *testing.T) {
 		t.Fatalf("%d choices from %d rows to %d", len(all), all[0].budget, all[len(all)-1].budget)
 	}
 	longest := 0
-	for _, s := range sizesOf(p.train) {
+	for _, s := range sizesOf(p.train).whole {
 		longest = max(longest, s.Rows)
 	}
 	for i, x := range all {

@@ -1,4 +1,4 @@
-package safetensors
+package mapped
 
 import (
 	"os"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forget gives back the memory of whole pages in a part of a mapped file that has been read: a model that is loaded does not take its
-// size twice. What is read again comes from the file again.
-func forget(data []byte) {
+// Forget gives back the memory of whole pages in a part of a mapped file that has been read: a model that is loaded does not take its
+// size twice. What is read again comes from the file again. Where the system has no way to do it, it does nothing.
+func Forget(data []byte) {
 	page := uintptr(os.Getpagesize())
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
 	skip := int(-start % page)

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package safetensors
-
-func forget([]byte) {}
