@@ -19,7 +19,7 @@ func newBenchCommand() *cobra.Command {
 		pairs    int
 		asJSON   bool
 		passOnly bool
-		keys     = []string{"model", "data", "columns", "token_cache_dir", "loss", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit",
+		keys     = []string{"model", "data", "columns", "token_cache_dir", "token_cache_limit", "loss", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit",
 			"per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "optim"}
 	)
 	cmd := &cobra.Command{

@@ -11,7 +11,7 @@ func newEvalCommand() *cobra.Command {
 	var (
 		s    settings
 		e    train.EvalOptions
-		keys = []string{"model", "data", "columns", "token_cache_dir", "trust_ref_logps", "ref_cache_dir", "monitor_reference", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
+		keys = []string{"model", "data", "columns", "token_cache_dir", "token_cache_limit", "trust_ref_logps", "ref_cache_dir", "monitor_reference", "loss", "chat_template", "chat_template_kwargs", "max_length", "truncation_mode", "on_bad_row", "ranked_pairs", "precision", "threads", "cpu", "micro_batch_tokens", "memory_limit"}
 	)
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",

@@ -32,7 +32,7 @@ reads.`,
 		},
 	}
 	s.addFlags(cmd)
-	reads := []string{"config", "model", "ref-model", "data", "eval-data", "eval-fraction", "datasets", "columns", "token-cache-dir", "ref-cache-dir", "monitor-reference", "loss", "chat-template", "chat-template-kwargs", "max-length", "truncation-mode", "on-bad-row", "ranked-pairs", "precision", "threads", "cpu",
+	reads := []string{"config", "model", "ref-model", "data", "eval-data", "eval-fraction", "datasets", "columns", "token-cache-dir", "token-cache-limit", "ref-cache-dir", "monitor-reference", "loss", "chat-template", "chat-template-kwargs", "max-length", "truncation-mode", "on-bad-row", "ranked-pairs", "precision", "threads", "cpu",
 		"micro-batch-tokens", "memory-limit", "eval-strategy"}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = f.Hidden || !slices.Contains(reads, f.Name) })
 	return cmd

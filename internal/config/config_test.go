@@ -74,7 +74,7 @@ func lines(err error) []string {
 
 func TestDefaults(t *testing.T) {
 	r := input{}.mustLoad(t)
-	want := train.Options{RefCacheDir: "ref_cache", TokenCacheDir: "token_cache", MonitorReference: "auto", ReferenceMixup: 1, Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
+	want := train.Options{RefCacheDir: "ref_cache", TokenCacheDir: "token_cache", TokenCacheLimit: "20GB", MonitorReference: "auto", ReferenceMixup: 1, Loss: "dpo", LossSettings: loss.Settings{"beta": 0.1}, PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, MemoryLimit: "auto",
 		LearningRate: 1e-6, LRSchedulerType: "linear", Optim: "adamw", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		OnNonfinite: "stop", NumTrainEpochs: 3, MaxSteps: -1, LoggingSteps: 10, EvalStrategy: "steps", MaxNewTokens: 64, SaveStrategy: "steps", SaveSteps: 500, SaveDtype: "float32"}
 	want.Rows.MaxLength, want.Rows.TruncationMode, want.Rows.OnBadRow, want.Rows.Shuffle, want.Rows.Seed = 1024, "keep_start", "error", true, 42
@@ -139,7 +139,7 @@ func TestEveryKey(t *testing.T) {
 				return boolInt(a != k.Default) - boolInt(b != k.Default)
 			})
 		}
-		if k.Size {
+		if k.Size != "" {
 			text = "3.5 GB"
 		}
 		if k.Map {
@@ -264,6 +264,8 @@ func TestValues(t *testing.T) {
 		{"memory_limit: 3G", "3G: G can mean GB (1000) or GiB (1024); write one of them, or auto"},
 		{"memory_limit: 3.5", "3.5 is not text in YAML; put it in quotes"},
 		{"memory_limit: none", "none: want a size such as 3GiB, 3.5GB or 800MB, or a number of bytes, or auto"},
+		{"token_cache_limit: none", ""},
+		{"token_cache_limit: auto", "auto: want a size such as 3GiB, 3.5GB or 800MB, or a number of bytes, or none"},
 		{"memory_limit: true", "true is not text in YAML; put it in quotes"},
 		{"chat_template: |\n  {{ messages }}", ""},
 		{"chat_template_kwargs: {enable_thinking: false}", ""},

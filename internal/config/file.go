@@ -184,7 +184,7 @@ func scalar(k Key, n *yaml.Node) (any, error) {
 		return nil, fmt.Errorf("no value; want %s, or drop the line for the default, %s", k.wanted(), k.Default)
 	case tag == "!!null":
 		return nil, nil
-	case k.Kind == reflect.String && tag != "!!str" && !(k.Size && tag == "!!int"):
+	case k.Kind == reflect.String && tag != "!!str" && !(k.Size != "" && tag == "!!int"):
 		return nil, fmt.Errorf("%s is not text in YAML; put it in quotes", show(n.Value))
 	case k.Kind != reflect.String && n.Style != 0: // quotes, a block or a tag
 		return nil, fmt.Errorf("%q; want %s, without quotes or tags", n.Value, k.wanted())

@@ -29,7 +29,7 @@ type Key struct {
 	Help    string
 	Kind    reflect.Kind // String, Bool, Int (64 bits) or Float64; of the few that are not scalars Map or Slice
 	Path    string       // file or dir, if the value is the path of one
-	Size    bool         // a text that is a size in memory, or auto
+	Size    string       // of a text that is a size in bytes: the word that may stand in its place
 	Map     bool         // a map of names to values, kept as the text of a JSON object
 
 	index    []int      // of the field in train.Options
@@ -119,7 +119,7 @@ func keysOf(t reflect.Type, index []int) []Key {
 			}
 			continue
 		}
-		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size") != "", Map: f.Tag.Get("map") != "", index: at}
+		k := Key{Name: name, Alias: f.Tag.Get("alias"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Path: f.Tag.Get("path"), Size: f.Tag.Get("size"), Map: f.Tag.Get("map") != "", index: at}
 		if name == "loss" {
 			k.Help += ": one of those that \"dpotrain losses\" lists, or a weighted sum of them, as dpo=0.8,sft=1"
 		}
@@ -200,7 +200,7 @@ func find(keys []Key, name string) (Key, bool) {
 // wanted says what a value of the key looks like.
 func (k Key) wanted() string {
 	switch {
-	case k.Size:
+	case k.Size != "":
 		return "a size such as 3GiB"
 	case k.Map:
 		return "a map such as {name: value}"
@@ -230,9 +230,9 @@ func (k Key) parse(s string) (any, error) {
 		if !utf8.ValidString(s) {
 			return nil, fmt.Errorf("%s is not valid UTF-8; use another name", show(s))
 		}
-		if k.Size && s != plan.Auto {
+		if k.Size != "" && s != k.Size {
 			if _, err := plan.ParseBytes(s); err != nil {
-				return nil, fmt.Errorf("%s: %w, or %s", show(s), err, plan.Auto)
+				return nil, fmt.Errorf("%s: %w, or %s", show(s), err, k.Size)
 			}
 		}
 		if k.Map && s != "" {
@@ -375,7 +375,7 @@ func (f *flagValue) Type() string {
 	switch {
 	case f.key.Path != "":
 		return f.key.Path
-	case f.key.Size:
+	case f.key.Size != "":
 		return "size"
 	case f.key.Map:
 		return "map"

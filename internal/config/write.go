@@ -78,7 +78,7 @@ var plain = regexp.MustCompile(`^[\w./][\w./-]*$`)
 
 // free are the keys that may change between a run and its continuation. They say where things are, what is shown, what is
 // saved and how the same bits are computed; what lies behind a path is compared by its content where it is read.
-var free = []string{"model", "ref_model", "data", "eval_data", "chat_template", "output_dir", "overwrite", "ref_cache_dir", "token_cache_dir", "on_bad_row", "threads", "gradient_checkpointing", "memory_limit", "logging_steps", "eval_steps",
+var free = []string{"model", "ref_model", "data", "eval_data", "chat_template", "output_dir", "overwrite", "ref_cache_dir", "token_cache_dir", "token_cache_limit", "on_bad_row", "threads", "gradient_checkpointing", "memory_limit", "logging_steps", "eval_steps",
 	"eval_on_start", "sample_prompts", "max_new_tokens", "save_strategy", "save_steps", "save_total_limit", "save_dtype", "resume_from_checkpoint"}
 
 // Values are the settings that have a value, by key, each as a config file has it. A checkpoint keeps them.

@@ -15,7 +15,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -27,7 +29,12 @@ type Store struct {
 	Dir  string            // empty: examples are kept in memory
 	Warn func(text string) // told of a file that cannot be used and is made again
 	From int64             // bytes of files from which there is a store; 0: storeFrom
+
+	Limit   int64             // bytes of all stores together; 0: no limit
+	Removed func(text string) // told of a store that was removed for it
 }
+
+const storeEnding = ".tokens"
 
 // storeFrom is where reading again takes about a second.
 const storeFrom = 4 << 20
@@ -43,10 +50,11 @@ func (m *maker) fromStore(s Source, files []string, progress func(done int64)) (
 	for _, info := range infos {
 		size += info.Size()
 	}
-	path := filepath.Join(m.store.Dir, hex.EncodeToString(key[:8])+".tokens")
+	path := filepath.Join(m.store.Dir, hex.EncodeToString(key[:8])+storeEnding)
 	fresh := func() *Report { return m.collector(s.String(), len(files)).report }
 	set, err = openStore(m.ctx, path, key, fresh(), files)
 	if err == nil {
+		m.store.use(path)
 		progress(size)
 		return set, size, true, nil
 	}
@@ -59,6 +67,8 @@ func (m *maker) fromStore(s Source, files []string, progress func(done int64)) (
 	if err := m.makeStore(path, key, s, files, infos, progress); err != nil {
 		return nil, 0, true, err
 	}
+	m.store.use(path)
+	m.store.prune()
 	debug.FreeOSMemory() // what making the examples has left
 	set, err = openStore(m.ctx, path, key, fresh(), files)
 	return set, size, true, err
@@ -91,6 +101,48 @@ func (m *maker) makeStore(path string, key [32]byte, s Source, files []string, i
 		return fmt.Errorf("token_cache_dir: %w", err)
 	}
 	return nil
+}
+
+// began is when the process did, or a little later.
+var began = time.Now()
+
+// use notes in the file's time that a store is used.
+func (s *Store) use(path string) {
+	now := time.Now()
+	_ = os.Chtimes(path, now, now) // on a disk for reading alone it stays as it is
+}
+
+// prune removes the stores that were used longest ago, until those that are left keep to the limit. One that was used since the process began
+// stays. It does no harm if a file cannot be removed, or another process has it mapped.
+func (s *Store) prune() {
+	if s.Limit == 0 {
+		return
+	}
+	type store struct {
+		path string
+		info fs.FileInfo
+	}
+	var all []store
+	var total int64
+	paths, _ := filepath.Glob(filepath.Join(s.Dir, "*"+storeEnding))
+	for _, path := range paths {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+			all, total = append(all, store{path, info}), total+info.Size()
+		}
+	}
+	slices.SortFunc(all, func(a, b store) int { return a.info.ModTime().Compare(b.info.ModTime()) })
+	for _, one := range all {
+		if total <= s.Limit || !one.info.ModTime().Before(began) {
+			return
+		}
+		if os.Remove(one.path) != nil {
+			continue
+		}
+		total -= one.info.Size()
+		if s.Removed != nil {
+			s.Removed(fmt.Sprintf("%s: removed, as the stores are more than token_cache_limit: %d bytes, last used %s", one.path, one.info.Size(), one.info.ModTime().Format(time.DateTime)))
+		}
+	}
 }
 
 // storeKey is what examples are a function of, in words that are hashed.

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"dpotrain/internal/testfiles"
@@ -322,4 +324,64 @@ func FuzzStore(f *testing.F) {
 			t.Fatalf("%d bytes out of %d", total, len(block))
 		}
 	})
+}
+
+// TestStoreLimit: of stores that are too many those used longest ago go, and none of this process.
+func TestStoreLimit(t *testing.T) {
+	dir := t.TempDir()
+	var removed []string
+	load := func(limit int64, maxLength int) string {
+		t.Helper()
+		before := storeFiles(t, dir)
+		r := open(t, testfiles.Path(t, "models", "llama"))
+		r.Store = Store{Dir: dir, From: 1, Limit: limit, Removed: func(text string) { removed = append(removed, text) }}
+		set, err := r.Load(t.Context(), testfiles.Path(t, "pairs.jsonl"), Pairs, Options{MaxLength: maxLength, TruncationMode: "keep_start"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Close()
+		for _, path := range storeFiles(t, dir) {
+			if !slices.Contains(before, path) {
+				return path
+			}
+		}
+		return ""
+	}
+	old := func(path string, hours int) {
+		t.Helper()
+		at := began.Add(-time.Duration(hours) * time.Hour)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b, c := load(0, 30), load(0, 40), load(0, 50)
+	other := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(other, make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old(other, 100)
+	old(a, 1)
+	old(b, 3)
+	old(c, 2)
+	if load(0, 30) != "" { // a is used again
+		t.Error("made again")
+	}
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	all := size(a) + size(b) + size(c)
+	old(c, 2)
+	d := load(all+size(a)/2, 60) // makes one too many: b is the oldest
+	if got := storeFiles(t, dir); len(got) != 4 || slices.Contains(got, b) || len(removed) != 1 || !strings.HasPrefix(removed[0], b+": removed, as ") {
+		t.Errorf("%q are left, %q", got, removed)
+	}
+	old(c, 2)
+	e := load(1, 70) // all are too many, but those that were used in this process
+	if got, want := storeFiles(t, dir), []string{a, d, e, other}; len(got) != len(want) || slices.Contains(got, c) || len(removed) != 2 {
+		t.Errorf("%q are left, want %q; %q", got, want, removed)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"dpotrain/internal/data"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/model"
+	"dpotrain/internal/plan"
 	"dpotrain/internal/report"
 )
 
@@ -48,7 +49,12 @@ func Open(ctx context.Context, req Request, l loss.Loss) (in *Inputs, err error)
 	if in.Reader, err = data.Open(o.Model, o.Rows.ChatTemplate); err != nil {
 		return nil, err
 	}
-	in.Reader.Store = data.Store{Dir: o.TokenCacheDir, Warn: func(text string) { req.Log.Warn(text) }}
+	in.Reader.Store = data.Store{Dir: o.TokenCacheDir, Warn: func(text string) { req.Log.Warn(text) }, Removed: func(text string) { req.Log.Info(text) }}
+	if o.TokenCacheLimit != "none" {
+		if in.Reader.Store.Limit, err = plan.ParseBytes(o.TokenCacheLimit); err != nil {
+			return nil, usage("token_cache_limit: %s: %w", o.TokenCacheLimit, err)
+		}
+	}
 	form, err := o.form(l)
 	if err != nil {
 		return nil, err

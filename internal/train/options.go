@@ -10,17 +10,18 @@ import (
 // variables (see package config); the order of the fields is the order of the resolved config file. Defaults are
 // TRL's where TRL has the key.
 type Options struct {
-	Model         string            `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
-	RefModel      string            `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
-	Data          string            `mapstructure:"data" help:"training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern" path:"file"`
-	EvalData      string            `mapstructure:"eval_data" help:"held-out pairs, as data; none: no evaluation and no best checkpoint" path:"file"`
-	EvalFraction  float64           `mapstructure:"eval_fraction" default:"0" validate:"gte=0,lt=1" help:"share of the training prompts that is held out, with all that answers them, in place of eval_data; which ones is told by the prompts alone"`
-	Datasets      []data.Source     `mapstructure:"datasets" help:"data sets to train on in place of data, mixed: a list of maps with path, split, columns, weight or fraction, and filter; docs/formats.md"`
-	Columns       map[string]string `mapstructure:"columns" help:"names of columns in data, eval_data and datasets, by those that are read: {prompt: question, chosen: better}"`
-	OutputDir     string            `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
-	Overwrite     bool              `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
-	RefCacheDir   string            `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
-	TokenCacheDir string            `mapstructure:"token_cache_dir" default:"token_cache" help:"folder of the token ids of data sets of 4 MiB and more, so that the next run need not make them again; it may be deleted at any time" path:"dir"`
+	Model           string            `mapstructure:"model" alias:"model_name_or_path" validate:"required" help:"folder of the model to tune: config.json, safetensors, tokenizer.json" path:"dir"`
+	RefModel        string            `mapstructure:"ref_model" help:"folder of the reference model; default: model" path:"dir"`
+	Data            string            `mapstructure:"data" help:"training pairs: JSONL, JSON, CSV or parquet; a file, a folder of them or a pattern" path:"file"`
+	EvalData        string            `mapstructure:"eval_data" help:"held-out pairs, as data; none: no evaluation and no best checkpoint" path:"file"`
+	EvalFraction    float64           `mapstructure:"eval_fraction" default:"0" validate:"gte=0,lt=1" help:"share of the training prompts that is held out, with all that answers them, in place of eval_data; which ones is told by the prompts alone"`
+	Datasets        []data.Source     `mapstructure:"datasets" help:"data sets to train on in place of data, mixed: a list of maps with path, split, columns, weight or fraction, and filter; docs/formats.md"`
+	Columns         map[string]string `mapstructure:"columns" help:"names of columns in data, eval_data and datasets, by those that are read: {prompt: question, chosen: better}"`
+	OutputDir       string            `mapstructure:"output_dir" help:"folder the run writes: model, dpotrain.yaml, metrics.jsonl, checkpoints" path:"dir"`
+	Overwrite       bool              `mapstructure:"overwrite" alias:"overwrite_output_dir" default:"false" help:"replace a run that is in output_dir; only files that dpotrain wrote are removed"`
+	RefCacheDir     string            `mapstructure:"ref_cache_dir" default:"ref_cache" help:"folder of the reference log-probs on disk; shared by all runs" path:"dir"`
+	TokenCacheDir   string            `mapstructure:"token_cache_dir" default:"token_cache" help:"folder of the token ids of data sets of 4 MiB and more, so that the next run need not make them again; it may be deleted at any time" path:"dir"`
+	TokenCacheLimit string            `mapstructure:"token_cache_limit" default:"20GB" size:"none" help:"bytes that the files in token_cache_dir may take together; those used longest ago are removed, but none that the run uses; none = no limit"`
 
 	MonitorReference string `mapstructure:"monitor_reference" default:"auto" validate:"oneof=auto true false" help:"whether a loss without a reference is monitored against ref_model, in the metrics shift/*, displacement/* and length/*; the loss stays as it is: auto (if ref_cache_dir has the log-probs of all rows; nothing is computed), true (what is missing is computed) or false"`
 
@@ -38,7 +39,7 @@ type Options struct {
 	PerDeviceTrainBatchSize   int    `mapstructure:"per_device_train_batch_size" default:"8" validate:"gte=1" help:"pairs a micro-step; times gradient_accumulation_steps it gives the pairs of an optimizer step"`
 	GradientAccumulationSteps int    `mapstructure:"gradient_accumulation_steps" default:"1" validate:"gte=1" help:"see per_device_train_batch_size; only the product of the two matters"`
 	MicroBatchTokens          int    `mapstructure:"micro_batch_tokens" default:"0" validate:"gte=0" help:"rows computed together; fewer use less memory, and results move by rounding; a longer single pair is computed alone; 0 = 2048, or what memory_limit leaves room for"`
-	MemoryLimit               string `mapstructure:"memory_limit" default:"auto" size:"bytes" help:"memory the program may take, such as 3GiB, 3.5GB or a number of bytes; a run that does not fit is refused before it starts; auto = nine tenths of what is free"`
+	MemoryLimit               string `mapstructure:"memory_limit" default:"auto" size:"auto" help:"memory the program may take, such as 3GiB, 3.5GB or a number of bytes; a run that does not fit is refused before it starts; auto = nine tenths of what is free"`
 	GradientCheckpointing     bool   `mapstructure:"gradient_checkpointing" default:"false" help:"keep of each block its input alone and compute the block again on the way back: far less memory for activations, about a third more time; results are the same bits"`
 
 	LearningRate    float64  `mapstructure:"learning_rate" default:"1e-6" validate:"gte=0" help:"peak learning rate"`
