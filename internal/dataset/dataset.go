@@ -125,7 +125,7 @@ func Count(ctx context.Context, s data.Source, progress Progress) (*Stats, error
 	st := &Stats{Forms: map[string]int{}}
 	prompts := map[uint64]struct{}{}
 	places := map[string]int{}
-	lengths := map[string]map[int]int{}
+	lengths := map[string]*report.Histogram{}
 	err := once(ctx, s, progress).scan(func(p *data.Plain) error {
 		st.Rows++
 		st.Forms[p.Form.String()]++
@@ -148,16 +148,17 @@ func Count(ctx context.Context, s data.Source, progress Progress) (*Stats, error
 		}
 		for _, t := range p.Texts {
 			if lengths[t.Name] == nil {
-				lengths[t.Name] = map[int]int{}
+				lengths[t.Name] = &report.Histogram{}
 			}
-			lengths[t.Name][t.Characters]++
+			lengths[t.Name].Add(t.Characters)
 		}
 		return nil
 	})
 	st.Prompts = len(prompts)
 	for _, name := range []string{"prompt", "chosen", "rejected", "completion"} {
-		if counts := lengths[name]; counts != nil {
-			st.Characters = append(st.Characters, summary(name, counts))
+		if h := lengths[name]; h != nil {
+			q := h.Quantiles(0, 0.5, 0.9, 0.99, 1)
+			st.Characters = append(st.Characters, Characters{Name: name, Mean: h.Mean(), Min: q[0], P50: q[1], P90: q[2], P99: q[3], Max: q[4]})
 		}
 	}
 	return st, err
@@ -177,26 +178,6 @@ func kind(value []byte) string {
 		return "null"
 	}
 	return "number"
-}
-
-// summary is that of lengths, each with how often it is there.
-func summary(name string, counts map[int]int) Characters {
-	all, sum := 0, 0.0
-	sorted := slices.Sorted(maps.Keys(counts))
-	for _, length := range sorted {
-		all += counts[length]
-		sum += float64(length) * float64(counts[length])
-	}
-	at := func(share float64) int {
-		below := 0
-		for _, length := range sorted {
-			if below += counts[length]; float64(below) >= share*float64(all) {
-				return length
-			}
-		}
-		return sorted[len(sorted)-1]
-	}
-	return Characters{Name: name, Mean: sum / float64(all), Min: sorted[0], P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1)}
 }
 
 // Print writes the counts for people.

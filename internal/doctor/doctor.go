@@ -19,6 +19,7 @@ import (
 
 	"dpotrain/internal/data"
 	"dpotrain/internal/eval"
+	"dpotrain/internal/report"
 	"dpotrain/internal/tokenizer"
 )
 
@@ -92,9 +93,9 @@ type examiner struct {
 	total, kept, filtered int
 	forms                 map[string]int
 	labels                [3]int
-	compared              int                   // kept pairs and ranked rows
-	lengths               map[string]*histogram // in tokens, by what is measured
-	cut                   int                   // sequences longer than max_length
+	compared              int                          // kept pairs and ranked rows
+	lengths               map[string]*report.Histogram // in tokens, by what is measured
+	cut                   int                          // sequences longer than max_length
 	longer                tally3
 	prompts               map[key]struct{}
 	seen                  map[key]seen
@@ -107,7 +108,7 @@ type tally3 struct{ chosen, rejected, neither int }
 
 func newExaminer(r *data.Reader, o data.Options, heldOut map[key]struct{}) *examiner {
 	e := &examiner{reader: r, options: o, heldOut: heldOut, specials: newSpecials(r.Specials()),
-		forms: map[string]int{}, lengths: map[string]*histogram{}, prompts: map[key]struct{}{}, seen: map[key]seen{}, found: map[string]*Finding{}}
+		forms: map[string]int{}, lengths: map[string]*report.Histogram{}, prompts: map[key]struct{}{}, seen: map[key]seen{}, found: map[string]*Finding{}}
 	e.eos, e.hasEOS = r.EOS()
 	e.user, e.assistant = r.Headers()
 	return e
@@ -149,24 +150,25 @@ func (e *examiner) note(id string) *Finding {
 // measure counts a length.
 func (e *examiner) measure(what string, tokens int) {
 	if e.lengths[what] == nil {
-		e.lengths[what] = &histogram{counts: map[int]int{}}
+		e.lengths[what] = &report.Histogram{}
 	}
-	e.lengths[what].add(tokens)
+	e.lengths[what].Add(tokens)
 }
 
 // report sums up, and finds what only all rows together show.
 func (e *examiner) report(key, path string) *File {
 	f := &File{Key: key, Path: path, Rows: e.total, Kept: e.kept, Filtered: e.filtered, Forms: e.forms, Prompts: len(e.prompts), Tokens: map[string]Lengths{}}
 	for what, h := range e.lengths {
-		f.Tokens[what] = h.lengths()
+		f.Tokens[what] = lengthsOf(h)
 	}
 	if whole := e.lengths["sequence"]; whole != nil {
-		f.Cuts = &Cuts{Sequences: whole.n, Longer: e.cut, For1Percent: whole.quantile(0.99), For5Percent: whole.quantile(0.95)}
+		n, q := whole.Count(), whole.Quantiles(0.95, 0.99)
+		f.Cuts = &Cuts{Sequences: n, Longer: e.cut, For5Percent: q[0], For1Percent: q[1]}
 		if e.cut > 0 {
-			n := e.note("truncated")
-			n.Evidence = fmt.Sprintf("%d of %d sequences have more than %d tokens; max_length: %d would cut at most 5 %%, %d at most 1 %%", e.cut, whole.n, e.options.MaxLength, f.Cuts.For5Percent, f.Cuts.For1Percent)
-			if 20*e.cut > whole.n {
-				n.Severity = Warning
+			cut := e.note("truncated")
+			cut.Evidence = fmt.Sprintf("%d of %d sequences have more than %d tokens; max_length: %d would cut at most 5 %%, %d at most 1 %%", e.cut, n, e.options.MaxLength, q[0], q[1])
+			if 20*e.cut > n {
+				cut.Severity = Warning
 			}
 		}
 	}
@@ -222,36 +224,8 @@ func (e *examiner) sayLabels(f *File) {
 	}
 }
 
-// histogram counts lengths.
-type histogram struct {
-	counts map[int]int
-	n, sum int
-}
-
-func (h *histogram) add(length int) { h.counts[length]++; h.n++; h.sum += length }
-
-// quantile is the smallest length that a share p of all, rounded up, do not exceed.
-func (h *histogram) quantile(p float64) int { return h.quantiles(p)[0] }
-
-// quantiles are those of shares that ascend.
-func (h *histogram) quantiles(shares ...float64) []int {
-	var lengths []int
-	for length := range h.counts {
-		lengths = append(lengths, length)
-	}
-	slices.Sort(lengths)
-	var found []int
-	below := 0
-	for _, length := range lengths {
-		below += h.counts[length]
-		for len(found) < len(shares) && float64(below) >= shares[len(found)]*float64(h.n) {
-			found = append(found, length)
-		}
-	}
-	return found
-}
-
-func (h *histogram) lengths() Lengths {
-	q := h.quantiles(0, 0.5, 0.9, 0.95, 0.99, 1)
-	return Lengths{Count: h.n, Mean: float64(h.sum) / float64(h.n), Min: q[0], P50: q[1], P90: q[2], P95: q[3], P99: q[4], Max: q[5]}
+// lengthsOf sums up.
+func lengthsOf(h *report.Histogram) Lengths {
+	q := h.Quantiles(0, 0.5, 0.9, 0.95, 0.99, 1)
+	return Lengths{Count: h.Count(), Mean: h.Mean(), Min: q[0], P50: q[1], P90: q[2], P95: q[3], P99: q[4], Max: q[5]}
 }

@@ -261,17 +261,6 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// TestQuantiles, of the lengths 1, 2, ... 200 once each.
-func TestQuantiles(t *testing.T) {
-	h := &histogram{counts: map[int]int{}}
-	for i := range 200 {
-		h.add(200 - i)
-	}
-	if got, want := h.lengths(), (Lengths{Count: 200, Mean: 100.5, Min: 1, P50: 100, P90: 180, P95: 190, P99: 198, Max: 200}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-}
-
 // TestGolden holds the whole report on a file with many faults, as text and as JSON. go test ./internal/doctor -run Golden -update writes both anew.
 func TestGolden(t *testing.T) {
 	rows, err := os.ReadFile(filepath.Join("testdata", "faulty.jsonl"))

@@ -1,4 +1,4 @@
-// Package report is what a run tells: rows of metrics in metrics.jsonl, progress on the terminal, tables and messages.
+// Package report is what a run tells: rows of metrics in metrics.jsonl, progress on the terminal, tables, percentiles of lengths, and messages.
 //
 // A metrics.jsonl is one Row a line: a JSON object of numbers, step first, in the order in which they were put in. It is
 // only ever appended to, and cut back to what a checkpoint knew when a run goes on from there. Numbers that are not finite
