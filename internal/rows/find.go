@@ -30,7 +30,7 @@ func Ending(path string) string {
 
 const maxFiles = 1 << 16
 
-// Find gives the files that path names, in order of their names: the file itself, those that fit a pattern with *, ? or [], or those
+// Find gives the files that path names, in order of their names: the file itself, those that fit a pattern with *, ? or [] and are not hidden, or those
 // in a folder and below it that end as files of rows do. A folder whose files are named after splits, as those of data sets on the Hub
 // are (train.jsonl, data/train-00000-of-00002.parquet), needs to be told which split is meant; for other paths there is no split.
 func Find(path, split string) ([]string, error) {
@@ -50,13 +50,25 @@ func Find(path, split string) ([]string, error) {
 	}
 	files = slices.DeleteFunc(files, func(f string) bool {
 		info, err := os.Stat(f)
-		return err == nil && info.IsDir()
+		return err == nil && info.IsDir() || hidden(f, path)
 	})
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: no file fits this pattern; look at the path", path)
 	}
 	slices.Sort(files)
 	return files, nil
+}
+
+// hidden says that a name in a path that fits a pattern begins with a dot and that in the pattern does not. A shell leaves such files out too: they are what other
+// programs leave behind, as ._train.jsonl.
+func hidden(path, pattern string) bool {
+	names, patterns := strings.Split(filepath.ToSlash(path), "/"), strings.Split(filepath.ToSlash(pattern), "/")
+	for i := 1; i <= min(len(names), len(patterns)); i++ { // from the end, for the beginning may be spelled otherwise
+		if strings.HasPrefix(names[len(names)-i], ".") && !strings.HasPrefix(patterns[len(patterns)-i], ".") {
+			return true
+		}
+	}
+	return false
 }
 
 // notRows are files that lie beside those of rows and end like them.

@@ -243,7 +243,7 @@ func TestFind(t *testing.T) {
 		"hub/README.md", "hub/dataset_infos.json", "hub/data/train-00001-of-00002-abc.parquet", "hub/data/train-00000-of-00002-abc.parquet",
 		"hub/data/test_prefs-00000-of-00001.parquet", "hh/helpful/train.jsonl.gz", "hh/helpful/test.jsonl.gz", "hh/harmless/train.jsonl.gz",
 		"plain/b.jsonl", "plain/a.csv.zst", "plain/.hidden.jsonl", "plain/_x/c.jsonl", "plain/sub/d.JSON", "plain/notes.txt",
-		"one/train/x.jsonl", "odd/[a].jsonl", "empty/notes.txt", "saved/dataset_info.json", "saved/data-00000-of-00001.arrow",
+		"one/train/x.jsonl", ".git/x.jsonl", "seen/x.jsonl", "odd/[a].jsonl", "empty/notes.txt", "saved/dataset_info.json", "saved/data-00000-of-00001.arrow",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
@@ -259,7 +259,10 @@ func TestFind(t *testing.T) {
 		{"plain/none.jsonl", "", []string{"plain/none.jsonl"}, ""},
 		{"odd/[a].jsonl", "", []string{"odd/[a].jsonl"}, ""},
 		{"plain", "", []string{"plain/a.csv.zst", "plain/b.jsonl", "plain/sub/d.JSON"}, ""},
-		{"plain/*.jsonl", "", []string{"plain/.hidden.jsonl", "plain/b.jsonl"}, ""},
+		{"plain/*.jsonl", "", []string{"plain/b.jsonl"}, ""},
+		{"plain/.*.jsonl", "", []string{"plain/.hidden.jsonl"}, ""},
+		{"plain/../plain/*.jsonl", "", []string{"plain/b.jsonl"}, ""},
+		{"*/x.jsonl", "", []string{"seen/x.jsonl"}, ""},
 		{"hub/data/train-*.parquet", "", []string{"hub/data/train-00000-of-00002-abc.parquet", "hub/data/train-00001-of-00002-abc.parquet"}, ""},
 		{"hub", "train", []string{"hub/data/train-00000-of-00002-abc.parquet", "hub/data/train-00001-of-00002-abc.parquet"}, ""},
 		{"hub", "test_prefs", []string{"hub/data/test_prefs-00000-of-00001.parquet"}, ""},
