@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -110,7 +111,13 @@ func TestStream(t *testing.T) {
 		}
 		// The signal that ends this program ends the one that writes the stream too.
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := piped(ctx, io.MultiReader(bytes.NewReader(text), reader(func() error { cancel(); return io.EOF }))); !errors.Is(err, context.Canceled) {
+		if _, err := piped(ctx, io.MultiReader(bytes.NewReader(text), reader(func() error {
+			if left, err := os.ReadDir(temporary); runtime.GOOS != "windows" && (err != nil || len(left) > 0) {
+				t.Errorf("%s: %v would be left by a program that is killed now, error %v", name, left, err)
+			}
+			cancel()
+			return io.EOF
+		}))); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: stopped at the end: %v", name, err)
 		}
 	}
