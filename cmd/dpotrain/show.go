@@ -46,13 +46,14 @@ nobody says the loss, the row itself says what it is: a pair, a ranked list, an 
 				return err
 			}
 			show.LossGiven = r.Origin("loss") > config.Default
+			show.Stdin = cmd.InOrStdin()
 			show.Colours = report.Colours(unchecked(cmd.OutOrStdout()))
 			return train.Show(request(cmd, r.Options), show)
 		},
 	}
 	s.addFlags(cmd, keys...)
 	cmd.Flags().Lookup("model").Usage = "`folder` of the model, or of its tokenizer and chat template"
-	cmd.Flags().Lookup("data").Usage = "the `file` that has the row; a folder or a pattern of files"
+	cmd.Flags().Lookup("data").Usage = "the `file` that has the row; a folder or a pattern of files, or - for standard input"
 	cmd.Flags().IntVar(&show.Row, "row", 1, "`line` of the row in the file, from 1; of parquet files and JSON lists its number; of several files a count of all their rows")
 	cmd.Flags().StringVar(&show.File, "file", "", "which `file` of the data has the row: its path, or the end of that")
 	cmd.Flags().IntVar(&show.Dataset, "dataset", 0, "which of datasets has the row: its `place` in the list, from 1")

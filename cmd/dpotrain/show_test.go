@@ -181,6 +181,28 @@ func TestShowDatasets(t *testing.T) {
 	}
 }
 
+// TestShowStandardInput: so the row that validate or stats names of a stream can be seen too.
+func TestShowStandardInput(t *testing.T) {
+	newKitchen(t, newKitchenware(t))
+	show := func(args ...string) (string, error) {
+		root := newRootCommand()
+		var out bytes.Buffer
+		root.SetIn(strings.NewReader(read(t, "pairs.jsonl")))
+		root.SetOut(&out)
+		root.SetErr(&out)
+		root.SetArgs(append([]string{"show", "--model", "model", "--data", "-"}, args...))
+		err := root.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	want, _ := dpotrain(t, "show", "--model", "model", "--data", "pairs.jsonl", "--row", "5")
+	if got, err := show("--row", "5"); err != nil || got != strings.Replace(want, "pairs.jsonl", "standard input", 1) {
+		t.Errorf("%v, got\n%s\nwant\n%s", err, got, want)
+	}
+	if _, err := show("--row", "13"); err == nil || err.Error() != "standard input:13: no such row; the last is 12" {
+		t.Errorf("row 13: %v", err)
+	}
+}
+
 // TestShowColours: on a terminal prompt and sides have their colours, and nothing else than colours goes to it.
 func TestShowColours(t *testing.T) {
 	newKitchen(t, newKitchenware(t)).write("rows.jsonl", `{"prompt":"cat","chosen":" \u001b]0;x\u0007sat","rejected":" not"}`)

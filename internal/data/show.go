@@ -122,6 +122,14 @@ func (r *Reader) Show(sources []Source, at At, form Form, o Options) (*Shown, er
 type sourceFile struct {
 	dataset int // from 1
 	path    string
+	stream  io.Reader // in its place, or nil
+}
+
+func (f sourceFile) open() (*rows.Reader, error) {
+	if f.stream != nil {
+		return rows.NewReader(f.path, f.stream)
+	}
+	return rows.Open(f.path)
 }
 
 const filesShown = 5
@@ -133,14 +141,16 @@ func (at At) files(sources []Source) (files []sourceFile, err error) {
 		if at.Dataset > 0 && at.Dataset != i+1 {
 			continue
 		}
-		paths, err := rows.Find(s.Path, s.Split)
-		if err != nil {
-			return nil, err
+		paths := []string{s.Path}
+		if s.Stream == nil {
+			if paths, err = s.Files(); err != nil {
+				return nil, err
+			}
 		}
 		for _, path := range paths {
 			all = append(all, path)
 			if at.File == "" || endsAs(path, at.File) {
-				files = append(files, sourceFile{i + 1, path})
+				files = append(files, sourceFile{i + 1, path, s.Stream})
 			}
 		}
 	}
@@ -182,7 +192,7 @@ func some(paths []string) string {
 func (at At) find(files []sourceFile) (in *rows.Reader, of sourceFile, row rows.Row, err error) {
 	behind := 0
 	for _, of := range files {
-		if in, err = rows.Open(of.path); err != nil {
+		if in, err = of.open(); err != nil {
 			return nil, of, row, err
 		}
 		var n int

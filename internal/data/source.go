@@ -22,7 +22,7 @@ type Source struct {
 	Weight   float64           // share in the mix, in proportion to the weights of the others; 0: none is given
 	Fraction float64           // share of its examples that is taken; 0: all
 	Filter   Filter
-	Stream   io.Reader // what Scan and Inspect read in place of files; Path is its name in messages, as Stdin. nil: none
+	Stream   io.Reader // what Scan, Inspect and Show read in place of files; Path is its name in messages, as Stdin. nil: none
 }
 
 // Stdin is what messages call standard input.

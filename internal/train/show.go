@@ -17,15 +17,16 @@ import (
 // ShowOptions are what Show is asked besides Options, whose Data or Datasets hold the row.
 type ShowOptions struct {
 	data.At
-	JSON      bool // a line of JSON for each example of the row, instead of text
-	Colours   bool // in the text
-	LossGiven bool // a config, variable or flag says the loss; else the row itself says what it is
+	Stdin     io.Reader // what the path "-" stands for
+	JSON      bool      // a line of JSON for each example of the row, instead of text
+	Colours   bool      // in the text
+	LossGiven bool      // a config, variable or flag says the loss; else the row itself says what it is
 }
 
 // Show writes what a run makes of one row: its text, its ids, and which of them are scored. No weight is read.
 func Show(req Request, s ShowOptions) error {
 	o := &req.Options
-	sources := o.sources()
+	sources := piped(o.sources(), s.Stdin)
 	switch n := len(sources); {
 	case s.Row < 1:
 		return usage("--row %d; want a row of the data, from 1", s.Row)
