@@ -24,7 +24,7 @@ import (
 const (
 	programBytes = 24 << 20 // the program, Go's runtime and its garbage between collections
 	perToken     = 90       // a token of the vocabulary in the tokenizer
-	perSequence  = 80       // a sequence in the index of the reference cache and in pass one's lists
+	perSequence  = 96       // a sequence in the index of the reference cache and in pass one's lists
 	perReference = 36       // an example's log-probs and entropies by the reference
 
 	numberBytes = 4 // of weights, gradients and activations on a device
