@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -155,17 +156,17 @@ func (p *Progress) Done() {
 	}
 }
 
-// line is the plain line: "training: 120/400 steps (30 %), loss 0.512, 1m20s left".
+// line is the plain line: "training: 120/400 steps (30 %), loss 0.512, 1m20s left". What has no detail has its rate.
 func (p *Progress) line(now time.Time) string {
 	s := p.what + ": " + p.count()
 	if p.total > 0 {
 		s += fmt.Sprintf(" (%d %%)", int64(100*float64(p.done)/float64(p.total)))
 	}
-	if p.detail != "" {
-		s += ", " + p.detail
-	}
-	if _, left, ok := p.speed(now); ok && left != "" {
-		s += ", " + left
+	rate, left, _ := p.speed(now)
+	for _, part := range []string{cmp.Or(p.detail, rate), left} {
+		if part != "" {
+			s += ", " + part
+		}
 	}
 	return s
 }

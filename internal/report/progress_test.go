@@ -120,13 +120,13 @@ func TestPlainLineForms(t *testing.T) {
 	}{
 		{"resumed: time left from this process's own rate", "training", "steps", 100, 80, 90, "loss 0.5", "training: 90/100 steps (90 %), loss 0.5, 10s left\n"},
 		{"nothing done", "training", "steps", 100, 0, 0, "", "training: 0/100 steps (0 %)\n"},
-		{"all done", "training", "steps", 100, 0, 100, "", "training: 100/100 steps (100 %)\n"},
-		{"not quite all", "training", "steps", 1000, 0, 999, "", "training: 999/1,000 steps (99 %), 0s left\n"},
-		{"more than said", "training", "steps", 10, 0, 12, "", "training: 12/10 steps (120 %)\n"},
-		{"no total", "training", "steps", 0, 0, 5, "", "training: 5/0 steps\n"},
-		{"bytes", "reading a.jsonl", "B", 3 << 20, 0, 1 << 20, "", "reading a.jsonl: 1.0 MiB of 3.0 MiB (33 %), 20s left\n"},
+		{"all done", "training", "steps", 100, 0, 100, "", "training: 100/100 steps (100 %), 10.0/s\n"},
+		{"not quite all", "training", "steps", 1000, 0, 999, "", "training: 999/1,000 steps (99 %), 99.9/s, 0s left\n"},
+		{"more than said", "training", "steps", 10, 0, 12, "", "training: 12/10 steps (120 %), 1.2/s\n"},
+		{"no total", "training", "steps", 0, 0, 5, "", "training: 5/0 steps, 30.0/min\n"},
+		{"bytes", "reading a.jsonl", "B", 3 << 20, 0, 1 << 20, "", "reading a.jsonl: 1.0 MiB of 3.0 MiB (33 %), 102.4 KiB/s, 20s left\n"},
 		{"hostile name", "reading \x1b[2J\n.jsonl", "B", 2048, 0, 1024, "\r", "reading ?[2J?.jsonl: 1.0 KiB of 2.0 KiB (50 %), ?, 10s left\n"},
-		{"for ever", "x", "steps", 1 << 62, 0, 1, "", "x: 1/4,611,686,018,427,387,904 steps (0 %), 1000h00m left\n"},
+		{"for ever", "x", "steps", 1 << 62, 0, 1, "", "x: 1/4,611,686,018,427,387,904 steps (0 %), 6.0/min, 1000h00m left\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -154,7 +154,7 @@ func TestPlainPrintf(t *testing.T) {
 	p.Printf("step %d\n", 18)
 	c.wait(10 * time.Second)
 	p.Set(28, "")
-	if want := "step 9\nstep 18\ntraining: 28/100 steps (28 %), 1m12s left\n"; b.String() != want {
+	if want := "step 9\nstep 18\ntraining: 28/100 steps (28 %), 1.0/s, 1m12s left\n"; b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }
