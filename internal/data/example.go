@@ -117,23 +117,7 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 		out.drop = dropIdentical
 		return out, nil
 	}
-	for i, s := range out.example.Sequences {
-		cut := m.options.truncate(s)
-		if len(cut.IDs) < len(s.IDs) {
-			out.truncated[out.example.side(i)]++
-		}
-		if cut.First >= len(cut.IDs) {
-			out.drop = emptySide(out.example.side(i))
-			if len(cut.IDs) < len(s.IDs) {
-				out.drop = dropTruncatedAway
-			}
-			return out, nil
-		}
-		cut.IDs = slices.Clone(cut.IDs) // which holds on to no memory besides
-		out.example.Sequences[i] = cut
-	}
-	if identical(out.example.Sequences) {
-		out.drop = dropIdenticalTruncated
+	if m.truncate(&out); out.drop != kept {
 		return out, nil
 	}
 	if ok, err := m.readTarget(r, form, c, p, &out); err != nil {
@@ -145,6 +129,28 @@ func (m *maker) make(text []byte, read rowReader) (out made, err error) {
 	m.imitate(&out.example, out.target)
 	out.example.Numbers, err = m.wanted.numbers(r)
 	return out, err
+}
+
+// truncate cuts the sequences of an example, or says why that leaves none.
+func (m *maker) truncate(out *made) {
+	for i, s := range out.example.Sequences {
+		cut := m.options.truncate(s)
+		if len(cut.IDs) < len(s.IDs) {
+			out.truncated[out.example.side(i)]++
+		}
+		if cut.First >= len(cut.IDs) {
+			out.drop = emptySide(out.example.side(i))
+			if len(cut.IDs) < len(s.IDs) {
+				out.drop = dropTruncatedAway
+			}
+			return
+		}
+		cut.IDs = slices.Clone(cut.IDs) // which holds on to no memory besides
+		out.example.Sequences[i] = cut
+	}
+	if identical(out.example.Sequences) {
+		out.drop = dropIdenticalTruncated
+	}
 }
 
 // ignored are the variables for the chat template that the text does not depend on.

@@ -124,35 +124,11 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 	if err != nil {
 		return out, err
 	}
-	if m.wanted.Scores && r.scores == nil {
-		return out, fmt.Errorf("%s; %s needs one for each completion", r.absent("scores"), m.wanted.by())
-	}
-	if m.wanted.RefLogps {
-		return out, errors.New("completions: a ranked row, and ref_chosen_logps and ref_rejected_logps, which trust_ref_logps needs, are of pairs; give pairs, or leave that out")
-	}
-	if !r.has("prompt") {
-		return out, fmt.Errorf("%s; a row with completions needs one", r.absent("prompt"))
-	}
-	c := conversation{prompt: r.cells["prompt"], vars: m.vars.With(r.vars)}
-	for _, one := range ranking {
-		c.completions = append(c.completions, one.completion)
-	}
-	if m.watch != nil {
-		m.watch.conversation = c
-	}
-	if err := sameKind([]cell{c.prompt, c.completions[0]}); err != nil {
+	c, err := m.rankedConversation(r, ranking)
+	if err != nil {
 		return out, err
 	}
-	out.key = c.key()
-	if err := m.checkRoles(r); err != nil {
-		return out, err
-	}
-	for _, one := range ranking {
-		if err := m.checkRole(fmt.Sprintf("completions: completion %d", one.number), one.completion); err != nil {
-			return out, err
-		}
-	}
-	out.ignored = m.ignored(c)
+	out.key, out.ignored = c.key(), m.ignored(c)
 	if _, ok := m.encoder.EOS(); !ok && !c.isChat() {
 		out.noEOS = true
 	}
@@ -166,30 +142,9 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 		out.drop = dropTruncatedAway
 		return out, nil
 	}
-	var left []ranked
-	for _, one := range ranking {
-		if one.completion.empty() {
-			out.emptied++
-			continue
-		}
-		s, err := m.sequence(p, c, one.completion, &out)
-		if err != nil {
-			return out, err
-		}
-		out.longest = max(out.longest, len(s.IDs))
-		one.sequence = m.options.truncate(s)
-		one.truncated = len(one.sequence.IDs) < len(s.IDs)
-		one.sequence.IDs = slices.Clone(one.sequence.IDs) // which holds on to no memory besides
-		switch {
-		case one.sequence.First >= len(one.sequence.IDs):
-			out.emptied++
-		case slices.ContainsFunc(left, func(better ranked) bool { return slices.Equal(better.sequence.IDs, one.sequence.IDs) }):
-			out.repeated++
-		case form == Lists && len(left) > 0 && left[len(left)-1].score == one.score:
-			out.tied++
-		default:
-			left = append(left, one)
-		}
+	left, err := m.different(p, c, ranking, form, &out)
+	if err != nil {
+		return out, err
 	}
 	if takes, err := r.filter.takes(r, out.longest, ranking); err != nil || !takes {
 		out.drop = dropFiltered
@@ -212,6 +167,66 @@ func (m *maker) makeRanked(r row, form Form) (out made, err error) {
 		out.ranking = left
 	}
 	return out, nil
+}
+
+// rankedConversation is what a ranked row says, if it may be read.
+func (m *maker) rankedConversation(r row, ranking []ranked) (c conversation, err error) {
+	switch {
+	case m.wanted.Scores && r.scores == nil:
+		return c, fmt.Errorf("%s; %s needs one for each completion", r.absent("scores"), m.wanted.by())
+	case m.wanted.RefLogps:
+		return c, errors.New("completions: a ranked row, and ref_chosen_logps and ref_rejected_logps, which trust_ref_logps needs, are of pairs; give pairs, or leave that out")
+	case !r.has("prompt"):
+		return c, fmt.Errorf("%s; a row with completions needs one", r.absent("prompt"))
+	}
+	c = conversation{prompt: r.cells["prompt"], vars: m.vars.With(r.vars)}
+	for _, one := range ranking {
+		c.completions = append(c.completions, one.completion)
+	}
+	if m.watch != nil {
+		m.watch.conversation = c
+	}
+	if err := sameKind([]cell{c.prompt, c.completions[0]}); err != nil {
+		return c, err
+	}
+	if err := m.checkRoles(r); err != nil {
+		return c, err
+	}
+	for _, one := range ranking {
+		if err := m.checkRole(fmt.Sprintf("completions: completion %d", one.number), one.completion); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// different are the completions with their sequences that have any tokens left and none like a better one's; in a list they differ in score too.
+func (m *maker) different(p prompt, c conversation, ranking []ranked, form Form, out *made) (left []ranked, err error) {
+	for _, one := range ranking {
+		if one.completion.empty() {
+			out.emptied++
+			continue
+		}
+		s, err := m.sequence(p, c, one.completion, out)
+		if err != nil {
+			return nil, err
+		}
+		out.longest = max(out.longest, len(s.IDs))
+		one.sequence = m.options.truncate(s)
+		one.truncated = len(one.sequence.IDs) < len(s.IDs)
+		one.sequence.IDs = slices.Clone(one.sequence.IDs) // which holds on to no memory besides
+		switch {
+		case one.sequence.First >= len(one.sequence.IDs):
+			out.emptied++
+		case slices.ContainsFunc(left, func(better ranked) bool { return slices.Equal(better.sequence.IDs, one.sequence.IDs) }):
+			out.repeated++
+		case form == Lists && len(left) > 0 && left[len(left)-1].score == one.score:
+			out.tied++
+		default:
+			left = append(left, one)
+		}
+	}
+	return left, nil
 }
 
 // pairsOf makes the pairs of a ranked row by the rule of ranked_pairs.

@@ -320,8 +320,21 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 	if err := tail.Report.restore(r, examples.files); err != nil {
 		return nil, err
 	}
-	starts, offsets, n, end := make([]int, len(tail.Blocks)), make([]int64, len(tail.Blocks)), 0, int64(storeHeader)
-	for i, b := range tail.Blocks {
+	if examples.offsets, err = checkBlocks(ctx, f, tail.Blocks, at, len(names)); err != nil {
+		return nil, err
+	}
+	bytes, err := mapped.Map(f)
+	if err != nil {
+		return nil, err
+	}
+	examples.bytes = bytes
+	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []mapped.Bytes{bytes}}, nil
+}
+
+// checkBlocks reads all blocks, which end at a place, and says where their records are.
+func checkBlocks(ctx context.Context, f io.ReaderAt, blocks []storeBlock, at int64, files int) (records []int64, err error) {
+	starts, offsets, n, end := make([]int, len(blocks)), make([]int64, len(blocks)), 0, int64(storeHeader)
+	for i, b := range blocks {
 		starts[i], offsets[i] = n, end
 		if b.Bytes <= 0 || b.Bytes > maxBlock || b.Records <= 0 || b.Records > b.Bytes/storeRecord || int64(b.Bytes) > at-end {
 			return nil, errDamaged
@@ -331,11 +344,11 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 	if end != at || n == 0 || n > math.MaxInt32 {
 		return nil, errDamaged
 	}
-	examples.offsets = make([]int64, n)
-	errs := make([]error, len(tail.Blocks))
+	records = make([]int64, n)
+	errs := make([]error, len(blocks))
 	buffers := sync.Pool{New: func() any { return new([]byte) }} // else what is read becomes garbage, as much as the whole file
-	parallel(len(tail.Blocks), func(i int) {
-		b := tail.Blocks[i]
+	parallel(len(blocks), func(i int) {
+		b := blocks[i]
 		buffer := buffers.Get().(*[]byte)
 		defer buffers.Put(buffer)
 		*buffer = slices.Grow((*buffer)[:0], b.Bytes)[:b.Bytes]
@@ -347,7 +360,7 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 		} else if crc32.Checksum(*buffer, castagnoli) != b.Sum {
 			errs[i] = errDamaged
 		} else {
-			errs[i] = findRecords(*buffer, offsets[i], examples.offsets[starts[i]:starts[i]+b.Records], len(names))
+			errs[i] = findRecords(*buffer, offsets[i], records[starts[i]:starts[i]+b.Records], files)
 		}
 	})
 	for _, err := range errs {
@@ -355,12 +368,7 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 			return nil, err
 		}
 	}
-	bytes, err := mapped.Map(f)
-	if err != nil {
-		return nil, err
-	}
-	examples.bytes = bytes
-	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []mapped.Bytes{bytes}}, nil
+	return records, nil
 }
 
 // readStoreEnds reads header and tail.
