@@ -26,15 +26,18 @@ func refColumns(t *testing.T, o Options, chosen, rejected string, off float64) [
 	}
 	var columns []string
 	for line := range strings.Lines(string(text)) {
-		var row map[string]float64
+		var row struct {
+			Chosen   float64 `json:"ref_logps/chosen"`
+			Rejected float64 `json:"ref_logps/rejected"`
+		}
 		if err := json.Unmarshal([]byte(line), &row); err != nil {
 			t.Fatal(err)
 		}
 		if len(columns) == 0 {
-			row["ref_logps/chosen"] += off
+			row.Chosen += off
 		}
 		// As a program writes them that keeps float32.
-		columns = append(columns, fmt.Sprintf(`"%s": %v, "%s": %v`, chosen, float32(row["ref_logps/chosen"]), rejected, float32(row["ref_logps/rejected"])))
+		columns = append(columns, fmt.Sprintf(`"%s": %v, "%s": %v`, chosen, float32(row.Chosen), rejected, float32(row.Rejected)))
 	}
 	return columns
 }
