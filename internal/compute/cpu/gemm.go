@@ -234,9 +234,13 @@ func (g *product) packStep(contiguous bool) int {
 // packB packs the block of B, panel by panel. Columns past the edge hold anything.
 func (g *product) packB(room *[]float32) []float32 {
 	dst := growFloats(room, g.panels()*g.panelSize+slack)
+	done := 0
+	if g.form != nt {
+		done = g.packTiles(dst, g.panel, g.panelSize, g.b, g.ldb, g.jc, g.n, g.nc/g.panel)
+	}
 	n := g.packStep(g.form == nt)
-	for k := 0; k < g.kc; k += n {
-		for j := range g.panels() {
+	for k := 0; k < g.kc && done < g.panels(); k += n {
+		for j := done; j < g.panels(); j++ {
 			first := j * g.panel
 			g.pack(dst[j*g.panelSize+g.depthOf(k)*g.panel:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n, k, min(n, g.kc-k))
 		}
@@ -259,9 +263,20 @@ func (g *product) packedTile(t, from int) int {
 func (g *product) packA(room *[]float32, from, to int) []float32 {
 	first := g.tileStart(from)
 	dst := growFloats(room, packedTiles(to-from, g.tileStart(to)-first, g.depth))
+	done := from
+	for g.form == tn && done < to { // tiles of the same height, of which there are two
+		at, rows, end := g.tileStart(done), g.tileStart(done+1)-g.tileStart(done), done+1
+		for end < to && g.tileStart(end+1)-g.tileStart(end) == rows {
+			end++
+		}
+		packed := g.packTiles(dst[g.packedTile(done, from):], rows, rows*g.depth+tileGap, g.a, g.lda, at, g.m, end-done)
+		if done += packed; done < end {
+			break
+		}
+	}
 	n := g.packStep(g.form != tn)
-	for k := 0; k < g.kc; k += n {
-		for t := from; t < to; t++ {
+	for k := 0; k < g.kc && done < to; k += n {
+		for t := done; t < to; t++ {
 			at, rows := g.tileStart(t), g.tileStart(t+1)-g.tileStart(t)
 			g.pack(dst[g.packedTile(t, from)+g.depthOf(k)*rows:], rows, g.a, g.lda, g.form != tn, at, rows, g.m, k, min(n, g.kc-k))
 		}

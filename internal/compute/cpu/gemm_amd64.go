@@ -73,6 +73,30 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 	}
 }
 
+// packTiles packs tiles (or panels) of the same width, whose lanes are columns of s from l0 on, of which there are total; a tile lies apart numbers
+// behind the one before. It returns how many it has packed: those that have whole vectors in s.
+func (g *product) packTiles(dst []float32, width, apart int, s []float32, ld, l0, total, tiles int) int {
+	if g.Level != AVX512 {
+		return 0
+	}
+	vector := roundUp(width, 16)
+	if tiles = min(tiles, (total-l0-vector)/width+1); tiles <= 0 || total-l0 < vector {
+		return 0
+	}
+	_, _ = s[(g.pc+g.kc-1)*ld+l0+(tiles-1)*width+vector-1], dst[(tiles-1)*apart+(g.depth-1)*width+vector-1]
+	kernel := packTiles1AVX512
+	switch {
+	case vector == 32 && g.bf16:
+		kernel = packTiles2BF16
+	case vector == 32:
+		kernel = packTiles2AVX512
+	case g.bf16:
+		kernel = packTiles1BF16
+	}
+	kernel(tiles, g.kc, &s[g.pc*ld+l0], 4*ld, 4*width, &dst[0], 4*width, 4*apart)
+	return tiles
+}
+
 // peakKernel is the loop that Peak runs, and the floating-point operations of a round; nil if there is none.
 func peakKernel(bf16 bool) (rounds func(n int), perRound int) {
 	// Numbers near 1 of which no sum overflows in the rounds of a call.

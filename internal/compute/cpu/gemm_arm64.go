@@ -42,6 +42,8 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 	pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc+k, kc)
 }
 
+func (g *product) packTiles([]float32, int, int, []float32, int, int, int, int) int { return 0 }
+
 // peakKernel is the loop that Peak runs, and the floating-point operations of a round; nil if there is none.
 func peakKernel(bf16 bool) (rounds func(n int), perRound int) {
 	if bf16 {

@@ -12,4 +12,6 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 	packRef(dst, stride, s, ld, contiguous, l0, width, g.pc+k, kc)
 }
 
+func (g *product) packTiles([]float32, int, int, []float32, int, int, int, int) int { return 0 }
+
 func peakKernel(bool) (rounds func(n int), perRound int) { return nil, 0 }

@@ -334,6 +334,26 @@ func packColumnsAVX512(n int, k int, src *float32, lds int, dst *float32, ldd in
 //go:noescape
 func packColumnsBF16(n int, k int, src *float32, lds int, dst *float32, ldd int)
 
+// packTiles1AVX512 packs k rows, lds bytes apart, of tiles that begin step bytes apart: 16 columns of each as rows ldd bytes apart, a tile apart bytes behind the one before.
+//
+//go:noescape
+func packTiles1AVX512(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+
+// packTiles1BF16 packs k rows, lds bytes apart, of tiles that begin step bytes apart: 16 columns of each as rows ldd bytes apart, a tile apart bytes behind the one before, two rows rounded to bf16 in one number.
+//
+//go:noescape
+func packTiles1BF16(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+
+// packTiles2AVX512 packs k rows, lds bytes apart, of tiles that begin step bytes apart: 32 columns of each as rows ldd bytes apart, a tile apart bytes behind the one before.
+//
+//go:noescape
+func packTiles2AVX512(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+
+// packTiles2BF16 packs k rows, lds bytes apart, of tiles that begin step bytes apart: 32 columns of each as rows ldd bytes apart, a tile apart bytes behind the one before, two rows rounded to bf16 in one number.
+//
+//go:noescape
+func packTiles2BF16(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+
 // transpose8 transposes n squares of 8x8 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.
 //
 //go:noescape

@@ -16,8 +16,15 @@ TEXT ·microAVX512x1(SB), NOSPLIT, $0-56
 	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -45,6 +52,17 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -93,8 +111,15 @@ TEXT ·microAVX512Halfx1(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -114,6 +139,16 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -160,8 +195,15 @@ TEXT ·microBF16x1(SB), NOSPLIT, $0-56
 	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -229,6 +271,17 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -287,8 +340,15 @@ TEXT ·microBF16Halfx1(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -328,6 +388,16 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -378,14 +448,21 @@ TEXT ·microAVX512x2(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -425,6 +502,20 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -482,11 +573,18 @@ TEXT ·microAVX512Halfx2(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
 	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
 	VPXORD     Z6, Z6, Z6
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -514,6 +612,18 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -565,14 +675,21 @@ TEXT ·microBF16x2(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -692,6 +809,20 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -769,11 +900,18 @@ TEXT ·microBF16Halfx2(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
 	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
 	VPXORD     Z6, Z6, Z6
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -842,6 +980,18 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -902,19 +1052,26 @@ TEXT ·microAVX512x3(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -966,6 +1123,23 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -1032,14 +1206,21 @@ TEXT ·microAVX512Halfx3(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z6, Z6, Z6
 	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z6, Z6, Z6
 	VPXORD     Z8, Z8, Z8
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -1075,6 +1256,20 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -1132,19 +1327,26 @@ TEXT ·microBF16x3(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -1316,6 +1518,23 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -1412,14 +1631,21 @@ TEXT ·microBF16Halfx3(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z4, Z4, Z4
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
-	VPXORD     Z6, Z6, Z6
 	PREFETCHT0 (DX)
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z6, Z6, Z6
 	VPXORD     Z8, Z8, Z8
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -1516,6 +1742,20 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -1587,24 +1827,31 @@ TEXT ·microAVX512x4(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -1668,6 +1915,26 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -1743,17 +2010,24 @@ TEXT ·microAVX512Halfx4(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
 	VPXORD     Z10, Z10, Z10
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -1797,6 +2071,22 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -1860,24 +2150,31 @@ TEXT ·microBF16x4(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -2101,6 +2398,26 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -2216,17 +2533,24 @@ TEXT ·microBF16Halfx4(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
 	VPXORD     Z10, Z10, Z10
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -2351,6 +2675,22 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -2433,29 +2773,36 @@ TEXT ·microAVX512x5(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -2531,6 +2878,29 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -2615,20 +2985,27 @@ TEXT ·microAVX512Halfx5(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
 	VPXORD     Z12, Z12, Z12
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -2680,6 +3057,24 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -2749,29 +3144,36 @@ TEXT ·microBF16x5(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -3047,6 +3449,29 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -3181,20 +3606,27 @@ TEXT ·microBF16Halfx5(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
 	VPXORD     Z12, Z12, Z12
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -3347,6 +3779,24 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -3440,34 +3890,41 @@ TEXT ·microAVX512x6(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -3555,6 +4012,32 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -3648,23 +4131,30 @@ TEXT ·microAVX512Halfx6(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
 	VPXORD     Z14, Z14, Z14
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -3724,6 +4214,26 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -3799,34 +4309,41 @@ TEXT ·microBF16x6(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -4154,6 +4671,32 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -4307,23 +4850,30 @@ TEXT ·microBF16Halfx6(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
 	VPXORD     Z14, Z14, Z14
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -4504,6 +5054,26 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -4608,39 +5178,46 @@ TEXT ·microAVX512x7(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -4740,6 +5317,35 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -4842,26 +5448,33 @@ TEXT ·microAVX512Halfx7(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
 	VPXORD     Z16, Z16, Z16
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -4929,6 +5542,28 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -5010,39 +5645,46 @@ TEXT ·microBF16x7(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -5422,6 +6064,35 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -5594,26 +6265,33 @@ TEXT ·microBF16Halfx7(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
 	VPXORD     Z16, Z16, Z16
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -5822,6 +6500,28 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -5937,44 +6637,51 @@ TEXT ·microAVX512x8(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -6086,6 +6793,38 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -6197,29 +6936,36 @@ TEXT ·microAVX512Halfx8(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
 	VPXORD     Z18, Z18, Z18
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -6295,6 +7041,30 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -6382,44 +7152,51 @@ TEXT ·microBF16x8(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -6851,6 +7628,38 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -7042,29 +7851,36 @@ TEXT ·microBF16Halfx8(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
 	VPXORD     Z18, Z18, Z18
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -7301,6 +8117,30 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -7427,49 +8267,56 @@ TEXT ·microAVX512x9(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -7593,6 +8440,41 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -7713,32 +8595,39 @@ TEXT ·microAVX512Halfx9(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
 	VPXORD     Z20, Z20, Z20
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -7822,6 +8711,32 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -7915,49 +8830,56 @@ TEXT ·microBF16x9(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -8441,6 +9363,41 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -8651,32 +9608,39 @@ TEXT ·microBF16Halfx9(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
 	VPXORD     Z20, Z20, Z20
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -8941,6 +9905,32 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -9078,54 +10068,61 @@ TEXT ·microAVX512x10(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -9261,6 +10258,44 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -9390,35 +10425,42 @@ TEXT ·microAVX512Halfx10(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
 	VPXORD     Z22, Z22, Z22
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -9510,6 +10552,34 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -9609,54 +10679,61 @@ TEXT ·microBF16x10(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -10192,6 +11269,44 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -10421,35 +11536,42 @@ TEXT ·microBF16Halfx10(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
 	VPXORD     Z22, Z22, Z22
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -10742,6 +11864,34 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -10890,59 +12040,66 @@ TEXT ·microAVX512x11(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -11090,6 +12247,47 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -11228,38 +12426,45 @@ TEXT ·microAVX512Halfx11(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
 	VPXORD     Z24, Z24, Z24
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -11359,6 +12564,36 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -11464,59 +12699,66 @@ TEXT ·microBF16x11(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -12104,6 +13346,47 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -12352,38 +13635,45 @@ TEXT ·microBF16Halfx11(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
 	VPXORD     Z24, Z24, Z24
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -12704,6 +13994,36 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -12863,64 +14183,71 @@ TEXT ·microAVX512x12(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -13080,6 +14407,50 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -13227,41 +14598,48 @@ TEXT ·microAVX512Halfx12(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
 	VPXORD     Z26, Z26, Z26
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -13369,6 +14747,38 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -13480,64 +14890,71 @@ TEXT ·microBF16x12(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -14177,6 +15594,50 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -14444,41 +15905,48 @@ TEXT ·microBF16Halfx12(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
 	VPXORD     Z26, Z26, Z26
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -14827,6 +16295,38 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -14997,69 +16497,76 @@ TEXT ·microAVX512x13(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -15231,6 +16738,53 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -15387,44 +16941,51 @@ TEXT ·microAVX512Halfx13(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
-	PREFETCHT0 (DX)
 	VPXORD     Z28, Z28, Z28
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -15540,6 +17101,40 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -15657,69 +17252,76 @@ TEXT ·microBF16x13(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -16411,6 +18013,53 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -16697,44 +18346,51 @@ TEXT ·microBF16Halfx13(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
-	PREFETCHT0 (DX)
 	VPXORD     Z28, Z28, Z28
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -17111,6 +18767,40 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -17292,74 +18982,81 @@ TEXT ·microAVX512x14(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z31, Z31, Z31
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -17543,6 +19240,56 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -17708,47 +19455,54 @@ TEXT ·microAVX512Halfx14(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z28, Z28, Z28
-	PREFETCHT0 (DX)
 	VPXORD     Z30, Z30, Z30
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -17873,6 +19627,42 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -17995,74 +19785,81 @@ TEXT ·microBF16x14(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 124(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z25, Z25, Z25
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z27, Z27, Z27
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
-	ADDQ       R8, DX
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z29, Z29, Z29
-	PREFETCHT0 (DX)
-	PREFETCHT0 124(DX)
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z31, Z31, Z31
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -18806,6 +20603,56 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 124(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -19111,47 +20958,54 @@ TEXT ·microBF16Halfx14(SB), NOSPLIT, $0-56
 	MOVQ       ldc+32(FP), R8
 	PREFETCHT0 (DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
 	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z12, Z12, Z12
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z14, Z14, Z14
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z16, Z16, Z16
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z18, Z18, Z18
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z20, Z20, Z20
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z22, Z22, Z22
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z24, Z24, Z24
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z26, Z26, Z26
-	PREFETCHT0 (DX)
-	ADDQ       R8, DX
 	VPXORD     Z28, Z28, Z28
-	PREFETCHT0 (DX)
 	VPXORD     Z30, Z30, Z30
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Z0
@@ -19556,6 +21410,42 @@ loop:
 	CMPQ         CX, $0x04
 	JGE          loop
 
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
+
 tail:
 	TESTQ        CX, CX
 	JZ           done
@@ -19749,8 +21639,15 @@ TEXT ·microAVX2x1(SB), NOSPLIT, $0-56
 	PREFETCHT0 60(DX)
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -19778,6 +21675,17 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -19820,14 +21728,21 @@ TEXT ·microAVX2x2(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -19867,6 +21782,20 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -19918,19 +21847,26 @@ TEXT ·microAVX2x3(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -19982,6 +21918,23 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -20042,24 +21995,31 @@ TEXT ·microAVX2x4(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -20123,6 +22083,26 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -20192,29 +22172,36 @@ TEXT ·microAVX2x5(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y13, Y13, Y13
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -20290,6 +22277,29 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -20368,34 +22378,41 @@ TEXT ·microAVX2x6(SB), NOSPLIT, $0-56
 	PREFETCHT0 (DX)
 	PREFETCHT0 60(DX)
 	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
-	ADDQ       R8, DX
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y13, Y13, Y13
-	PREFETCHT0 (DX)
-	PREFETCHT0 60(DX)
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y15, Y15, Y15
-	CMPQ       CX, $0x04
-	JL         tail
+	MOVQ       $0x00000010, R10
+	SUBQ       R10, CX
+	JG         enter
+	ADDQ       R10, CX
+	XORQ       R10, R10
+
+enter:
+	CMPQ CX, $0x04
+	JL   pause
 
 loop:
 	VMOVUPS      (DI), Y0
@@ -20483,6 +22500,32 @@ loop:
 	SUBQ         $0x04, CX
 	CMPQ         CX, $0x04
 	JGE          loop
+
+pause:
+	TESTQ      R10, R10
+	JZ         tail
+	MOVQ       c+24(FP), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R8, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 60(DX)
+	ADDQ       R10, CX
+	XORQ       R10, R10
+	CMPQ       CX, $0x04
+	JGE        loop
 
 tail:
 	TESTQ        CX, CX
@@ -21945,6 +23988,265 @@ partTwoTail:
 	ADDQ       R9, DI
 
 partTwoDone:
+	VZEROUPPER
+	RET
+
+// func packTiles1AVX512(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packTiles1AVX512(SB), NOSPLIT, $0-64
+	MOVQ tiles+0(FP), BX
+	MOVQ k+8(FP), CX
+	MOVQ src+16(FP), SI
+	MOVQ lds+24(FP), R8
+	MOVQ step+32(FP), R10
+	MOVQ dst+40(FP), DI
+	MOVQ ldd+48(FP), R9
+	MOVQ apart+56(FP), R11
+	MOVQ R8, R15
+	SHLQ $0x04, R15
+	SUBQ $0x01, CX
+	JL   tail
+
+rows:
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+tile:
+	PREFETCHT0 (R12)(R15*1)
+	VMOVUPS    (R12), Z0
+	VMOVUPS    Z0, (R13)
+	ADDQ       R10, R12
+	ADDQ       R10, DX
+	ADDQ       R11, R13
+	DECQ       AX
+	JNZ        tile
+	ADDQ       R9, DI
+	ADDQ       R8, SI
+	SUBQ       $0x01, CX
+	JGE        rows
+
+tail:
+	VZEROUPPER
+	RET
+
+// func packTiles1BF16(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packTiles1BF16(SB), NOSPLIT, $0-64
+	MOVQ      tiles+0(FP), BX
+	MOVQ      k+8(FP), CX
+	MOVQ      src+16(FP), SI
+	MOVQ      lds+24(FP), R8
+	MOVQ      step+32(FP), R10
+	MOVQ      dst+40(FP), DI
+	MOVQ      ldd+48(FP), R9
+	MOVQ      apart+56(FP), R11
+	MOVQ      R8, R15
+	SHLQ      $0x04, R15
+	VMOVDQU32 bf16Pairs<>+0(SB), Z31
+	SUBQ      $0x02, CX
+	JL        tail
+
+rows:
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+tile:
+	PREFETCHT0 (R12)(R15*1)
+	PREFETCHT0 (DX)(R15*1)
+	VMOVUPS    (R12), Z0
+	VMOVUPS    (DX), Z2
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	VMOVUPS    Z0, (R13)
+	ADDQ       R10, R12
+	ADDQ       R10, DX
+	ADDQ       R11, R13
+	DECQ       AX
+	JNZ        tile
+	ADDQ       R9, DI
+	ADDQ       R8, SI
+	ADDQ       R8, SI
+	SUBQ       $0x02, CX
+	JGE        rows
+
+tail:
+	ADDQ $0x02, CX
+	JZ   done
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+last:
+	VMOVUPS (R12), Z0
+	VPXORD  Z2, Z2, Z2
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x6f
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc0
+	VPERMW  Z0, Z31, Z0
+	VMOVUPS Z0, (R13)
+	ADDQ    R10, R12
+	ADDQ    R10, DX
+	ADDQ    R11, R13
+	DECQ    AX
+	JNZ     last
+	ADDQ    R9, DI
+
+done:
+	VZEROUPPER
+	RET
+
+// func packTiles2AVX512(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packTiles2AVX512(SB), NOSPLIT, $0-64
+	MOVQ tiles+0(FP), BX
+	MOVQ k+8(FP), CX
+	MOVQ src+16(FP), SI
+	MOVQ lds+24(FP), R8
+	MOVQ step+32(FP), R10
+	MOVQ dst+40(FP), DI
+	MOVQ ldd+48(FP), R9
+	MOVQ apart+56(FP), R11
+	MOVQ R8, R15
+	SHLQ $0x04, R15
+	SUBQ $0x01, CX
+	JL   tail
+
+rows:
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+tile:
+	PREFETCHT0 (R12)(R15*1)
+	PREFETCHT0 64(R12)(R15*1)
+	VMOVUPS    (R12), Z0
+	VMOVUPS    64(R12), Z1
+	VMOVUPS    Z0, (R13)
+	VMOVUPS    Z1, 64(R13)
+	ADDQ       R10, R12
+	ADDQ       R10, DX
+	ADDQ       R11, R13
+	DECQ       AX
+	JNZ        tile
+	ADDQ       R9, DI
+	ADDQ       R8, SI
+	SUBQ       $0x01, CX
+	JGE        rows
+
+tail:
+	VZEROUPPER
+	RET
+
+// func packTiles2BF16(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packTiles2BF16(SB), NOSPLIT, $0-64
+	MOVQ      tiles+0(FP), BX
+	MOVQ      k+8(FP), CX
+	MOVQ      src+16(FP), SI
+	MOVQ      lds+24(FP), R8
+	MOVQ      step+32(FP), R10
+	MOVQ      dst+40(FP), DI
+	MOVQ      ldd+48(FP), R9
+	MOVQ      apart+56(FP), R11
+	MOVQ      R8, R15
+	SHLQ      $0x04, R15
+	VMOVDQU32 bf16Pairs<>+0(SB), Z31
+	SUBQ      $0x02, CX
+	JL        tail
+
+rows:
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+tile:
+	PREFETCHT0 (R12)(R15*1)
+	PREFETCHT0 (DX)(R15*1)
+	PREFETCHT0 64(R12)(R15*1)
+	PREFETCHT0 64(DX)(R15*1)
+	VMOVUPS    (R12), Z0
+	VMOVUPS    64(R12), Z1
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x6f
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x67
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	VMOVUPS    Z0, (R13)
+	VMOVUPS    Z1, 64(R13)
+	ADDQ       R10, R12
+	ADDQ       R10, DX
+	ADDQ       R11, R13
+	DECQ       AX
+	JNZ        tile
+	ADDQ       R9, DI
+	ADDQ       R8, SI
+	ADDQ       R8, SI
+	SUBQ       $0x02, CX
+	JGE        rows
+
+tail:
+	ADDQ $0x02, CX
+	JZ   done
+	MOVQ SI, R12
+	MOVQ DI, R13
+	MOVQ BX, AX
+	LEAQ (SI)(R8*1), DX
+
+last:
+	VMOVUPS (R12), Z0
+	VMOVUPS 64(R12), Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x6f
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc0
+	VPERMW  Z0, Z31, Z0
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x67
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc9
+	VPERMW  Z1, Z31, Z1
+	VMOVUPS Z0, (R13)
+	VMOVUPS Z1, 64(R13)
+	ADDQ    R10, R12
+	ADDQ    R10, DX
+	ADDQ    R11, R13
+	DECQ    AX
+	JNZ     last
+	ADDQ    R9, DI
+
+done:
 	VZEROUPPER
 	RET
 
