@@ -7,9 +7,10 @@ import (
 	"dpotrain/internal/compute"
 )
 
-// queryBlock is the number of query rows of a segment handled together: four whole tiles of products with AVX-512. Rows are independent
+// queryBlock is the number of query rows of a segment handled together, those at positions from a multiple of it to the next: one that is
+// a tile of keys, so that of the tiles that a block sees one alone, its last, is half seen. Rows are independent
 // of each other: it does not change results.
-const queryBlock = 56
+const queryBlock = tile
 
 // attentionRef is compute.Device.Attention for one head of one row at position p; s has room for p+1 numbers. It
 // returns the log-sum-exp.
@@ -79,10 +80,16 @@ func (b block) rows() int { return b.to - b.from }
 // position is that of the block's first row.
 func (b block) position() int { return firstPosition(b.seg) + b.from - b.seg.Start }
 
+// blockEnd is the end of the block that begins at row r of a segment.
+func blockEnd(seg compute.Segment, r int) int {
+	position := firstPosition(seg) + r - seg.Start
+	return min(seg.End, r+queryBlock-position%queryBlock)
+}
+
 // queryBlocks appends the blocks of a segment.
 func queryBlocks(blocks []block, seg compute.Segment, kvHead int) []block {
-	for r := seg.Start; r < seg.End; r += queryBlock {
-		blocks = append(blocks, block{seg, r, min(r+queryBlock, seg.End), kvHead})
+	for r := seg.Start; r < seg.End; r = blockEnd(seg, r) {
+		blocks = append(blocks, block{seg, r, blockEnd(seg, r), kvHead})
 	}
 	return blocks
 }
@@ -313,7 +320,7 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 	n := on.shape.HeadDim
 	count := 0 // a.queries are taken into use one by one
 	for _, seg := range f.segments {
-		for r := seg.Start; r < seg.End; r += queryBlock {
+		for r := seg.Start; r < seg.End; r = blockEnd(seg, r) {
 			if count < cap(a.queries) {
 				a.queries = a.queries[:count+1] // one that a family before had
 			} else {
@@ -322,7 +329,7 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 			x := &a.queries[count]
 			x.grow(n)
 			count++
-			x.block = block{seg, r, min(r+queryBlock, seg.End), 0}
+			x.block = block{seg, r, blockEnd(seg, r), 0}
 			rows := x.rows()
 			x.begun = false
 			scaled := growFloats(&a.rows, queryBlock*n)
@@ -367,8 +374,9 @@ func (d *Device) attentionFamilyBackward(a *attentionScratch, f family) {
 	}
 	at := 0
 	for _, seg := range f.segments {
-		blocks := (seg.End - seg.Start + queryBlock - 1) / queryBlock
-		end := firstPosition(seg) + seg.End - seg.Start
+		begin := firstPosition(seg)
+		end := begin + seg.End - seg.Start
+		blocks := (end+queryBlock-1)/queryBlock - begin/queryBlock
 		for first := shared; first < end; first += tile {
 			d.attentionTileBackward(a, f.head, a.queries[at:at+blocks], seg, first, min(tile, end-first))
 		}
