@@ -249,11 +249,11 @@ func (m *maker) sequence(p prompt, c conversation, completion cell, out *made) (
 	}
 	s = Sequence{IDs: e.IDs, First: len(p.ids)}
 	if len(p.ids) > len(e.IDs) || !slices.Equal(p.ids, e.IDs[:len(p.ids)]) {
-		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return o.End > len(p.text) })
+		s.First = slices.IndexFunc(e.Offsets, func(o tokenizer.Offset) bool { return int(o.End) > len(p.text) })
 		switch {
 		case s.First < 0: // the completion has no token
 			s.First = len(e.IDs)
-		case e.Offsets[s.First].Start < len(p.text):
+		case int(e.Offsets[s.First].Start) < len(p.text):
 			out.across = true
 		default:
 			out.other = true

@@ -38,7 +38,7 @@ func (l letters) AppendsEOS() bool { return l.appendsEOS }
 
 func (l letters) Encode(text string, addSpecial bool) (e tokenizer.Encoding, err error) {
 	add := func(id int32, start, end int) {
-		e.IDs, e.Offsets = append(e.IDs, id), append(e.Offsets, tokenizer.Offset{Start: start, End: end})
+		e.IDs, e.Offsets = append(e.IDs, id), append(e.Offsets, tokenizer.Offset{Start: int32(start), End: int32(end)})
 	}
 	if addSpecial && l.bos {
 		add(bosID, 0, 0)

@@ -266,9 +266,9 @@ func (s watched) tokens(t *tokenizer.Tokenizer) []string {
 		switch {
 		case o == tokenizer.Offset{}:
 			texts[i] = t.Decode(s.IDs[i:i+1], false)
-		case o.End > end:
-			begin := max(o.Start, end)
-			for end = o.End; end < len(s.text) && !utf8.RuneStart(s.text[end]); end++ { // an id may be a part of a character
+		case int(o.End) > end:
+			begin := max(int(o.Start), end)
+			for end = int(o.End); end < len(s.text) && !utf8.RuneStart(s.text[end]); end++ { // an id may be a part of a character
 			}
 			texts[i] = s.text[begin:end]
 		}

@@ -53,10 +53,10 @@ type section struct {
 func (s section) isToken() bool { return s.id >= 0 }
 
 // cut divides s at the added tokens. A token takes in the white space beside it if it says so (lstrip, rstrip).
-func (m *matchSet) cut(s span) []section {
-	var out []section
+func (m *matchSet) cut(s span, yield func(section)) {
 	text := s.text
-	done := 0 // bytes already in out
+	done := 0   // bytes already yielded
+	blanks := 0 // where the white space that was last looked through ends
 	for i := 0; i < len(text); {
 		if !m.first[text[i]] {
 			i++
@@ -73,24 +73,26 @@ func (m *matchSet) cut(s span) []section {
 			continue
 		}
 		if token.LStrip {
-			start = len(strings.TrimRightFunc(text[:start], unicode.IsSpace))
+			start = min(start, done) + len(strings.TrimRightFunc(text[min(start, done):start], unicode.IsSpace))
 		}
 		if token.RStrip {
-			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+			if end >= blanks { // not each time anew where blanks themselves are tokens
+				blanks = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+			}
+			end = blanks
 		}
 		start, end = max(start, done), max(end, done) // the token before may have taken white space that this one wants; tokenizers then gives it twice
 		if start > done {
-			out = append(out, section{s.slice(done, start), -1})
+			yield(section{s.slice(done, start), -1})
 		}
 		if end > start {
-			out = append(out, section{s.slice(start, end), int32(token.ID)})
+			yield(section{s.slice(start, end), int32(token.ID)})
 		}
 		done = end
 	}
 	if done < len(text) {
-		out = append(out, section{s.slice(done, len(text)), -1})
+		yield(section{s.slice(done, len(text)), -1})
 	}
-	return out
 }
 
 func endsWithWord(s string) bool {

@@ -109,21 +109,28 @@ func (m *bpe) encode(word string, yield func(part)) {
 		yield(part{id, 0, int32(len(word))})
 		return
 	}
-	parts, ok := m.cache.get(word)
-	if !ok {
-		s := m.scratch.Get().(*bpeScratch)
-		defer func() {
-			if cap(s.symbols) <= maxKeptSymbols {
-				m.scratch.Put(s)
-			}
-		}()
-		m.start(s, word)
-		parts = m.join(s)
-		m.cache.put(word, parts)
+	if parts, ok := m.cache.get(word); ok {
+		for _, p := range parts {
+			yield(p)
+		}
+		return
 	}
-	for _, p := range parts {
+	s := m.scratch.Get().(*bpeScratch)
+	m.start(s, word)
+	m.join(s)
+	s.parts = s.parts[:0]
+	for i := int32(0); i >= 0 && len(s.symbols) > 0; i = s.symbols[i].next {
+		if p := s.symbols[i].part; len(word) <= maxCachedWord {
+			s.parts = append(s.parts, p)
+		} else {
+			yield(p)
+		}
+	}
+	m.cache.put(word, s.parts)
+	for _, p := range s.parts {
 		yield(p)
 	}
+	m.scratch.Put(s)
 }
 
 // symbol is a piece of a word while it is being put together, in a doubly linked list.
@@ -132,15 +139,9 @@ type symbol struct {
 	previous, next int32 // none at the ends
 }
 
-// candidate is a pair of neighbours that may be joined. It is void once one of the two has changed.
-type candidate struct{ rank, at, left, right, id int32 }
-
-// before is the order of joining: by rank, then from left to right.
-func (c candidate) before(d candidate) bool {
-	return c.rank < d.rank || c.rank == d.rank && c.at < d.at
-}
-
-const maxKeptSymbols = 1 << 16 // scratch memory larger than this is given back
+// candidate is a pair of neighbours that may be joined: its rank above the place of the left one, by which their order is that of
+// joining, by rank and then from left to right. It is void once the pair at that place has another rank.
+type candidate uint64
 
 // bpeScratch is memory that words share.
 type bpeScratch struct {
@@ -198,37 +199,34 @@ func (m *bpe) start(s *bpeScratch, word string) {
 	}
 }
 
-// join joins the symbols of s and returns what is left; n symbols take O(n log n).
-func (m *bpe) join(s *bpeScratch) []part {
+// join joins the symbols of s; n symbols take O(n log n).
+func (m *bpe) join(s *bpeScratch) {
 	s.heap = s.heap[:0]
 	for i := range s.symbols {
 		m.propose(s, int32(i))
 	}
 	for len(s.heap) > 0 {
 		c := s.pop()
-		left := &s.symbols[c.at]
-		if left.id != c.left || left.next < 0 || s.symbols[left.next].id != c.right {
+		at := int32(uint32(c))
+		left := &s.symbols[at]
+		if left.id < 0 || left.next < 0 {
 			continue
 		}
 		right := &s.symbols[left.next]
-		left.id, left.end, left.next = c.id, right.end, right.next
+		join, ok := m.merges[pairKey(left.id, right.id)]
+		if !ok || join.rank != int32(c>>32) {
+			continue
+		}
+		left.id, left.end, left.next = join.id, right.end, right.next
 		right.id = -1
 		if left.next >= 0 {
-			s.symbols[left.next].previous = c.at
+			s.symbols[left.next].previous = at
 		}
 		if left.previous >= 0 {
 			m.propose(s, left.previous)
 		}
-		m.propose(s, c.at)
+		m.propose(s, at)
 	}
-	s.parts = s.parts[:0]
-	if len(s.symbols) == 0 {
-		return s.parts
-	}
-	for i := int32(0); i >= 0; i = s.symbols[i].next {
-		s.parts = append(s.parts, s.symbols[i].part)
-	}
-	return s.parts
 }
 
 // propose makes symbol at and its neighbour to the right a candidate, if they can be joined.
@@ -239,7 +237,7 @@ func (m *bpe) propose(s *bpeScratch, at int32) {
 	}
 	right := s.symbols[left.next].id
 	if join, ok := m.merges[pairKey(left.id, right)]; ok {
-		s.push(candidate{join.rank, at, left.id, right, join.id})
+		s.push(candidate(uint64(join.rank)<<32 | uint64(at)))
 	}
 }
 
@@ -249,7 +247,7 @@ func (s *bpeScratch) push(c candidate) {
 	i := len(s.heap) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !c.before(s.heap[parent]) {
+		if c >= s.heap[parent] {
 			break
 		}
 		s.heap[i] = s.heap[parent]
@@ -272,10 +270,10 @@ func (s *bpeScratch) pop() candidate {
 		if child >= n {
 			break
 		}
-		if child+1 < n && s.heap[child+1].before(s.heap[child]) {
+		if child+1 < n && s.heap[child+1] < s.heap[child] {
 			child++
 		}
-		if !s.heap[child].before(c) {
+		if s.heap[child] >= c {
 			break
 		}
 		s.heap[i] = s.heap[child]

@@ -111,11 +111,11 @@ func (c textCase) check(t *testing.T, tok *Tokenizer) {
 		if o.Start == o.End { // an invented space, which has no place of its own here
 			continue
 		}
-		want := Offset{starts[c.Offsets[i][0]], starts[c.Offsets[i][1]]}
+		want := Offset{int32(starts[c.Offsets[i][0]]), int32(starts[c.Offsets[i][1]])}
 		for o.Start > 0 && !utf8.RuneStart(c.Text[o.Start]) { // they count whole characters
 			o.Start--
 		}
-		for o.End < len(c.Text) && !utf8.RuneStart(c.Text[o.End]) {
+		for int(o.End) < len(c.Text) && !utf8.RuneStart(c.Text[o.End]) {
 			o.End++
 		}
 		if o != want {

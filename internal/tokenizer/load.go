@@ -144,7 +144,8 @@ type builder struct {
 	users map[string]addedToken // of tokenizer.model, by the texts that stand for them once normalized
 	steps int
 
-	instructions int // of all regular expressions
+	patterns  patternList
+	prefixing int // pre-tokenizers of type Metaspace
 
 	normalizers []normalizer
 	splitters   []splitter
@@ -391,7 +392,7 @@ func (b *builder) addRoles(vocabulary string) error {
 // build puts the parts together once all files are read.
 func (b *builder) build() (*Tokenizer, error) {
 	t := &Tokenizer{
-		normalizers: b.normalizers, splitters: b.splitters, model: b.model, post: b.post, decoders: b.decoders,
+		normalizers: b.normalizers, splitters: b.splitters, patterns: b.patterns, model: b.model, post: b.post, decoders: b.decoders,
 		texts: b.texts, skipped: map[int32]bool{}, special: b.special,
 	}
 	t.size = int(slices.Max(slices.Collect(maps.Keys(b.texts)))) + 1

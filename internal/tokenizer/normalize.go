@@ -38,7 +38,7 @@ func (b *builder) compileNormalizer(c component, key string, out []normalizer) (
 		if err := checkContent(c.Content, key+".content"); err != nil {
 			return nil, err
 		}
-		find, err := b.compilePattern(c.Pattern, key)
+		find, err := b.compilePattern(c.Pattern, key, false)
 		if err != nil {
 			return nil, err
 		}
@@ -82,14 +82,16 @@ func prepend(s span, text string) (span, error) {
 }
 
 func replaceAll(s span, find matcher, with string) (span, error) {
-	matches := find(s.text)
-	if len(matches) == 0 {
+	var w *rewriter
+	find(s.text, func(start, end int) {
+		if w == nil {
+			w = newRewriter(s)
+		}
+		w.keep(start)
+		w.replace(end, with)
+	})
+	if w == nil {
 		return s, nil
-	}
-	w := newRewriter(s)
-	for _, m := range matches {
-		w.keep(m.start)
-		w.replace(m.end, with)
 	}
 	return w.finish()
 }

@@ -7,8 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// splitter cuts a span into words and appends them to out. Empty words are dropped.
-type splitter func(s span, out []span) ([]span, error)
+// splitter cuts a span into words and yields them. Empty words are dropped. Words are passed on one by one: a list of those of a long
+// text would take many times its memory.
+type splitter func(s span, yield func(span)) error
+
+// maxPrefixing is how many pre-tokenizers may change the text, each of which holds a copy while its words go through the next.
+const maxPrefixing = 2
 
 // compileSplitter appends the pre-tokenizers that c describes to b.splitters. key says where c stands in the file.
 func (b *builder) compileSplitter(c component, key string) error {
@@ -19,7 +23,10 @@ func (b *builder) compileSplitter(c component, key string) error {
 		return fmt.Errorf("%s: %s after ByteLevel is not supported; ByteLevel must be the last pre-tokenizer", key, c.Type)
 	}
 	add := func(find matcher, cut behavior, invert bool) {
-		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return split(s, find, cut, invert, out), nil })
+		b.splitters = append(b.splitters, func(s span, yield func(span)) error {
+			split(s, find, cut, invert, yield)
+			return nil
+		})
 	}
 	switch c.Type {
 	case "Sequence":
@@ -30,13 +37,13 @@ func (b *builder) compileSplitter(c component, key string) error {
 		}
 		return nil
 	case "Split":
-		find, err := b.compilePattern(c.Pattern, key)
-		if err != nil {
-			return err
-		}
 		cut, ok := behaviors[c.Behavior]
 		if !ok {
 			return unknownBehavior(key, c.Behavior)
+		}
+		find, err := b.compilePattern(c.Pattern, key, cut == contiguous)
+		if err != nil {
+			return err
 		}
 		add(find, cut, c.Invert)
 		return nil
@@ -66,12 +73,15 @@ func (b *builder) compileSplitter(c component, key string) error {
 	case "ByteLevel":
 		b.byteLevel = true
 		if c.AddPrefixSpace != nil && *c.AddPrefixSpace {
-			b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) {
-				if strings.HasPrefix(s.text, " ") {
-					return append(out, s), nil
+			b.splitters = append(b.splitters, func(s span, yield func(span)) error {
+				if !strings.HasPrefix(s.text, " ") {
+					var err error
+					if s, err = prepend(s, " "); err != nil {
+						return err
+					}
 				}
-				s, err := prepend(s, " ")
-				return append(out, s), err
+				yield(s)
+				return nil
 			})
 		}
 		if c.UseRegex == nil || *c.UseRegex {
@@ -83,7 +93,10 @@ func (b *builder) compileSplitter(c component, key string) error {
 		if err != nil {
 			return err
 		}
-		b.splitters = append(b.splitters, func(s span, out []span) ([]span, error) { return metaspace(s, c, scheme, out) })
+		if b.prefixing++; b.prefixing > maxPrefixing {
+			return fmt.Errorf("%s: more than %d of type Metaspace; one is enough", key, maxPrefixing)
+		}
+		b.splitters = append(b.splitters, func(s span, yield func(span)) error { return metaspace(s, c, scheme, yield) })
 		return nil
 	}
 	return unsupported(key, c.Type, "Sequence, Split, Digits, ByteLevel, Metaspace, Whitespace, WhitespaceSplit, Punctuation")
@@ -114,33 +127,36 @@ func (c component) prependScheme(key string) (string, error) {
 	return "", fmt.Errorf("%s.prepend_scheme: %.100q is not one of always, first, never", key, c.PrependScheme)
 }
 
-func metaspace(s span, c component, scheme string, out []span) ([]span, error) {
+func metaspace(s span, c component, scheme string, yield func(span)) error {
 	s, err := replaceAll(s, findString(" "), c.Replacement)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if (scheme == "always" || scheme == "first" && s.place(0) == 0) && !strings.HasPrefix(s.text, c.Replacement) {
 		if s, err = prepend(s, c.Replacement); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if c.Split != nil && !*c.Split {
-		return append(out, s), nil
+		yield(s)
+		return nil
 	}
-	return split(s, findString(c.Replacement), mergedWithNext, false, out), nil
+	split(s, findString(c.Replacement), mergedWithNext, false, yield)
+	return nil
 }
 
 // cutAtSpaces cuts in front of every run of ▁, for a BPE model that has no piece across such a place: the ids are the same, and words
 // that come again need not be joined again.
-func cutAtSpaces(s span, out []span) ([]span, error) {
+func cutAtSpaces(s span, yield func(span)) error {
 	start := 0
 	for at := 0; ; {
 		n := strings.Index(s.text[at:], spaceSymbol)
 		if n < 0 {
-			return append(out, s.slice(start, len(s.text))), nil
+			yield(s.slice(start, len(s.text)))
+			return nil
 		}
 		if n > 0 && at+n > start {
-			out = append(out, s.slice(start, at+n))
+			yield(s.slice(start, at+n))
 			start = at + n
 		}
 		at += n + len(spaceSymbol)
@@ -178,74 +194,76 @@ var behaviors = map[string]behavior{
 }
 
 // split cuts s at the matches of find. With invert the matches and what lies between them change places.
-func split(s span, find matcher, cut behavior, invert bool, out []span) []span {
-	matches := find(s.text)
-	type stretch struct {
-		start, end int
-		match      bool
+func split(s span, find matcher, cut behavior, invert bool, yield func(span)) {
+	c := cutter{of: s, cut: cut, invert: invert, yield: yield}
+	find(s.text, c.found)
+	if c.at < len(s.text) {
+		c.add(stretch{c.at, len(s.text), invert})
 	}
-	stretches := make([]stretch, 0, 2*len(matches)+1)
-	at := 0
-	for _, m := range matches {
-		if m.start > at {
-			stretches = append(stretches, stretch{at, m.start, invert})
-		}
-		stretches = append(stretches, stretch{m.start, m.end, !invert})
-		at = m.end
-	}
-	if at < len(s.text) {
-		stretches = append(stretches, stretch{at, len(s.text), invert})
-	}
-
-	words := stretches[:0] // never ahead of the stretch that is read
-	last := func() *stretch { return &words[len(words)-1] }
-	switch cut {
-	case isolated:
-		words = stretches
-	case removed:
-		for _, x := range stretches {
-			if !x.match {
-				words = append(words, x)
-			}
-		}
-	case mergedWithPrevious, contiguous:
-		previous := false
-		for _, x := range stretches {
-			join := x.match && !previous
-			if cut == contiguous {
-				join = x.match == previous
-			}
-			if previous = x.match; join && len(words) > 0 {
-				last().end = x.end
-			} else {
-				words = append(words, x)
-			}
-		}
-	case mergedWithNext:
-		for i := 0; i < len(stretches); i++ {
-			x := stretches[i]
-			if x.match && i+1 < len(stretches) && !stretches[i+1].match {
-				i++
-				x.end = stretches[i].end
-			}
-			words = append(words, x)
-		}
-	}
-	for _, x := range words {
-		if x.end > x.start {
-			out = append(out, s.slice(x.start, x.end))
-		}
-	}
-	return out
+	c.flush()
 }
 
-// matcher finds all matches of a pattern in a text, in order and without overlap.
-type matcher func(text string) []match
+// stretch is a match, or what lies between two matches.
+type stretch struct {
+	start, end int
+	match      bool
+}
 
-type match struct{ start, end int } // bytes [start, end)
+// cutter makes words of stretches.
+type cutter struct {
+	of       span
+	cut      behavior
+	invert   bool
+	yield    func(span)
+	at       int     // what lies before is in a stretch
+	previous bool    // the last stretch is a match
+	held     stretch // to which the next may be joined; empty if there is none
+}
 
-// compilePattern returns the matcher of a Split or Replace. key says where that stands in the file.
-func (b *builder) compilePattern(p *pattern, key string) (matcher, error) {
+func (c *cutter) found(start, end int) {
+	if start > c.at {
+		c.add(stretch{c.at, start, c.invert})
+	}
+	c.add(stretch{start, end, !c.invert})
+	c.at = end
+}
+
+func (c *cutter) add(x stretch) {
+	join := false
+	switch c.cut {
+	case removed:
+		if x.match {
+			return
+		}
+	case mergedWithPrevious:
+		join = x.match && !c.previous
+	case mergedWithNext:
+		join = !x.match && c.previous
+	case contiguous:
+		join = x.match == c.previous
+	}
+	c.previous = x.match
+	if join && c.held.end == x.start {
+		c.held.end = x.end
+		return
+	}
+	c.flush()
+	c.held = x
+}
+
+// flush yields the word that is held. Empty ones are dropped.
+func (c *cutter) flush() {
+	if c.held.end > c.held.start {
+		c.yield(c.of.slice(c.held.start, c.held.end))
+	}
+}
+
+// matcher finds all matches [start, end) of a pattern in a text, in order and without overlap.
+type matcher func(text string, found func(start, end int))
+
+// compilePattern returns the matcher of a Split or Replace. key says where that stands in the file. With joined, matches that
+// touch may be given as one.
+func (b *builder) compilePattern(p *pattern, key string, joined bool) (matcher, error) {
 	key += ".pattern"
 	switch {
 	case p == nil || (p.String == nil) == (p.Regex == nil):
@@ -259,24 +277,23 @@ func (b *builder) compilePattern(p *pattern, key string) (matcher, error) {
 	if scan := scanners[*p.Regex]; scan != nil {
 		return scannerMatcher(scan), nil
 	}
-	re, err := compileRegex(*p.Regex, key+".Regex", maxInstructions-b.instructions)
+	re, err := compileRegex(*p.Regex, key+".Regex", maxInstructions-b.patterns.instructions)
 	if err != nil {
 		return nil, err
 	}
-	b.instructions += len(re.program)
-	return re.find, nil
+	b.patterns.add(re, fmt.Sprintf("%s.Regex %.200q", key, *p.Regex))
+	return func(s string, found func(start, end int)) { re.find(s, joined, found) }, nil
 }
 
 // findString matches a text literally.
 func findString(what string) matcher {
-	return func(s string) []match {
-		var out []match
+	return func(s string, found func(start, end int)) {
 		for i := 0; ; {
 			k := strings.Index(s[i:], what)
 			if k < 0 {
-				return out
+				return
 			}
-			out = append(out, match{i + k, i + k + len(what)})
+			found(i+k, i+k+len(what))
 			i += k + len(what)
 		}
 	}
@@ -284,22 +301,19 @@ func findString(what string) matcher {
 
 // findRunes matches every rune that is of a kind.
 func findRunes(is func(rune) bool) matcher {
-	return func(s string) []match {
-		var out []match
+	return func(s string, found func(start, end int)) {
 		for i, r := range s {
 			if is(r) {
-				out = append(out, match{i, i + utf8.RuneLen(r)})
+				found(i, i+utf8.RuneLen(r))
 			}
 		}
-		return out
 	}
 }
 
 // findWords matches \w+|[^\w\s]+.
-func findWords(s string) []match {
-	var out []match
+func findWords(s string, found func(start, end int)) {
 	const space, word, other = 0, 1, 2
-	last := space
+	last, start := space, 0
 	for i, r := range s {
 		kind := other
 		switch {
@@ -308,26 +322,26 @@ func findWords(s string) []match {
 		case isWord(r):
 			kind = word
 		}
-		end := i + utf8.RuneLen(r)
-		if kind != space && kind == last {
-			out[len(out)-1].end = end
-		} else if kind != space {
-			out = append(out, match{i, end})
+		if kind == last {
+			continue
 		}
-		last = kind
+		if last != space {
+			found(start, i)
+		}
+		last, start = kind, i
 	}
-	return out
+	if last != space {
+		found(start, len(s))
+	}
 }
 
 // scannerMatcher matches word after word.
 func scannerMatcher(scan func(string) int) matcher {
-	return func(s string) []match {
-		out := make([]match, 0, len(s)/4+1)
+	return func(s string, found func(start, end int)) {
 		for i := 0; i < len(s); {
 			n := scan(s[i:])
-			out = append(out, match{i, i + n})
+			found(i, i+n)
 			i += n
 		}
-		return out
 	}
 }

@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -52,25 +54,60 @@ const (
 )
 
 const (
-	maxRegex        = 4096 // bytes of a pattern; the parser recurses where parentheses nest
-	maxInstructions = 2048 // of all patterns of a tokenizer, with which the time for a text grows
+	maxRegex        = 4096    // bytes of a pattern; the parser recurses where parentheses nest
+	maxInstructions = 2048    // of all patterns of a tokenizer, with which the time for a text grows
+	maxWork         = 1 << 30 // steps for the bytes of a text: some seconds
+	stepsToStart    = 64      // for how many instructions the time counts that a pattern needs for a word of one letter
+	maxHeldEnds     = 1 << 16 // of longer texts the ends are not held while the matches are used
 )
 
-// find returns the matches in s, from left to right and without overlap. An empty match does not touch the match before it.
-func (re *regex) find(s string) []match {
-	ends := re.ends(s)
-	var out []match
-	last := -1
+// regexScratch is memory that all patterns share. Of a long text it is four bytes a byte, given back before the matches are used, for
+// what uses them may run the next pattern.
+type regexScratch struct {
+	ends         []int32
+	here, behind []int32
+	member       []bool
+}
+
+var regexScratches = sync.Pool{New: func() any { return new(regexScratch) }}
+
+// find calls found for the matches in s, from left to right and without overlap. An empty match does not touch the match before it.
+// With joined, matches that touch are given as one.
+func (re *regex) find(s string, joined bool, found func(start, end int)) {
+	scratch := regexScratches.Get().(*regexScratch)
+	ends := re.ends(scratch, s)
+	if len(s) <= maxHeldEnds {
+		eachMatch(ends, s, joined, found)
+		regexScratches.Put(scratch)
+		return
+	}
+	n := 0
+	eachMatch(ends, s, joined, func(int, int) { n++ })
+	matches := make([][2]int32, 0, n)
+	eachMatch(ends, s, joined, func(start, end int) { matches = append(matches, [2]int32{int32(start), int32(end)}) })
+	regexScratches.Put(scratch)
+	for _, m := range matches {
+		found(int(m[0]), int(m[1]))
+	}
+}
+
+// eachMatch goes over the matches of which ends has the ends.
+func eachMatch(ends []int32, s string, joined bool, found func(start, end int)) {
+	last := none
 	for i := 0; i <= len(s); {
 		e := int(ends[i])
 		if e < 0 || e == i && i == last {
 			i += max(1, runeLen(s[i:]))
 			continue
 		}
-		out = append(out, match{i, e})
+		start := i
 		i, last = e, e
+		for joined && i > start && i < len(s) && int(ends[i]) > i {
+			i = int(ends[i])
+			last = i
+		}
+		found(start, i)
 	}
-	return out
 }
 
 func runeLen(s string) int {
@@ -79,14 +116,18 @@ func runeLen(s string) int {
 }
 
 // ends returns, for the first byte of every rune of s and for its end, where the match that begins there ends, or none.
-func (re *regex) ends(s string) []int32 {
-	ends := make([]int32, len(s)+1)
-	here, behind := make([]int32, len(re.program)), make([]int32, len(re.program))
+func (re *regex) ends(scratch *regexScratch, s string) []int32 {
+	scratch.ends = slices.Grow(scratch.ends[:0], len(s)+1)
+	scratch.here, scratch.behind = slices.Grow(scratch.here[:0], len(re.program)), slices.Grow(scratch.behind[:0], len(re.program))
+	scratch.member = slices.Grow(scratch.member[:0], len(re.sets))
+	ends := scratch.ends[:len(s)+1]
+	here, behind := scratch.here[:len(re.program)], scratch.behind[:len(re.program)]
 	for k := range behind {
 		behind[k] = none
 	}
-	other := make([]bool, len(re.sets)) // of a rune beyond ASCII, or of none
-	member := other                     // by set: it has the rune at i
+	other := scratch.member[:len(re.sets)] // of a rune beyond ASCII, or of none
+	clear(other)
+	member := other // by set: it has the rune at i
 	after := rune(none)
 	for i := len(s); ; {
 		before, size := lastRune(s[:i])
@@ -174,6 +215,32 @@ func isPlace(kind int32, i, n int, before, after rune) bool {
 		return i == n || after == '\n'
 	}
 	return (wordRunes.has(before) != wordRunes.has(after)) == (kind == wordBorder)
+}
+
+// patternList is what there is to know of all patterns of a tokenizer.
+type patternList struct {
+	instructions int
+	steps        int    // instructions, and what it takes to start
+	longest      int    // steps of one
+	name         string // of that one: its key and its text
+}
+
+func (l *patternList) add(re *regex, name string) {
+	l.instructions += len(re.program)
+	steps := len(re.program) + stepsToStart
+	l.steps += steps
+	if steps > l.longest {
+		l.longest, l.name = steps, name
+	}
+}
+
+// check refuses a text of n bytes that the patterns would take too long for.
+func (l *patternList) check(n int) error {
+	if n*l.steps <= maxWork {
+		return nil
+	}
+	return fmt.Errorf("text of %d bytes is too long for the tokenizer's patterns, which take %d steps a byte, %d of them for %s; cut it to %d bytes",
+		n, l.steps, l.longest, l.name, maxWork/l.steps)
 }
 
 // compileRegex reads a pattern that has at most limit instructions. key says where it stands in the file.

@@ -75,7 +75,7 @@ func TestRegex(t *testing.T) {
 			continue
 		}
 		var words []string
-		for _, m := range re.find(c.text) {
+		for _, m := range matches(re, c.text) {
 			if m.end > m.start {
 				words = append(words, strings.ReplaceAll(c.text[m.start:m.end], " ", "\u00a0"))
 			}
@@ -88,15 +88,27 @@ func TestRegex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := re.find("abb"), []match{{0, 1}, {2, 2}}; !slices.Equal(got, want) {
+	if got, want := matches(re, "abb"), []match{{0, 1}, {2, 2}}; !slices.Equal(got, want) {
 		t.Errorf("empty matches at %v, want %v: none touches the one before", got, want)
 	}
 	if re, err = compileRegex(`^`, "pattern", maxInstructions); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := re.find("a\nb\n"), []match{{0, 0}, {2, 2}}; !slices.Equal(got, want) {
+	if got, want := matches(re, "a\nb\n"), []match{{0, 0}, {2, 2}}; !slices.Equal(got, want) {
 		t.Errorf("lines begin at %v, want %v: none behind the last line feed", got, want)
 	}
+}
+
+type match struct{ start, end int }
+
+func matches(re *regex, text string) []match {
+	return found(func(s string, f func(start, end int)) { re.find(s, false, f) }, text)
+}
+
+func found(find matcher, text string) []match {
+	var out []match
+	find(text, func(start, end int) { out = append(out, match{start, end}) })
+	return out
 }
 
 func TestRegexErrors(t *testing.T) {
@@ -155,7 +167,7 @@ func TestRegexIsLinear(t *testing.T) {
 		if strings.Contains(c.pattern, "500") { // a program of 1,000 steps
 			size /= 20
 		}
-		re.find(strings.Repeat(c.unit, size) + "!")
+		matches(re, strings.Repeat(c.unit, size)+"!")
 	}
 	if d := time.Since(start); d > 30*time.Second {
 		t.Errorf("took %v", d)
@@ -178,7 +190,7 @@ func FuzzRegex(f *testing.F) {
 		}
 		text = strings.ToValidUTF8(text, "")
 		at := 0
-		for _, m := range re.find(text) {
+		for _, m := range matches(re, text) {
 			if m.start < at || m.end < m.start || m.end > len(text) {
 				t.Fatalf("match %v behind %d in %d bytes", m, at, len(text))
 			}

@@ -31,7 +31,7 @@ func TestScanners(t *testing.T) {
 				sb.WriteString(atoms[rng.IntN(len(atoms))])
 			}
 			text := sb.String()
-			want, got := re.find(text), byScan(text)
+			want, got := matches(re, text), found(byScan, text)
 			if !slices.Equal(got, want) {
 				t.Fatalf("seed %d, pattern %s, text %q: words %v, want %v", seed, pattern, text, got, want)
 			}

@@ -314,7 +314,7 @@ func checkAny(t *testing.T, tok *Tokenizer, text string) {
 		t.Fatalf("%d ids, %d offsets", len(enc.IDs), len(enc.Offsets))
 	}
 	for i, o := range enc.Offsets {
-		if o.Start < 0 || o.Start > o.End || o.End > len(text) || enc.IDs[i] < 0 || int(enc.IDs[i]) >= tok.VocabSize() {
+		if o.Start < 0 || o.Start > o.End || int(o.End) > len(text) || enc.IDs[i] < 0 || int(enc.IDs[i]) >= tok.VocabSize() {
 			t.Fatalf("id %d, offset %v in a text of %d bytes", enc.IDs[i], o, len(text))
 		}
 	}

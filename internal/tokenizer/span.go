@@ -1,17 +1,17 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // span is a stretch of text, perhaps normalized, that knows which bytes of the original text its bytes stand for. Its
 // text is valid UTF-8.
 type span struct {
 	text   string
 	start  int      // place of text[0] in the original, where origin is nil
-	origin []source // one per byte of text; nil: the bytes are those of the original, from start on
+	origin []Offset // one per byte of text; nil: the bytes are those of the original, from start on
 }
-
-// source is a range [start, end) of bytes of the original text.
-type source struct{ start, end int32 }
 
 // slice returns bytes [i, j) of s.
 func (s span) slice(i, j int) span {
@@ -24,9 +24,9 @@ func (s span) slice(i, j int) span {
 // source returns the range of the original that bytes [i, j) of s stand for; i < j.
 func (s span) source(i, j int) Offset {
 	if s.origin == nil {
-		return Offset{s.start + i, s.start + j}
+		return Offset{int32(s.start + i), int32(s.start + j)}
 	}
-	return Offset{int(s.origin[i].start), int(s.origin[j-1].end)}
+	return Offset{s.origin[i].Start, s.origin[j-1].End}
 }
 
 // place returns the position in the original of the border before byte i of s, which is not empty.
@@ -35,9 +35,9 @@ func (s span) place(i int) int {
 	case s.origin == nil:
 		return s.start + i
 	case i < len(s.origin):
-		return int(s.origin[i].start)
+		return int(s.origin[i].Start)
 	default:
-		return int(s.origin[i-1].end)
+		return int(s.origin[i-1].End)
 	}
 }
 
@@ -45,12 +45,14 @@ func (s span) place(i int) int {
 type rewriter struct {
 	from   span
 	done   int // bytes of from.text that are behind us
-	text   []byte
-	origin []source
+	text   strings.Builder
+	origin []Offset
 }
 
 func newRewriter(s span) *rewriter {
-	return &rewriter{from: s, text: make([]byte, 0, len(s.text)+8), origin: make([]source, 0, len(s.text)+8)}
+	w := &rewriter{from: s, origin: make([]Offset, 0, len(s.text)+8)}
+	w.text.Grow(len(s.text) + 8)
+	return w
 }
 
 // keep carries the text up to byte i over as it is.
@@ -59,10 +61,9 @@ func (w *rewriter) keep(i int) {
 		return
 	}
 	for k := w.done; k < i; k++ {
-		o := w.from.source(k, k+1)
-		w.origin = append(w.origin, source{int32(o.Start), int32(o.End)})
+		w.origin = append(w.origin, w.from.source(k, k+1))
 	}
-	w.text = append(w.text, w.from.text[w.done:i]...)
+	w.text.WriteString(w.from.text[w.done:i])
 	w.done = i
 }
 
@@ -72,20 +73,20 @@ func (w *rewriter) replace(i int, text string) {
 	if w.full() {
 		return
 	}
-	o := Offset{w.from.place(w.done), w.from.place(w.done)}
+	at := int32(w.from.place(w.done))
+	o := Offset{at, at}
 	if i > w.done {
 		o = w.from.source(w.done, i)
 	}
-	at := source{int32(o.Start), int32(o.End)}
 	for range len(text) {
-		w.origin = append(w.origin, at)
+		w.origin = append(w.origin, o)
 	}
-	w.text = append(w.text, text...)
+	w.text.WriteString(text)
 	w.done = i
 }
 
 // full says that the text has outgrown maxText; nothing is added from then on.
-func (w *rewriter) full() bool { return len(w.text) > maxText }
+func (w *rewriter) full() bool { return w.text.Len() > maxText }
 
 // finish keeps the rest and returns the changed span.
 func (w *rewriter) finish() (span, error) {
@@ -93,5 +94,5 @@ func (w *rewriter) finish() (span, error) {
 	if w.full() {
 		return span{}, fmt.Errorf("text has more than %d bytes once normalized; cut it", maxText)
 	}
-	return span{text: string(w.text), origin: w.origin}, nil
+	return span{text: w.text.String(), origin: w.origin}, nil
 }

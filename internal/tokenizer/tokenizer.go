@@ -29,12 +29,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
 const (
-	maxText = 1 << 24 // longest text Encode takes, also after normalization, in bytes
-	maxID   = 1 << 24 // ids are smaller than this
+	maxText   = 1 << 20 // longest text Encode takes, also after normalization, in bytes; it may take 100 times as much memory
+	largeText = 1 << 18 // texts longer than this are encoded one at a time
+	maxID     = 1 << 24 // ids are smaller than this
 
 	// What normalizers may make of a text. The longest that Unicode makes of a character is 11 times as long.
 	maxGrowth = 32      // times its bytes
@@ -49,6 +51,7 @@ type Tokenizer struct {
 	normalizedAdded *matchSet // added tokens looked for after normalization
 	normalizers     []normalizer
 	splitters       []splitter
+	patterns        patternList
 	model           model
 	post            template
 	decoders        []decoder
@@ -71,7 +74,7 @@ type Encoding struct {
 // Offset is the range [Start, End) of bytes of the original text that an id stands for. Ranges ascend; several ids within
 // one character of a normalized text share its range. An id for a space that the tokenizer invented has an empty range
 // at its place, an id added around the text has {0, 0}.
-type Offset struct{ Start, End int }
+type Offset struct{ Start, End int32 }
 
 // Special is a token with a role, such as the end of a sequence.
 type Special struct {
@@ -82,7 +85,7 @@ type Special struct {
 // Encode returns the ids of text. With addSpecial it also adds what the tokenizer puts around every single sequence, as
 // add_special_tokens=True does in transformers. Special tokens written out in text become their ids either way.
 //
-// It returns an error if text is not valid UTF-8, or is longer than 16 MiB before or after normalization.
+// It returns an error if text is not valid UTF-8, or is longer than 1 MiB before or after normalization.
 func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 	if len(text) > maxText {
 		return Encoding{}, fmt.Errorf("text has %d bytes, more than the %d that can be encoded at once; cut it", len(text), maxText)
@@ -90,34 +93,38 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 	if !utf8.ValidString(text) {
 		return Encoding{}, fmt.Errorf("text is not valid UTF-8 at byte %d; write it as UTF-8", validPrefix(text))
 	}
+	if len(text) > largeText {
+		largeTexts.Lock()
+		defer largeTexts.Unlock()
+	}
 	enc := Encoding{IDs: make([]int32, 0, len(text)/3+4), Offsets: make([]Offset, 0, len(text)/3+4)}
 	if addSpecial {
 		enc.addSpecial(t.post.prefix)
 	}
-	for _, raw := range t.rawAdded.cut(span{text: text}) {
+	var failed error
+	t.rawAdded.cut(span{text: text}, func(raw section) {
+		if failed != nil {
+			return
+		}
 		if raw.isToken() {
 			enc.add(raw.id, raw.source(0, len(raw.text)))
-			continue
+			return
 		}
-		normal := raw.span
-		var err error
-		for _, normalize := range t.normalizers {
-			if normal, err = normalize(normal); err != nil {
-				return Encoding{}, err
-			}
-			if limit := max(minGrown, maxGrowth*len(raw.text)); len(normal.text) > limit {
-				return Encoding{}, fmt.Errorf("text of %d bytes has more than %d once normalized; the tokenizer's normalizer makes too much of it", len(raw.text), limit)
-			}
+		normal, err := t.normalize(raw.span)
+		if err != nil {
+			failed = err
+			return
 		}
-		for _, s := range t.normalizedAdded.cut(normal) {
+		t.normalizedAdded.cut(normal, func(s section) {
 			if s.isToken() {
 				enc.add(s.id, s.source(0, len(s.text)))
-				continue
+			} else if err := t.encodePlain(&enc, s.span); err != nil {
+				failed = err
 			}
-			if err := t.encodePlain(&enc, s.span); err != nil {
-				return Encoding{}, err
-			}
-		}
+		})
+	})
+	if failed != nil {
+		return Encoding{}, failed
 	}
 	if addSpecial {
 		enc.addSpecial(t.post.suffix)
@@ -125,23 +132,49 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) (Encoding, error) {
 	return enc, nil
 }
 
+// largeTexts is held while a large text is encoded: many at once would take more memory than there is.
+var largeTexts sync.Mutex
+
+// normalize runs all normalizers over a stretch of text.
+func (t *Tokenizer) normalize(raw span) (span, error) {
+	s := raw
+	for _, normalize := range t.normalizers {
+		if err := t.patterns.check(len(s.text)); err != nil {
+			return s, err
+		}
+		var err error
+		if s, err = normalize(s); err != nil {
+			return s, err
+		}
+		if limit := max(minGrown, maxGrowth*len(raw.text)); len(s.text) > limit {
+			return s, fmt.Errorf("text of %d bytes has more than %d once normalized; the tokenizer's normalizer makes too much of it", len(raw.text), limit)
+		}
+	}
+	return s, t.patterns.check(len(s.text))
+}
+
 // encodePlain appends the ids of normalized text without added tokens.
 func (t *Tokenizer) encodePlain(enc *Encoding, s span) error {
-	words := []span{s}
-	for _, split := range t.splitters {
-		next := make([]span, 0, len(words)+len(s.text)/4)
-		for _, w := range words {
-			var err error
-			if next, err = split(w, next); err != nil {
-				return err
+	var word span
+	one := func(p part) { enc.add(p.id, word.source(int(p.start), int(p.end))) }
+	yield := func(w span) {
+		word = w
+		t.model.encode(w.text, one)
+	}
+	var failed error
+	for _, split := range slices.Backward(t.splitters) {
+		next := yield
+		yield = func(w span) {
+			if failed != nil {
+				return
+			}
+			if err := split(w, next); err != nil {
+				failed = err
 			}
 		}
-		words = next
 	}
-	for _, w := range words {
-		t.model.encode(w.text, func(p part) { enc.add(p.id, w.source(int(p.start), int(p.end))) })
-	}
-	return nil
+	yield(s)
+	return failed
 }
 
 func (e *Encoding) add(id int32, o Offset) {

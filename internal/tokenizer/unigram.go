@@ -65,27 +65,31 @@ type best struct {
 }
 
 type unigramScratch struct {
-	ways           []best
-	parts, spelled []part
+	ways  []best
+	parts []part // of a word short enough for the cache
 }
 
 // encode yields the pieces of a word.
 func (m *unigram) encode(word string, yield func(part)) {
-	parts, ok := m.cache.get(word)
-	if !ok {
-		s := m.scratch.Get().(*unigramScratch)
-		defer func() {
-			if cap(s.ways) <= maxKeptSymbols {
-				m.scratch.Put(s)
-			}
-		}()
-		m.findWays(s, word)
-		parts = m.walkBack(s, word)
-		m.cache.put(word, parts)
+	if parts, ok := m.cache.get(word); ok {
+		for _, p := range parts {
+			yield(p)
+		}
+		return
 	}
-	for _, p := range parts {
-		yield(p)
+	s := m.scratch.Get().(*unigramScratch)
+	m.findWays(s, word)
+	if len(word) > maxCachedWord {
+		m.walk(s, word, yield)
+	} else {
+		s.parts = s.parts[:0]
+		m.walk(s, word, func(p part) { s.parts = append(s.parts, p) })
+		m.cache.put(word, s.parts)
+		for _, p := range s.parts {
+			yield(p)
+		}
 	}
+	m.scratch.Put(s)
 }
 
 // findWays fills s.ways for every place of the word.
@@ -125,40 +129,39 @@ func (m *unigram) findWays(s *unigramScratch, word string) {
 	}
 }
 
-// walkBack returns the pieces on the best way to the end. Unknown ones side by side are one.
-func (m *unigram) walkBack(s *unigramScratch, word string) []part {
-	s.parts = s.parts[:0]
-	for end := int32(len(word)); end > 0; {
-		w := s.ways[end]
-		if n := len(s.parts); n > 0 && w.id == m.unknown && s.parts[n-1].id == m.unknown {
-			s.parts[n-1].start = w.start
-		} else {
-			s.parts = append(s.parts, part{w.id, w.start, end})
-		}
-		end = w.start
+// walk yields the pieces on the best way to the end. Unknown ones side by side are one.
+func (m *unigram) walk(s *unigramScratch, word string, yield func(part)) {
+	// The ways lead back. They are turned round: start becomes the end of the piece that begins there.
+	for end, w := int32(len(word)), s.ways[len(word)]; end > 0; {
+		start := w.start
+		before := s.ways[start]
+		s.ways[start] = best{id: w.id, start: end}
+		end, w = start, before
 	}
-	slices.Reverse(s.parts)
-	return m.spellUnknown(s, word)
+	for at := int32(0); at < int32(len(word)); {
+		p := part{s.ways[at].id, at, s.ways[at].start}
+		for p.id == m.unknown && int(p.end) < len(word) && s.ways[p.end].id == m.unknown {
+			p.end = s.ways[p.end].start
+		}
+		m.spell(p, word, yield)
+		at = p.end
+	}
 }
 
-// spellUnknown puts bytes in place of unknown pieces, where the vocabulary has them.
-func (m *unigram) spellUnknown(s *unigramScratch, word string) []part {
-	s.spelled = s.spelled[:0]
-	for _, p := range s.parts {
-		if p.id == m.unknown {
-			text := word[p.start:p.end]
-			if id, ok := m.ids[text]; ok {
-				p.id = id // the unknown token, written out
-			} else if m.bytes.spell(text) {
-				for i := p.start; i < p.end; i++ {
-					s.spelled = append(s.spelled, part{m.bytes[word[i]], i, i + 1})
-				}
-				continue
+// spell yields a piece, and bytes in place of an unknown one where the vocabulary has them.
+func (m *unigram) spell(p part, word string, yield func(part)) {
+	if p.id == m.unknown {
+		text := word[p.start:p.end]
+		if id, ok := m.ids[text]; ok {
+			p.id = id // the unknown token, written out
+		} else if m.bytes.spell(text) {
+			for i := p.start; i < p.end; i++ {
+				yield(part{m.bytes[word[i]], i, i + 1})
 			}
+			return
 		}
-		s.spelled = append(s.spelled, p)
 	}
-	return s.spelled
+	yield(p)
 }
 
 // scoredPiece is an entry of a Unigram vocabulary.

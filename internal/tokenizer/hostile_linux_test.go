@@ -1,0 +1,186 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostileFile is a tokenizer and a text made to take time or memory.
+type hostileFile struct {
+	what, file string
+	content    func() io.Reader
+	text       repeated
+	want       string // "": no error
+}
+
+// repeated is a text over and over up to so many bytes, with another behind it.
+type repeated struct {
+	unit string
+	size int
+	last string
+}
+
+func (r repeated) String() string {
+	if r.unit == "" {
+		return r.last
+	}
+	return strings.Repeat(r.unit, (r.size-len(r.last))/len(r.unit)) + r.last
+}
+
+func hostileFiles() []hostileFile {
+	const small = `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, %s}`
+	splitAt := func(pattern string) string {
+		return fmt.Sprintf(small, `"pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "`+pattern+`"}}`)
+	}
+	splits := func(n int, split string) string {
+		return fmt.Sprintf(small, `"pre_tokenizer": {"type": "Sequence", "pretokenizers": [`+strings.Repeat(split+",", n-1)+split+`]}`)
+	}
+	nested := func(open, middle, end string, n int) string {
+		return strings.Repeat(open, n) + middle + strings.Repeat(end, n)
+	}
+	var runs strings.Builder // pieces a, aa, aaa, ...
+	for i := range 4000 {
+		fmt.Fprintf(&runs, `%s["%s", -1]`, map[bool]string{true: ","}[i > 0], strings.Repeat("a", 1+i%500)+strings.Repeat("b", i/500))
+	}
+	cycle := make([]byte, 4+4*256+2)
+	binary.LittleEndian.PutUint32(cycle, 4*256)
+	for i := range 256 { // every unit has the label A, a leaf and the offset 0: A leads from each to unit 65 and from there to itself
+		binary.LittleEndian.PutUint32(cycle[4+4*i:], 'A'|1<<8)
+	}
+	copy(cycle[4+4*256:], "x\x00")
+	charsmap := base64.StdEncoding.EncodeToString(cycle)
+	longest, nothing := repeated{"a", maxText, ""}, repeated{}
+	text := func(s string) func() io.Reader { return func() io.Reader { return strings.NewReader(s) } }
+	const many = `{"type": "Split", "behavior": "Contiguous", "pattern": {"Regex": "."}}`
+
+	return []hostileFile{
+		{"a pattern that explodes", mainFile, text(splitAt(`(a+)+$`)), repeated{"a", maxText, "!"}, ""},
+		{"a pattern of every letter", mainFile, text(splitAt(`.`)), longest, ""},
+		{"a pattern of no letter", mainFile, text(splitAt(`(?=a)`)), longest, ""},
+		{"looks in looks", mainFile, text(splitAt(nested("(?=(a+)+", "b", ")a", 100))), longest, ""},
+		{"patterns of every letter", mainFile, text(splits(60, strings.Replace(many, "Contiguous", "Isolated", 1))), repeated{"a", maxText / 4, ""}, ""},
+		{"patterns that join letters", mainFile, text(splits(60, many)), repeated{"a", maxText / 4, ""}, ""},
+		{"a pattern of many steps", mainFile, text(splitAt(`a{0,450}a{0,450}b`)), repeated{"a", maxText, "b"}, ""},
+		{"a pattern of too many steps", mainFile, text(splitAt(`a{0,500}a{0,500}b`)), longest, `text of 1048576 bytes is too long for the tokenizer's patterns, which take 1066 steps a byte, ` +
+			`1066 of them for pre_tokenizer.pattern.Regex "a{0,500}a{0,500}b"; cut it to 1007262 bytes`},
+		{"a large pattern", mainFile, text(splitAt(`(?:a{0,1000}){0,1000}`)), nothing, "more than 2048 steps"},
+		{"many large patterns", mainFile, text(splits(60, `{"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "a{900}"}}`)), nothing, "more than 2048 steps"},
+		{"deep parentheses", mainFile, text(splitAt(nested("(", "a", ")", 2000))), longest, ""},
+		{"a pattern in a normalizer", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": "b"}`)), longest, ""},
+		{"normalizers", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "Sequence", "normalizers": [`+strings.TrimSuffix(strings.Repeat(
+			`{"type": "Replace", "pattern": {"String": "a"}, "content": "b"},{"type": "Replace", "pattern": {"String": "b"}, "content": "a"},`, 30), ",")+`]}`)), longest, ""},
+		{"marks", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "NFKC"}`)), repeated{"\u0323\u0301", maxText, ""}, ""},
+		{"spaces that grow", mainFile, text(`{"model": {"type": "BPE", "vocab": {"▁": 0, "a": 1}, "merges": []}, "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}}`),
+			repeated{"aa  ", maxText/2 - 8, ""}, ""},
+		{"spaces again and again", mainFile, text(splits(60, `{"type": "Metaspace", "replacement": "b", "prepend_scheme": "always"}`)), longest, "more than 2 of type Metaspace"},
+		{"pairs", mainFile, text(`{"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1, "aaaa": 2}, "merges": ["a a", "aa aa"]}}`), longest, ""},
+		{"bytes", mainFile, text(`{"model": {"type": "BPE", "vocab": {"b": 0}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "use_regex": false}}`), repeated{"b", maxText, ""}, ""},
+		{"deep JSON", mainFile, text(fmt.Sprintf(small, `"normalizer": `+nested(`{"type": "Sequence", "normalizers": [`, "", "]}", 4000))), nothing, "more than 64 components"},
+		{"deeper JSON", mainFile, text(nested("[", "", "]", 100_000)), nothing, "exceeded max depth"},
+		{"nested brackets in a value", mainFile, text(`{"model": {"type": "BPE", "vocab": ` + nested("[", "", "]", 9_000) + `}}`), nothing, "model.vocab: a list where an object belongs"},
+		{"a huge id", mainFile, text(`{"model": {"type": "BPE", "vocab": {"a": 16777215}, "merges": []}}`), repeated{last: "a"}, ""},
+		{"text that doubles", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "Sequence", "normalizers": [`+strings.TrimSuffix(strings.Repeat(
+			`{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"},`, 40), ",")+`]}`)), repeated{last: "aaa"}, "text of 3 bytes has more than 65536 once normalized"},
+		{"pieces of every length", mainFile, text(`{"model": {"type": "Unigram", "unk_id": 0, "vocab": [` + runs.String() + `]}}`), longest, ""},
+		{"rules in a circle", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "Precompiled", "precompiled_charsmap": "`+charsmap+`"}`)), nothing, "damaged"},
+		{"rules of a claimed size", mainFile, text(fmt.Sprintf(small, `"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/P///wAAAAA="}`)), nothing, "damaged"},
+		{"added tokens of one letter", mainFile, text(fmt.Sprintf(small, `"added_tokens": [{"id": 5, "content": "`+strings.Repeat("a", 511)+`b"}]`)), longest, ""},
+		{"a text of added tokens", mainFile, text(fmt.Sprintf(small, `"added_tokens": [{"id": 5, "content": "b"}]`)), repeated{"b", maxText, ""}, ""},
+		{"blanks as added tokens", mainFile, text(fmt.Sprintf(small, `"added_tokens": [{"id": 5, "content": " ", "lstrip": true}, {"id": 6, "content": "\n", "rstrip": true}]`)),
+			repeated{" ", maxText, strings.Repeat("\n", maxText/2)}, ""},
+		{"a long added token", mainFile, text(fmt.Sprintf(small, `"added_tokens": [{"id": 5, "content": "`+strings.Repeat("a", 600)+`"}]`)), nothing, "added_tokens[0]: id 5: 600 bytes, more than 512"},
+		{"pieces that are cut in many ways", modelFileName, text(string(cutPieces().bytes())), repeated{"a", maxText - len(spaceSymbol), ""}, ""},
+		{"empty pieces", modelFileName, func() io.Reader { return strings.NewReader(strings.Repeat("\x0a\x00", 20_000_000)) }, nothing, "not a SentencePiece model"},
+		{"a claimed length", modelFileName, text("\x0a\xff\xff\xff\xff\x0f\x0a"), nothing, "not a SentencePiece model"},
+		{"groups in groups", modelFileName, text(strings.Repeat("\x13", 1_000_000)), nothing, "not a SentencePiece model"},
+	}
+}
+
+const hostileVariable = "DPOTRAIN_HOSTILE_TOKENIZER"
+
+// TestHostileFiles: files made to take time or memory, and texts made for them, the longest that are encoded among them, end within
+// seconds, by an error or without, and within 200 MB. Each is read in a process of its own.
+func TestHostileFiles(t *testing.T) {
+	const seconds, megabytes = 20, 200 // the machine may be busy; alone each takes at most 5 s
+	if which := os.Getenv(hostileVariable); which != "" {
+		for _, h := range hostileFiles() {
+			if h.what == which {
+				fmt.Printf("said: %v\n", h.run(os.Getenv("TMPDIR")))
+			}
+		}
+		status, err := os.ReadFile("/proc/self/status")
+		fmt.Printf("%s %v\n", status, err)
+		return
+	}
+	if testing.Short() {
+		t.Skip("starts a process for each file")
+	}
+	for _, h := range hostileFiles() {
+		t.Run(h.what, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestHostileFiles$")
+			dir := t.TempDir()
+			for name, content := range map[string]io.Reader{settingsFile: strings.NewReader("{}"), h.file: h.content()} {
+				f, err := os.Create(filepath.Join(dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(f, content); err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+			}
+			cmd.Env = append(os.Environ(), hostileVariable+"="+h.what, "TMPDIR="+dir)
+			began := time.Now()
+			out, err := cmd.Output()
+			took := time.Since(began)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			said, peak := "", 0
+			for line := range strings.Lines(string(out)) {
+				if s, ok := strings.CutPrefix(line, "said: "); ok {
+					said = strings.TrimSpace(s)
+				}
+				fmt.Sscanf(line, "VmHWM: %d kB", &peak)
+			}
+			if h.want == "" && said != "<nil>" || !strings.Contains(said, h.want) {
+				t.Errorf("error %.500s, want %q", said, h.want)
+			}
+			if peak == 0 || peak>>10 > megabytes || took > seconds*time.Second {
+				t.Errorf("%v and %d MB, want at most %d s and %d MB", took, peak>>10, seconds, megabytes)
+			}
+			t.Logf("%v, %v of the processor, %d MB", took.Round(time.Millisecond), cmd.ProcessState.UserTime().Round(time.Millisecond), peak>>10)
+		})
+	}
+}
+
+// run loads the tokenizer and encodes the text with it, three times: what is left of one must not add up.
+func (h hostileFile) run(dir string) error {
+	tok, err := Load(dir)
+	text := h.text.String()
+	for range 3 {
+		if err != nil {
+			break
+		}
+		_, err = tok.Encode(text, true)
+	}
+	return err
+}
+
+// cutPieces is a BPE model of a, aa, aaa and so on, each of which is cut in every place.
+func cutPieces() modelProto {
+	m := modelProto{pieces: []modelPiece{{"<unk>", 0, pieceUnknown}}, trainer: varint(nil, 3, modelBPE)}
+	for i := range maxSentencePiece {
+		m.pieces = append(m.pieces, modelPiece{string(bytes.Repeat([]byte("a"), i+1)), float32(-i), pieceNormal})
+	}
+	return m
+}
