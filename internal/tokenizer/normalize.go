@@ -96,16 +96,12 @@ func replaceAll(s span, find matcher, with string) (span, error) {
 	return w.finish()
 }
 
-// lowercase maps each rune by itself: a sigma at the end of a word is no exception, as in Rust's char::to_lowercase. The
-// one rune that becomes two is the dotted I.
+// lowercase maps each rune by itself.
 func lowercase(s span) (span, error) {
 	w := newRewriter(s)
 	changed := false
 	for i, r := range s.text {
-		lower := string(unicode.ToLower(r))
-		if r == 'İ' {
-			lower = "i\u0307"
-		}
+		lower := lowerCase(r)
 		end := i + utf8.RuneLen(r)
 		if lower == s.text[i:end] {
 			w.keep(end)

@@ -52,7 +52,7 @@ func (b *builder) compileSplitter(c component, key string) error {
 		if c.IndividualDigits {
 			cut = isolated
 		}
-		add(findRunes(unicode.IsNumber), cut, false)
+		add(findRunes(isDigit), cut, false)
 		return nil
 	case "Whitespace":
 		add(findWords, removed, true)

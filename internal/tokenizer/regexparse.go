@@ -37,10 +37,11 @@ const (
 // regexParser reads a pattern in Oniguruma's syntax, of which it knows what can be matched in linear time: no references
 // to groups, and look-behind and possessive repeats of single characters only. Text is Unicode throughout: \w, \d, \s and \b too.
 type regexParser struct {
-	rest   string
-	fold   bool // (?i)
-	dotAll bool // (?m): a dot is a line feed, too
-	err    error
+	rest    string
+	fold    bool // (?i)
+	dotAll  bool // (?m): a dot is a line feed, too
+	inClass bool // within brackets
+	err     error
 }
 
 func parseRegex(pattern string) (regexNode, error) {
@@ -355,6 +356,9 @@ func (p *regexParser) property(negate bool) runeSet {
 	p.rest = rest
 	name, not := strings.CutPrefix(name[1:], "^")
 	set, ok := propertySet(name)
+	if !p.inClass && strings.EqualFold(name, "word") {
+		set = wordRunes
+	}
 	if !ok {
 		p.fail("%.40q is no known property", name)
 	}
@@ -366,6 +370,8 @@ func (p *regexParser) property(negate bool) runeSet {
 
 // class reads what follows an opening bracket, up to its end.
 func (p *regexParser) class() runeSet {
+	defer func(inClass bool) { p.inClass = inClass }(p.inClass)
+	p.inClass = true
 	negate := p.take("^")
 	set := p.classItems()
 	for p.take("&&") {
@@ -500,9 +506,7 @@ func (s runeSet) fold() runeSet {
 	out := slices.Clone(s)
 	for _, r := range foldingRunes() {
 		if s.has(r) {
-			for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-				out = append(out, f, f)
-			}
+			eachFold(r, func(f rune) { out = append(out, f, f) })
 		}
 	}
 	return out.sorted()
@@ -515,14 +519,21 @@ var foldingRunes = sync.OnceValue(func() []rune {
 		for r := rune(c.Lo); r <= rune(c.Hi); r++ {
 			if unicode.SimpleFold(r) != r {
 				out = append(out, r)
+				for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) { // ß is in none of the ranges, but ẞ is
+					out = append(out, f)
+				}
 			}
 		}
 	}
-	return out
+	for r := range foldDifferences {
+		out = append(out, r)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 })
 
-// tableSet is the set of the runes of all tables.
-func tableSet(tables ...*unicode.RangeTable) runeSet {
+// tableSet is the set of the runes of a table.
+func tableSet(t *unicode.RangeTable) runeSet {
 	var out runeSet
 	add := func(low, high, stride rune) {
 		if stride == 1 {
@@ -533,13 +544,11 @@ func tableSet(tables ...*unicode.RangeTable) runeSet {
 			out = append(out, r, r)
 		}
 	}
-	for _, t := range tables {
-		for _, r := range t.R16 {
-			add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
-		}
-		for _, r := range t.R32 {
-			add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
-		}
+	for _, r := range t.R16 {
+		add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
+	}
+	for _, r := range t.R32 {
+		add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
 	}
 	return out.sorted()
 }
@@ -550,23 +559,29 @@ var wordRunes = posixSets["word"]().union(runeSet{'²', '³', '¹', '¹', '¼', 
 
 // posixSets are the sets of [:name:]. Each is made once.
 var posixSets = map[string]func() runeSet{
-	"alpha":      tables(unicode.L, unicode.Nl, unicode.Other_Alphabetic),
-	"digit":      tables(unicode.Nd),
-	"alnum":      tables(unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.Nd),
-	"lower":      tables(unicode.Ll, unicode.Other_Lowercase),
-	"upper":      tables(unicode.Lu, unicode.Other_Uppercase),
-	"punct":      tables(unicode.P, unicode.S),
-	"space":      tables(unicode.White_Space),
-	"cntrl":      tables(unicode.Cc),
-	"word":       tables(unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic),
+	"alpha":      namedSets("L", "Nl", "Other_Alphabetic"),
+	"digit":      namedSets("Nd"),
+	"alnum":      namedSets("L", "Nl", "Other_Alphabetic", "Nd"),
+	"lower":      namedSets("Ll", "Other_Lowercase"),
+	"upper":      namedSets("Lu", "Other_Uppercase"),
+	"punct":      namedSets("P", "S"),
+	"space":      namedSets("White_Space"),
+	"cntrl":      namedSets("Cc"),
+	"word":       namedSets("L", "M", "Nd", "Nl", "Pc", "Other_Alphabetic"),
 	"xdigit":     func() runeSet { return runeSet{'0', '9', 'A', 'F', 'a', 'f'} },
 	"ascii":      func() runeSet { return runeSet{0, unicode.MaxASCII} },
-	"alphabetic": tables(unicode.L, unicode.Nl, unicode.Other_Alphabetic),
+	"alphabetic": namedSets("L", "Nl", "Other_Alphabetic"),
 	"any":        func() runeSet { return runeSet{0, unicode.MaxRune} },
 }
 
-func tables(t ...*unicode.RangeTable) func() runeSet {
-	return sync.OnceValue(func() runeSet { return tableSet(t...) })
+func namedSets(names ...string) func() runeSet {
+	return sync.OnceValue(func() runeSet {
+		var s runeSet
+		for _, name := range names {
+			s = s.union(namedSet(name))
+		}
+		return s
+	})
 }
 
 var propertySets sync.Map // from the name in the pattern to a runeSet
@@ -582,19 +597,27 @@ func propertySet(name string) (runeSet, bool) {
 		return set.(runeSet), true
 	}
 	find := func() (runeSet, bool) {
+		if name == "punct" { // [:punct:] has symbols, too
+			return namedSet("P"), true
+		}
 		if set, ok := posixSets[name]; ok {
 			return set(), true
 		}
 		for alias, short := range unicode.CategoryAliases {
 			if plain(alias) == name {
-				return tableSet(unicode.Categories[short]), true
+				return namedSet(short), true
 			}
 		}
 		for _, group := range []map[string]*unicode.RangeTable{unicode.Categories, unicode.Scripts, unicode.Properties} {
-			for full, table := range group {
+			for full := range group {
 				if plain(full) == name {
-					return tableSet(table), true
+					return namedSet(full), true
 				}
+			}
+		}
+		for full := range patternDifferences { // of scripts that are new
+			if plain(full) == name {
+				return namedSet(full), true
 			}
 		}
 		return nil, false

@@ -2,6 +2,7 @@
 
     python scripts/checktokenizers write FOLDER [OTHERS...]     a folder for every tokenizer, each with cases.jsonl; also for those in folders of others
     python scripts/checktokenizers golden FOLDER                a small set, for testdata
+    python scripts/checktokenizers runes FILE                   what tokenizers says of every character (runes.py)
 
 A line of cases.jsonl is a text with its ids, the text that the ids become, and where they are comparable the characters that each id
 stands for. "ids" are without what belongs around a sequence; "around" is with it.
@@ -17,13 +18,19 @@ import sentencepiece
 import tokenizers
 import transformers
 
+import runes
 import texts
 import trained
 
 GOLDEN = ["gpt2", "llama3", "qwen", "gpt4o", "deepseek", "possessive", "threes", "flags", "llama2", "gemma", "punctuation", "whitespace", "unigram-bytes", "precompiled-rules", "spm-bpe", "spm-rules", "gpt2-files"]
 
 
+EVERY_RUNE = ["gpt2", "llama3", "qwen", "gemma"]
+
+
 def main(what, folder, *others):
+    if what == "runes":
+        return runes.write(folder)
     golden = what == "golden"
     transformers.utils.logging.set_verbosity_error()
     how = texts.few if golden else texts.texts
@@ -32,6 +39,8 @@ def main(what, folder, *others):
             continue
         t = make()
         write(os.path.join(folder, name), t, {}, how)
+        if name in EVERY_RUNE:
+            runes.encoded(os.path.join(folder, name), t, golden)
         if name == "gpt2":
             gpt2_files(os.path.join(folder, "gpt2-files"), t, how)
     for name, options in trained.SENTENCEPIECE.items():
