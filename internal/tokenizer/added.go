@@ -16,15 +16,14 @@ type matchSet struct {
 // newMatchSet takes the tokens by the texts that are looked for.
 func newMatchSet(tokens map[string]addedToken) *matchSet {
 	m := &matchSet{}
-	places := map[string]int32{}
+	var texts []string
 	for text, a := range tokens {
 		if text != "" {
 			m.first[text[0]] = true
-			places[text] = int32(len(m.tokens))
-			m.tokens = append(m.tokens, a)
+			texts, m.tokens = append(texts, text), append(m.tokens, a)
 		}
 	}
-	m.tree = newTrie(places)
+	m.tree = newTrie(texts)
 	return m
 }
 

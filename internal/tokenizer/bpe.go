@@ -35,8 +35,8 @@ func emptyBPE() *bpe {
 	return m
 }
 
-// newBPE builds the model. vocab has its pieces without the added tokens.
-func (b *builder) newBPE(f *modelFile, vocab map[string]int32) (*bpe, error) {
+// newBPE builds the model.
+func (b *builder) newBPE(f *modelFile) (*bpe, error) {
 	if f.Dropout != nil && *f.Dropout != 0 {
 		return nil, fmt.Errorf("model.dropout: %g makes the ids random; set it to null", *f.Dropout)
 	}
@@ -58,7 +58,7 @@ func (b *builder) newBPE(f *modelFile, vocab map[string]int32) (*bpe, error) {
 	switch {
 	case m.byteLevel:
 		for value, r := range byteRunes {
-			id, ok := vocab[string(r)]
+			id, ok := b.piece(string(r))
 			if ok {
 				m.bytes[value] = id
 			} else if f.ByteFallback {
@@ -66,12 +66,12 @@ func (b *builder) newBPE(f *modelFile, vocab map[string]int32) (*bpe, error) {
 			}
 		}
 	case f.ByteFallback:
-		m.bytes = fallbackBytes(vocab)
+		m.bytes = fallbackBytes(b.piece)
 	}
 	if f.IgnoreMerges {
-		m.words = make(map[string]int32, len(vocab))
+		m.words = make(map[string]int32, len(b.ids))
 	}
-	for text, id := range vocab {
+	for text, id := range b.vocabulary() {
 		if r, n := utf8.DecodeRuneInString(text); n > 0 && n == len(text) {
 			m.runes[r] = id
 		}
@@ -86,21 +86,16 @@ func (b *builder) newBPE(f *modelFile, vocab map[string]int32) (*bpe, error) {
 			m.words[text] = id
 		}
 	}
-	pairs, err := readMerges(f.Merges)
-	if err != nil {
-		return nil, err
-	}
-	m.merges = make(map[uint64]merge, len(pairs))
-	for rank, p := range pairs {
-		left, okLeft := vocab[p[0]]
-		right, okRight := vocab[p[1]]
-		joined, ok := vocab[p[0]+p[1]]
+	return m, f.eachMerge(func(rank int, p [2]string) error {
+		left, okLeft := b.piece(p[0])
+		right, okRight := b.piece(p[1])
+		joined, ok := b.piece(p[0] + p[1])
 		if !okLeft || !okRight || !ok {
-			return nil, fmt.Errorf("model.merges[%d]: %.100q and %.100q, or the two joined, are not in the vocabulary", rank, p[0], p[1])
+			return fmt.Errorf("model.merges[%d]: %.100q and %.100q, or the two joined, are not in the vocabulary", rank, p[0], p[1])
 		}
 		m.merges[pairKey(left, right)] = merge{int32(rank), joined}
-	}
-	return m, nil
+		return nil
+	})
 }
 
 // encode yields the pieces of a word.

@@ -23,10 +23,18 @@ func unitValue(u uint32) uint32  { return u &^ (1 << 31) }
 func unitLabel(u uint32) uint32  { return u & (1<<31 | 0xFF) }
 func unitOffset(u uint32) uint32 { return u >> 10 << (u & (1 << 9) >> 6) }
 
-var errCharsmap = errors.New("damaged; get the file again")
+const maxCharsmap = 4 << 20 // bytes; that of NFKC with case folding has 0.3 MB
+
+var (
+	errCharsmap      = errors.New("damaged; get the file again")
+	errLargeCharsmap = fmt.Errorf("more than %d bytes; this is no normalization", maxCharsmap)
+)
 
 // readCharsmap reads the bytes of a trie, their count in front, and the texts. What it returns leads nowhere outside of them.
 func readCharsmap(data []byte) (*charsmap, error) {
+	if len(data) > maxCharsmap {
+		return nil, errLargeCharsmap
+	}
 	if len(data) < 4 {
 		return nil, errCharsmap
 	}

@@ -12,23 +12,61 @@ import (
 	"strings"
 )
 
-// Limits on what a folder may bring. The largest known tokenizer.json has 33 MB, the longest known piece some 1,000 bytes.
+// Limits on what a folder may bring. The largest known tokenizer.json has 33 MB, 262,144 pieces and 514,906 merges (Gemma 3), the longest
+// known piece some 1,000 bytes.
 const (
-	maxFile    = 1 << 28 // bytes of a file
-	maxPiece   = 1 << 14 // bytes of a vocabulary entry
-	maxAdded   = 512     // bytes of an added token, which is looked for from every place of a text
-	maxContent = 64      // bytes that a normalizer, pre-tokenizer or decoder puts in
-	maxSteps   = 64      // normalizers, pre-tokenizers, post-processors and decoders together
+	maxFile    = 48 << 20 // bytes of a file
+	maxPieces  = 1 << 19  // pieces of a vocabulary
+	maxMerges  = 1 << 20  // merges, and pairs that the pieces of a BPE tokenizer.model can be cut into
+	maxTokens  = 1 << 16  // added tokens of a file
+	maxBeside  = 16 << 20 // bytes of a file that is not the vocabulary
+	maxIDs     = 1 << 10  // ids of one role
+	maxPiece   = 1 << 14  // bytes of a vocabulary entry
+	maxAdded   = 512      // bytes of an added token, which is looked for from every place of a text
+	maxContent = 64       // bytes that a normalizer, pre-tokenizer or decoder puts in
+	maxSteps   = 64       // normalizers, pre-tokenizers, post-processors and decoders together
 )
 
 // tokenizerFile is tokenizer.json.
 type tokenizerFile struct {
-	AddedTokens   []addedToken `json:"added_tokens"`
-	Normalizer    *component   `json:"normalizer"`
-	PreTokenizer  *component   `json:"pre_tokenizer"`
-	PostProcessor *component   `json:"post_processor"`
-	Decoder       *component   `json:"decoder"`
-	Model         modelFile    `json:"model"`
+	AddedTokens   []addedToken
+	Normalizer    *component
+	PreTokenizer  *component
+	PostProcessor *component
+	Decoder       *component
+	Model         modelFile
+}
+
+func (f *tokenizerFile) UnmarshalJSON(data []byte) error {
+	const perToken, perComponent = 8, 64 // values
+	var raw struct {
+		AddedTokens   rawJSON   `json:"added_tokens"`
+		Normalizer    rawJSON   `json:"normalizer"`
+		PreTokenizer  rawJSON   `json:"pre_tokenizer"`
+		PostProcessor rawJSON   `json:"post_processor"`
+		Decoder       rawJSON   `json:"decoder"`
+		Model         modelFile `json:"model"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return jsonError(err, "")
+	}
+	f.Model = raw.Model
+	if err := raw.AddedTokens.decode("added_tokens", perToken*maxTokens, &f.AddedTokens); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		key  string
+		raw  rawJSON
+		into **component
+	}{
+		{"normalizer", raw.Normalizer, &f.Normalizer}, {"pre_tokenizer", raw.PreTokenizer, &f.PreTokenizer},
+		{"post_processor", raw.PostProcessor, &f.PostProcessor}, {"decoder", raw.Decoder, &f.Decoder},
+	} {
+		if err := c.raw.decode(c.key, perComponent*maxSteps, c.into); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addedToken is an entry of added_tokens, and of added_tokens_decoder in tokenizer_config.json, where the id is the key.
@@ -114,26 +152,28 @@ func (t *tokenAndID) UnmarshalJSON(data []byte) error {
 
 // modelFile is the key model. Vocab and Merges are read once Type is known: their shapes depend on it.
 type modelFile struct {
-	Type                    string          `json:"type"`
-	Dropout                 *float64        `json:"dropout"`
-	UnkToken                *string         `json:"unk_token"`
-	ContinuingSubwordPrefix *string         `json:"continuing_subword_prefix"`
-	EndOfWordSuffix         *string         `json:"end_of_word_suffix"`
-	FuseUnk                 bool            `json:"fuse_unk"`
-	ByteFallback            bool            `json:"byte_fallback"`
-	IgnoreMerges            bool            `json:"ignore_merges"`
-	UnkID                   *int            `json:"unk_id"`
-	Vocab                   json.RawMessage `json:"vocab"`
-	Merges                  json.RawMessage `json:"merges"`
+	Type                    string   `json:"type"`
+	Dropout                 *float64 `json:"dropout"`
+	UnkToken                *string  `json:"unk_token"`
+	ContinuingSubwordPrefix *string  `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         *string  `json:"end_of_word_suffix"`
+	FuseUnk                 bool     `json:"fuse_unk"`
+	ByteFallback            bool     `json:"byte_fallback"`
+	IgnoreMerges            bool     `json:"ignore_merges"`
+	UnkID                   *int     `json:"unk_id"`
+	Vocab                   rawJSON  `json:"vocab"`
+	Merges                  rawJSON  `json:"merges"`
+
+	pairs [][2]string // of merges.txt, in place of Merges
 }
 
 // configFile is tokenizer_config.json, and special_tokens_map.json, which has the roles only.
 type configFile struct {
-	Class              string                `json:"tokenizer_class"`
-	AddBOS             *bool                 `json:"add_bos_token"`
-	AddEOS             *bool                 `json:"add_eos_token"`
-	AddPrefixSpace     *bool                 `json:"add_prefix_space"`
-	AddedTokensDecoder map[string]addedToken `json:"added_tokens_decoder"`
+	Class              string     `json:"tokenizer_class"`
+	AddBOS             *bool      `json:"add_bos_token"`
+	AddEOS             *bool      `json:"add_eos_token"`
+	AddPrefixSpace     *bool      `json:"add_prefix_space"`
+	AddedTokensDecoder tokensByID `json:"added_tokens_decoder"`
 
 	BOS  roleText `json:"bos_token"`
 	EOS  roleText `json:"eos_token"`
@@ -142,6 +182,26 @@ type configFile struct {
 	Pad  roleText `json:"pad_token"`
 	CLS  roleText `json:"cls_token"`
 	Mask roleText `json:"mask_token"`
+}
+
+// tokensByID are added tokens by their ids as texts.
+type tokensByID map[string]addedToken
+
+// idsByText is added_tokens.json.
+type idsByText map[string]int64
+
+func (t *idsByText) UnmarshalJSON(data []byte) error {
+	if err := rawJSON(data).limit("added tokens", 2*maxTokens); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, (*map[string]int64)(t))
+}
+
+func (t *tokensByID) UnmarshalJSON(data []byte) error {
+	if err := rawJSON(data).limit("added_tokens_decoder", 8*maxTokens); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, (*map[string]addedToken)(t))
 }
 
 // class is the name of the class in Python, which is the same for a fast tokenizer and a slow one.
@@ -180,6 +240,9 @@ type generationFile struct {
 type idList []int64
 
 func (l *idList) UnmarshalJSON(data []byte) error {
+	if err := rawJSON(data).limit("bos_token_id or eos_token_id", maxIDs); err != nil {
+		return err
+	}
 	if len(data) > 0 && data[0] == '[' {
 		return json.Unmarshal(data, (*[]int64)(l))
 	}
@@ -191,20 +254,27 @@ func (l *idList) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// readFile reads dir/name, which is no larger than maxFile.
-func readFile(dir, name string) ([]byte, error) {
+// readFile reads dir/name, which has at most max bytes.
+func readFile(dir, name string, max int64) ([]byte, error) {
 	path := filepath.Join(dir, name)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	data := make([]byte, 0, 512)
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if info.Size() > max {
+			return nil, tooLarge(path, max)
+		}
+		data = make([]byte, 0, info.Size()+2*bytes.MinRead) // growing would take several times as much
+	}
+	b := bytes.NewBuffer(data)
+	if _, err := io.Copy(b, io.LimitReader(f, max+1)); err != nil {
 		return nil, err
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, maxFile)
+	if data = b.Bytes(); int64(len(data)) > max {
+		return nil, tooLarge(path, max)
 	}
 	if what := foreign(data); what != "" {
 		return nil, fmt.Errorf("%s: %s", path, what)
@@ -212,9 +282,13 @@ func readFile(dir, name string) ([]byte, error) {
 	return data, nil
 }
 
+func tooLarge(path string, max int64) error {
+	return fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, max)
+}
+
 // readJSON decodes dir/name into v. Errors name the file and, where the content is at fault, the byte and the key.
-func readJSON(dir, name string, v any) error {
-	data, err := readFile(dir, name)
+func readJSON(dir, name string, max int64, v any) error {
+	data, err := readFile(dir, name, max)
 	if err != nil {
 		return err
 	}
@@ -300,39 +374,59 @@ func goWord(t reflect.Type) string {
 	return "a whole number"
 }
 
-// readMerges decodes merges, which are pairs of texts or texts with one space between the two.
-func readMerges(data json.RawMessage) ([][2]string, error) {
-	data = bytes.TrimSpace(data)
-	if len(data) == 0 {
-		return nil, errors.New("model.merges: missing; it is a list of pairs")
+// eachMerge calls visit for the pairs of merges, which are pairs of texts or texts with one space between the two.
+func (f *modelFile) eachMerge(visit func(rank int, pair [2]string) error) error {
+	rank := 0
+	for _, pair := range f.pairs {
+		if err := visit(rank, pair); err != nil {
+			return err
+		}
+		rank++
 	}
-	var lists [][]string
-	if err := json.Unmarshal(data, &lists); err == nil {
-		pairs := make([][2]string, len(lists))
-		for i, l := range lists {
-			if len(l) != 2 {
-				return nil, fmt.Errorf("model.merges[%d]: %d texts, want 2", i, len(l))
+	if f.pairs != nil {
+		return nil
+	}
+	if f.Merges.isNull() {
+		return errors.New("model.merges: missing; it is a list of pairs")
+	}
+	if !f.Merges.isList() {
+		return jsonError(json.Unmarshal(f.Merges, new([]string)), "model.merges")
+	}
+	return f.Merges.each(func(raw rawJSON) error {
+		if rank == maxMerges {
+			return fmt.Errorf("model.merges: more than %d", maxMerges)
+		}
+		var pair [2]string
+		if raw.isList() {
+			n := 0
+			err := raw.each(func(raw rawJSON) (err error) {
+				if n < 2 {
+					pair[n], err = raw.text()
+				}
+				n++
+				return err
+			})
+			if err != nil {
+				return jsonError(err, "model.merges")
 			}
-			pairs[i] = [2]string(l)
+			if n != 2 {
+				return fmt.Errorf("model.merges[%d]: %d texts, want 2", rank, n)
+			}
+		} else {
+			line, err := raw.text()
+			if err != nil {
+				return jsonError(err, "model.merges")
+			}
+			if strings.HasPrefix(line, "#version") {
+				return nil
+			}
+			if pair, err = mergePair(line); err != nil {
+				return fmt.Errorf("model.merges[%d]: %w", rank, err)
+			}
 		}
-		return pairs, nil
-	}
-	var lines []string
-	if err := json.Unmarshal(data, &lines); err != nil {
-		return nil, jsonError(err, "model.merges")
-	}
-	pairs := make([][2]string, 0, len(lines))
-	for i, line := range lines {
-		if strings.HasPrefix(line, "#version") {
-			continue
-		}
-		pair, err := mergePair(line)
-		if err != nil {
-			return nil, fmt.Errorf("model.merges[%d]: %w", i, err)
-		}
-		pairs = append(pairs, pair)
-	}
-	return pairs, nil
+		rank++
+		return visit(rank-1, pair)
+	})
 }
 
 // mergePair reads a pair of merges that is written as one text.

@@ -1,14 +1,13 @@
 package tokenizer
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
 
 // readMergesText reads merges.txt: a pair a line, with a space between the two. Errors begin with the line.
 func readMergesText(text string) ([][2]string, error) {
-	var pairs [][2]string
+	pairs := [][2]string{} // not nil: they are there
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -20,6 +19,9 @@ func readMergesText(text string) ([][2]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%d: %w", number, err)
 		}
+		if len(pairs) == maxMerges {
+			return nil, fmt.Errorf("%d: more than %d merges", number, maxMerges)
+		}
 		pairs = append(pairs, pair)
 	}
 	return pairs, nil
@@ -27,7 +29,7 @@ func readMergesText(text string) ([][2]string, error) {
 
 // readVocabAndMerges takes in vocab.json and merges.txt: the vocabulary of a byte-level BPE tokenizer, whose other components go by
 // the class that tokenizer_config.json names. Without a name it is GPT-2's.
-func (b *builder) readVocabAndMerges(vocab json.RawMessage, merges [][2]string) error {
+func (b *builder) readVocabAndMerges(vocab rawJSON, merges [][2]string) error {
 	const endOfText = "<|endoftext|>"
 	yes, no := true, false
 	bytes := component{Type: "ByteLevel", AddPrefixSpace: &no}
@@ -49,10 +51,6 @@ func (b *builder) readVocabAndMerges(vocab json.RawMessage, merges [][2]string) 
 	default:
 		return fmt.Errorf("tokenizer_class %.100q is not supported without %s; %s", class, mainFile, "want GPT2Tokenizer, CodeGenTokenizer or Qwen2Tokenizer")
 	}
-	list, err := json.Marshal(merges)
-	if err != nil {
-		return err
-	}
-	f.Model = modelFile{Type: "BPE", Vocab: vocab, Merges: list}
+	f.Model = modelFile{Type: "BPE", Vocab: vocab, pairs: merges}
 	return b.readMain(f)
 }

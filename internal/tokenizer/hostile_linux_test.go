@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// small is a tokenizer.json with another key.
+const small = `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, %s}`
+
 // hostileFile is a tokenizer and a text made to take time or memory.
 type hostileFile struct {
 	what, file string
@@ -37,7 +40,6 @@ func (r repeated) String() string {
 }
 
 func hostileFiles() []hostileFile {
-	const small = `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, %s}`
 	splitAt := func(pattern string) string {
 		return fmt.Sprintf(small, `"pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "`+pattern+`"}}`)
 	}
@@ -84,7 +86,7 @@ func hostileFiles() []hostileFile {
 		{"spaces again and again", mainFile, text(splits(60, `{"type": "Metaspace", "replacement": "b", "prepend_scheme": "always"}`)), longest, "more than 2 of type Metaspace"},
 		{"pairs", mainFile, text(`{"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1, "aaaa": 2}, "merges": ["a a", "aa aa"]}}`), longest, ""},
 		{"bytes", mainFile, text(`{"model": {"type": "BPE", "vocab": {"b": 0}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "use_regex": false}}`), repeated{"b", maxText, ""}, ""},
-		{"deep JSON", mainFile, text(fmt.Sprintf(small, `"normalizer": `+nested(`{"type": "Sequence", "normalizers": [`, "", "]}", 4000))), nothing, "more than 64 components"},
+		{"deep JSON", mainFile, text(fmt.Sprintf(small, `"normalizer": `+nested(`{"type": "Sequence", "normalizers": [`, "", "]}", 4000))), nothing, "normalizer: more than 4096 values"},
 		{"deeper JSON", mainFile, text(nested("[", "", "]", 100_000)), nothing, "exceeded max depth"},
 		{"nested brackets in a value", mainFile, text(`{"model": {"type": "BPE", "vocab": ` + nested("[", "", "]", 9_000) + `}}`), nothing, "model.vocab: a list where an object belongs"},
 		{"a huge id", mainFile, text(`{"model": {"type": "BPE", "vocab": {"a": 16777215}, "merges": []}}`), repeated{last: "a"}, ""},
@@ -101,8 +103,87 @@ func hostileFiles() []hostileFile {
 		{"pieces that are cut in many ways", modelFileName, text(string(cutPieces().bytes())), repeated{"a", maxText - len(spaceSymbol), ""}, ""},
 		{"empty pieces", modelFileName, func() io.Reader { return strings.NewReader(strings.Repeat("\x0a\x00", 20_000_000)) }, nothing, "not a SentencePiece model"},
 		{"a claimed length", modelFileName, text("\x0a\xff\xff\xff\xff\x0f\x0a"), nothing, "not a SentencePiece model"},
+		{"ten million merges", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1}, "merges": [`, `"a a"`, 10_000_000, `]}}`), nothing, "more than 50331648 bytes"},
+		{"two million merges", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1}, "merges": [`, `"a a"`, 2_000_000, `]}}`), nothing, "model.merges: more than 1048576"},
+		{"five million lists of merges", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1}, "merges": [`, `["a","a"]`, 5_000_000, `]}}`), nothing, "model.merges: more than 1048576"},
+		{"the same piece again and again", mainFile, list(`{"model": {"type": "BPE", "merges": [], "vocab": {`, `"a":0`, 8_000_000, `}}}`), repeated{last: "a"}, ""},
+		{"a million pieces", mainFile, pieces(`{"model": {"type": "BPE", "merges": [], "vocab": {`, `"%06x":%d`, 1_000_000, `}}}`), nothing, "model.vocab: more than 524288 pieces"},
+		{"a million scores", mainFile, pieces(`{"model": {"type": "Unigram", "unk_id": 0, "vocab": [`, `["%06x",-%d]`, 1_000_000, `]}}`), nothing, "model.vocab: more than 524288 pieces"},
+		{"as many pieces as there may be", mainFile, pieces(`{"model": {"type": "BPE", "merges": [], "vocab": {`, `"%06x":%d`, maxPieces, `}}}`), repeated{last: "a"}, ""},
+		{"as many scores as there may be", mainFile, pieces(`{"model": {"type": "Unigram", "unk_id": 0, "vocab": [`, `["%06x",-%d]`, maxPieces, `]}}`), repeated{last: "a"}, ""},
+		{"as many merges as there may be", mainFile, everyWord, repeated{last: "abcd"}, ""},
+		{"a score that is no number", mainFile, text(`{"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a", NaN]]}}`), nothing, "not JSON"},
+		{"an infinite score", mainFile, text(`{"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a", -1e999]]}}`), nothing, "not a text and a score"},
+		{"four million added tokens", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [`, `{}`, 4_000_000, `]}`), nothing, "added_tokens: more than 524288 values"},
+		{"ten million components", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "normalizer": {"type": "Sequence", "normalizers": [`, `{}`, 10_000_000, `]}}`), nothing,
+			"normalizer: more than 4096 values"},
+		{"a large charsmap", mainFile, list(`{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "`, "AAAA", 8_000_000, `"}}`), nothing, "more than"},
+		{"ten million tokens by their ids", settingsFile, list(`{"added_tokens_decoder": {`, `"1":{}`, 2_000_000, `}}`), nothing, "added_tokens_decoder: more than 524288 values"},
+		{"ten million end tokens", generationName, list(`{"eos_token_id": [`, `1`, 8_000_000, `]}`), nothing, "more than 1024 values"},
+		{"a large added_tokens.json", addedFile, list(`{`, `"a":1`, 2_000_000, `}`), nothing, "added tokens: more than 131072 values"},
+		{"a file without end", mainFile, func() io.Reader { return io.LimitReader(endless{}, 1<<30) }, nothing, "more than 50331648 bytes"},
+		{"a million pieces of SentencePiece", modelFileName, func() io.Reader { return strings.NewReader(strings.Repeat("\x0a\x03\x0a\x01a", 1_000_000)) }, nothing, "not a SentencePiece model"},
 		{"groups in groups", modelFileName, text(strings.Repeat("\x13", 1_000_000)), nothing, "not a SentencePiece model"},
 	}
+}
+
+// list is a JSON list of n times the same.
+func list(begin, element string, n int, end string) func() io.Reader {
+	return func() io.Reader {
+		return io.MultiReader(strings.NewReader(begin), strings.NewReader(strings.Repeat(element+",", n-1)), strings.NewReader(element+end))
+	}
+}
+
+// pieces is a vocabulary of n pieces.
+func pieces(begin, element string, n int, end string) func() io.Reader {
+	return func() io.Reader {
+		var b bytes.Buffer
+		b.WriteString(begin)
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, element, i, i)
+		}
+		b.WriteString(end)
+		return &b
+	}
+}
+
+// everyWord is a vocabulary of every word of up to four letters, and merges to all of them.
+func everyWord() io.Reader {
+	var words []string
+	for at := -1; at < 26+26*26+26*26*26; at++ {
+		before := ""
+		if at >= 0 {
+			before = words[at]
+		}
+		for c := 'a'; c <= 'z'; c++ {
+			words = append(words, before+string(c))
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString(`{"model": {"type": "BPE", "vocab": {`)
+	for id, w := range words {
+		fmt.Fprintf(&b, `%s"%s":%d`, map[bool]string{true: ","}[id > 0], w, id)
+	}
+	b.WriteString(`}, "merges": ["a b"`)
+	for _, w := range words {
+		for cut := 1; cut < min(len(w), 3); cut++ {
+			fmt.Fprintf(&b, `,"%s %s"`, w[:cut], w[cut:])
+		}
+	}
+	b.WriteString(`]}}`)
+	return &b
+}
+
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = ' '
+	}
+	return len(b), nil
 }
 
 const hostileVariable = "DPOTRAIN_HOSTILE_TOKENIZER"
@@ -128,7 +209,11 @@ func TestHostileFiles(t *testing.T) {
 		t.Run(h.what, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestHostileFiles$")
 			dir := t.TempDir()
-			for name, content := range map[string]io.Reader{settingsFile: strings.NewReader("{}"), h.file: h.content()} {
+			files := map[string]io.Reader{mainFile: strings.NewReader(fmt.Sprintf(small, `"decoder": null`)), settingsFile: strings.NewReader("{}"), h.file: h.content()}
+			if h.file == modelFileName {
+				delete(files, mainFile)
+			}
+			for name, content := range files {
 				f, err := os.Create(filepath.Join(dir, name))
 				if err != nil {
 					t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ var folderFiles = []string{
 //
 // It returns an error naming file and key for anything that is damaged, contradictory or not implemented.
 func Load(dir string) (*Tokenizer, error) {
-	b := &builder{texts: map[int32]string{}, ids: map[string]int32{}, added: map[int32]addedToken{}, users: map[string]addedToken{}}
+	b := &builder{texts: map[int32]string{}, ids: map[string]int32{}, added: map[int32]addedToken{}, alone: map[string]bool{}, users: map[string]addedToken{}}
 	if err := b.readBeside(dir); err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (b *builder) readBeside(dir string) error {
 		name string
 		into any
 	}{{settingsFile, &b.settings}, {rolesFile, &b.roles}, {addedFile, &b.addedIDs}, {generationName, &b.generation}} {
-		if err := readJSON(dir, f.name, f.into); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := readJSON(dir, f.name, maxBeside, f.into); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -86,7 +87,7 @@ func (b *builder) readBeside(dir string) error {
 // readVocabulary takes in the file with the vocabulary, and returns its name.
 func (b *builder) readVocabulary(dir string) (name string, err error) {
 	var f tokenizerFile
-	switch err := readJSON(dir, mainFile, &f); {
+	switch err := readJSON(dir, mainFile, maxFile, &f); {
 	case err == nil:
 		if _, err := os.Stat(filepath.Join(dir, settingsFile)); err != nil {
 			return "", fmt.Errorf("%s: no such file; get it from where %s comes from", filepath.Join(dir, settingsFile), mainFile)
@@ -95,7 +96,7 @@ func (b *builder) readVocabulary(dir string) (name string, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	switch data, err := readFile(dir, modelFileName); {
+	switch data, err := readFile(dir, modelFileName, maxFile); {
 	case err == nil:
 		f, err := readSentencePiece(data)
 		if err == nil {
@@ -105,13 +106,13 @@ func (b *builder) readVocabulary(dir string) (name string, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	var vocab json.RawMessage
-	if err := readJSON(dir, vocabFile, &vocab); errors.Is(err, fs.ErrNotExist) {
+	var vocab rawJSON
+	if err := readJSON(dir, vocabFile, maxFile, &vocab); errors.Is(err, fs.ErrNotExist) {
 		return "", noTokenizer(dir)
 	} else if err != nil {
 		return "", err
 	}
-	text, err := readFile(dir, mergesFile)
+	text, err := readFile(dir, mergesFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", noTokenizer(dir)
 	} else if err != nil {
@@ -135,12 +136,13 @@ func inFile(dir, name string, err error) error {
 // builder gathers the parts of a Tokenizer.
 type builder struct {
 	settings, roles configFile // roles is special_tokens_map.json
-	addedIDs        map[string]int64
+	addedIDs        idsByText
 	generation      generationFile
 
 	texts map[int32]string
 	ids   map[string]int32 // the reverse of texts
 	added map[int32]addedToken
+	alone map[string]bool       // texts of added tokens that the vocabulary has not
 	users map[string]addedToken // of tokenizer.model, by the texts that stand for them once normalized
 	steps int
 
@@ -164,7 +166,7 @@ func (b *builder) readMain(f *tokenizerFile) error {
 	kind := f.Model.Type
 	if kind == "" { // files before 2021 do not name it
 		switch {
-		case len(f.Model.Merges) > 0:
+		case len(f.Model.Merges) > 0 || f.Model.pairs != nil:
 			kind = "BPE"
 		case f.Model.UnkID != nil:
 			kind = "Unigram"
@@ -185,7 +187,6 @@ func (b *builder) readMain(f *tokenizerFile) error {
 	if err != nil {
 		return err
 	}
-	inVocab := maps.Clone(b.ids)
 	for i, a := range f.AddedTokens {
 		if err := b.addToken(a); err != nil {
 			return fmt.Errorf("added_tokens[%d]: %w", i, err)
@@ -220,10 +221,10 @@ func (b *builder) readMain(f *tokenizerFile) error {
 		b.decoders = []decoder{joinWithSpaces}
 	}
 	if kind == "BPE" {
-		if len(b.splitters) == 0 && !b.byteLevel && spacesBegin(inVocab) {
+		if len(b.splitters) == 0 && !b.byteLevel && spacesBegin(b.vocabulary()) {
 			b.splitters = []splitter{cutAtSpaces}
 		}
-		b.model, err = b.newBPE(&f.Model, inVocab)
+		b.model, err = b.newBPE(&f.Model)
 		return err
 	}
 	b.model, err = b.newUnigram(&f.Model, pieces)
@@ -231,40 +232,60 @@ func (b *builder) readMain(f *tokenizerFile) error {
 }
 
 // readVocab takes in model.vocab of a BPE tokenizer: an object of pieces and ids.
-func (b *builder) readVocab(data json.RawMessage) error {
-	if len(data) == 0 {
+func (b *builder) readVocab(data rawJSON) error {
+	if data.isNull() {
 		return errors.New("model.vocab: missing; it is an object of pieces and ids")
 	}
-	var vocab map[string]int64
-	if err := json.Unmarshal(data, &vocab); err != nil {
-		return jsonError(err, "model.vocab")
+	if !data.isObject() {
+		return jsonError(json.Unmarshal(data, &map[string]int64{}), "model.vocab")
 	}
-	if len(vocab) == 0 {
-		return errors.New("model.vocab: empty")
-	}
-	for _, text := range slices.Sorted(maps.Keys(vocab)) { // sorted, so that the same file gives the same error
-		if err := b.addID(text, vocab[text]); err != nil {
+	err := data.eachMember(func(text string, value rawJSON) error {
+		id, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil {
+			if err := json.Unmarshal(value, &id); err != nil {
+				return jsonError(err, "model.vocab")
+			}
+		}
+		if err := b.addPiece(text, id); err != nil {
 			return fmt.Errorf("model.vocab: %w", err)
 		}
+		return nil
+	})
+	if err == nil && len(b.ids) == 0 {
+		err = errors.New("model.vocab: empty")
 	}
-	return nil
+	return err
 }
 
 // readScores takes in model.vocab of a Unigram tokenizer: a list of pieces with their scores, by id.
-func (b *builder) readScores(data json.RawMessage) ([]scoredPiece, error) {
-	if len(data) == 0 {
+func (b *builder) readScores(data rawJSON) ([]scoredPiece, error) {
+	if data.isNull() {
 		return nil, errors.New("model.vocab: missing; it is a list of pieces with their scores")
 	}
 	var pieces []scoredPiece
-	if err := json.Unmarshal(data, &pieces); err != nil {
-		return nil, jsonError(err, "model.vocab")
+	if !data.isList() {
+		return nil, jsonError(json.Unmarshal(data, new([]any)), "model.vocab")
 	}
-	for id, p := range pieces {
-		if err := b.addID(p.text, int64(id)); err != nil {
-			return nil, fmt.Errorf("model.vocab: %w", err)
+	err := data.each(func(raw rawJSON) error {
+		p, err := readPiece(raw)
+		if err != nil {
+			return jsonError(err, "model.vocab")
 		}
+		if err := b.addPiece(p.text, int64(len(pieces))); err != nil {
+			return fmt.Errorf("model.vocab: %w", err)
+		}
+		pieces = append(pieces, p)
+		return nil
+	})
+	return pieces, err
+}
+
+// addPiece gives a piece of the vocabulary its id.
+func (b *builder) addPiece(text string, id int64) error {
+	if len(b.ids) == maxPieces {
+		return fmt.Errorf("more than %d pieces", maxPieces)
 	}
-	return pieces, nil
+	return b.addID(text, id)
 }
 
 func (b *builder) newUnigram(f *modelFile, pieces []scoredPiece) (*unigram, error) {
@@ -279,9 +300,26 @@ func (b *builder) newUnigram(f *modelFile, pieces []scoredPiece) (*unigram, erro
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if f.ByteFallback {
-		m.bytes = fallbackBytes(m.ids)
+		m.bytes = fallbackBytes(b.piece)
 	}
 	return m, nil
+}
+
+// vocabulary are the pieces and their ids, without the tokens that are added to them.
+func (b *builder) vocabulary() iter.Seq2[string, int32] {
+	return func(yield func(string, int32) bool) {
+		for text, id := range b.ids {
+			if !b.alone[text] && !yield(text, id) {
+				return
+			}
+		}
+	}
+}
+
+// piece returns the id of a piece of the vocabulary.
+func (b *builder) piece(text string) (int32, bool) {
+	id, ok := b.ids[text]
+	return id, ok && !b.alone[text]
 }
 
 // addID gives text an id.
@@ -310,6 +348,9 @@ func (b *builder) addToken(a addedToken) error {
 	}
 	if len(a.Content) > maxAdded {
 		return fmt.Errorf("id %d: %d bytes, more than %d", a.ID, len(a.Content), maxAdded)
+	}
+	if _, ok := b.ids[a.Content]; !ok {
+		b.alone[a.Content] = true
 	}
 	if err := b.addID(a.Content, a.ID); err != nil {
 		return err

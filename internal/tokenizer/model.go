@@ -28,10 +28,10 @@ func noBytes() byteIDs {
 func byteToken(b byte) string { return fmt.Sprintf("<0x%02X>", b) }
 
 // fallbackBytes are those of <0x00> to <0xFF>.
-func fallbackBytes(vocab map[string]int32) byteIDs {
+func fallbackBytes(piece func(string) (int32, bool)) byteIDs {
 	ids := noBytes()
 	for b := range ids {
-		if id, ok := vocab[byteToken(byte(b))]; ok {
+		if id, ok := piece(byteToken(byte(b))); ok {
 			ids[b] = id
 		}
 	}

@@ -58,6 +58,9 @@ func (b *builder) compileNormalizer(c component, key string, out []normalizer) (
 	case "StripAccents":
 		return one(func(s span) (span, error) { return replaceAll(s, findRunes(isAccent), "") })
 	case "Precompiled":
+		if len(c.PrecompiledCharsmap) > 2*maxCharsmap {
+			return nil, fmt.Errorf("%s.precompiled_charsmap: %w", key, errLargeCharsmap)
+		}
 		data, err := base64.StdEncoding.DecodeString(c.PrecompiledCharsmap)
 		if err != nil {
 			return nil, fmt.Errorf("%s.precompiled_charsmap: %w", key, err)

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -164,8 +165,10 @@ func cutAtSpaces(s span, yield func(span)) error {
 }
 
 // spacesBegin says that ▁ is a piece, and that no piece has one behind another rune.
-func spacesBegin(vocab map[string]int32) bool {
+func spacesBegin(vocab iter.Seq2[string, int32]) bool {
+	alone := false
 	for text := range vocab {
+		alone = alone || text == spaceSymbol
 		for strings.HasPrefix(text, spaceSymbol) {
 			text = text[len(spaceSymbol):]
 		}
@@ -173,8 +176,7 @@ func spacesBegin(vocab map[string]int32) bool {
 			return false
 		}
 	}
-	_, ok := vocab[spaceSymbol]
-	return ok
+	return alone
 }
 
 // behavior says what becomes of the stretches that match a pattern.

@@ -15,9 +15,7 @@ import (
 const spaceSymbol = "▁"
 
 const (
-	maxSentencePieces = 1 << 20 // pieces of a tokenizer.model; Gemma 3 has 262,144
-	maxSentencePiece  = 512     // bytes of one
-	maxMerges         = 1 << 21 // pairs that the pieces of a BPE model can be cut into; Gemma 3 has some 500,000
+	maxSentencePiece = 512 // bytes of a piece of a tokenizer.model
 )
 
 // sentencePieceFile is tokenizer.model: the fields of sentencepiece_model.proto that change ids, with that file's defaults.
@@ -76,7 +74,7 @@ func readSentencePiece(data []byte) (*sentencePieceFile, error) {
 				}
 				return nil
 			})
-			if len(f.pieces) == maxSentencePieces || p.text == "" || len(p.text) > maxSentencePiece || !utf8.ValidString(p.text) {
+			if len(f.pieces) == maxPieces || p.text == "" || len(p.text) > maxSentencePiece || !utf8.ValidString(p.text) {
 				return errProtobuf
 			}
 			f.pieces = append(f.pieces, p)
@@ -228,7 +226,7 @@ func (b *builder) readSentencePieceModel(f *sentencePieceFile) error {
 	var err error
 	switch f.model {
 	case modelBPE:
-		if spacesBegin(b.ids) {
+		if spacesBegin(b.vocabulary()) {
 			b.splitters = []splitter{cutAtSpaces}
 		}
 		b.model, err = f.bpe()
@@ -251,7 +249,10 @@ func (f *sentencePieceFile) bytes() byteIDs {
 			vocab[p.text] = int32(id)
 		}
 	}
-	return fallbackBytes(vocab)
+	return fallbackBytes(func(text string) (int32, bool) {
+		id, ok := vocab[text]
+		return id, ok
+	})
 }
 
 // bpe makes the model of the scores: of the pairs that a piece can be cut into, those of the highest score are joined

@@ -1,8 +1,8 @@
 package tokenizer
 
 import (
-	"maps"
 	"slices"
+	"strings"
 )
 
 // trie finds which pieces of a vocabulary a text begins with.
@@ -16,22 +16,31 @@ type trieNode struct {
 	label    byte // the last byte
 }
 
-// newTrie takes one step for every byte of the pieces.
-func newTrie(pieces map[string]int32) *trie {
-	sorted := slices.Sorted(maps.Keys(pieces))
+// newTrie takes one step for every byte of the pieces. The id of a piece is its place; empty ones are left out, and of equal ones the first
+// counts.
+func newTrie(pieces []string) *trie {
+	sorted := make([]int32, 0, len(pieces))
+	for id, text := range pieces {
+		if text != "" {
+			sorted = append(sorted, int32(id))
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b int32) int { return strings.Compare(pieces[a], pieces[b]) })
 	t := &trie{nodes: []trieNode{{id: none}}}
-	type stretch struct{ first, last, depth int } // the pieces [first, last) that have a node's bytes as their first depth ones
-	open := []stretch{{0, len(sorted), 0}}        // one for every node
+	type stretch struct{ first, last, depth int32 } // the pieces [first, last) that have a node's bytes as their first depth ones
+	open := []stretch{{0, int32(len(sorted)), 0}}   // one for every node
 	for k := 0; k < len(t.nodes); k++ {
 		s := open[k]
-		if s.first < s.last && len(sorted[s.first]) == s.depth {
-			t.nodes[k].id = pieces[sorted[s.first]]
+		for s.first < s.last && len(pieces[sorted[s.first]]) == int(s.depth) {
+			if t.nodes[k].id == none {
+				t.nodes[k].id = sorted[s.first]
+			}
 			s.first++
 		}
 		t.nodes[k].child = int32(len(t.nodes))
 		for s.first < s.last {
-			label, end := sorted[s.first][s.depth], s.first
-			for end < s.last && sorted[end][s.depth] == label {
+			label, end := pieces[sorted[s.first]][s.depth], s.first
+			for end < s.last && pieces[sorted[end]][s.depth] == label {
 				end++
 			}
 			t.nodes = append(t.nodes, trieNode{id: none, label: label})
@@ -41,6 +50,18 @@ func newTrie(pieces map[string]int32) *trie {
 		}
 	}
 	return t
+}
+
+// find returns the id of a piece.
+func (t *trie) find(text string) (int32, bool) {
+	node := int32(trieRoot)
+	for i := 0; i < len(text) && node != none; i++ {
+		node = t.next(node, text[i])
+	}
+	if node == none || t.nodes[node].id == none {
+		return none, false
+	}
+	return t.nodes[node].id, true
 }
 
 const trieRoot = 0

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -17,7 +16,6 @@ import (
 // algorithm: for every place in the word the best way to come there.
 type unigram struct {
 	pieces       *trie
-	ids          map[string]int32
 	scores       []float64 // by id
 	unknown      int32     // id of what has no piece
 	unknownScore float64
@@ -39,22 +37,20 @@ func newUnigram(pieces []scoredPiece, unknown int) (*unigram, error) {
 	if unknown < 0 || unknown >= len(pieces) {
 		return nil, fmt.Errorf("unknown id %d is not in 0..%d", unknown, len(pieces)-1)
 	}
-	m := &unigram{ids: make(map[string]int32, len(pieces)), unknown: int32(unknown), scores: make([]float64, len(pieces)), bytes: noBytes()}
+	m := &unigram{unknown: int32(unknown), scores: make([]float64, len(pieces)), bytes: noBytes()}
 	m.scratch.New = func() any { return new(unigramScratch) }
 	m.cache.seed = maphash.MakeSeed()
-	lowest := pieces[0].score
+	lowest, texts := pieces[0].score, make([]string, len(pieces))
 	for id, p := range pieces {
 		if len(p.text) > maxUnigramPiece {
 			return nil, fmt.Errorf("piece %d: %d bytes, more than %d", id, len(p.text), maxUnigramPiece)
 		}
 		m.scores[id] = p.score
 		lowest = min(lowest, p.score)
-		if p.text != "" {
-			m.ids[p.text] = int32(id)
-		}
+		texts[id] = p.text
 	}
 	m.unknownScore = lowest - unknownPenalty
-	m.pieces = newTrie(m.ids)
+	m.pieces = newTrie(texts)
 	return m, nil
 }
 
@@ -152,7 +148,7 @@ func (m *unigram) walk(s *unigramScratch, word string, yield func(part)) {
 func (m *unigram) spell(p part, word string, yield func(part)) {
 	if p.id == m.unknown {
 		text := word[p.start:p.end]
-		if id, ok := m.ids[text]; ok {
+		if id, ok := m.pieces.find(text); ok {
 			p.id = id // the unknown token, written out
 		} else if m.bytes.spell(text) {
 			for i := p.start; i < p.end; i++ {
@@ -170,17 +166,24 @@ type scoredPiece struct {
 	score float64
 }
 
-func (p *scoredPiece) UnmarshalJSON(data []byte) error {
-	var score json.Number
-	pair := []any{&p.text, &score}
-	if err := json.Unmarshal(data, &pair); err != nil {
-		return err
+// readPiece decodes a list of a text and its score.
+func readPiece(raw rawJSON) (p scoredPiece, err error) {
+	n, ok := 0, raw.isList()
+	if ok {
+		err = raw.each(func(v rawJSON) (err error) {
+			switch n++; n {
+			case 1:
+				p.text, err = v.text()
+			case 2:
+				p.score, ok = parseScore(string(v))
+			}
+			return err
+		})
 	}
-	var ok bool
-	if p.score, ok = parseScore(score.String()); !ok || len(pair) != 2 {
-		return errors.New("not a text and a score")
+	if err == nil && (!ok || n != 2) {
+		err = errors.New("not a text and a score")
 	}
-	return nil
+	return p, err
 }
 
 // parseScore reads a number as serde_json does, through which tokenizers reads its files: digits beyond the 64 bits of an integer

@@ -111,7 +111,7 @@ func TestUnigramIsBest(t *testing.T) {
 }
 
 func TestTrie(t *testing.T) {
-	tree := newTrie(map[string]int32{"a": 0, "abc": 1, "ab": 2, "b": 3, "\xff": 4})
+	tree := newTrie([]string{"a", "abc", "ab", "b", "\xff", "", "ab"})
 	for text, want := range map[string][]int32{"abcd": {0, 2, 1}, "ac": {0}, "b": {3}, "\xff\xff": {4}, "x": nil, "": nil} {
 		var got []int32
 		for node, i := int32(trieRoot), 0; i < len(text); i++ {
