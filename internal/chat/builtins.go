@@ -492,7 +492,11 @@ func round(r *run, in any, a args) any {
 	if !ok {
 		r.fail("round: want a number, not %s", typeName(in))
 	}
-	scale := math.Pow(10, float64(a.number(r, 0, "precision", 0)))
+	precision := a.number(r, 0, "precision", 0)
+	if precision < -300 || precision > 300 {
+		r.fail("round: precision %d: want -300 to 300", precision)
+	}
+	scale := math.Pow(10, float64(precision))
 	switch method := a.text(r, 1, "method", "common"); method {
 	case "common":
 		if n, ok := integer(in); ok {
