@@ -77,6 +77,9 @@ func (rr rowReader) parse(line []byte) (row, error) {
 	if !utf8.Valid(line) {
 		return r, errors.New("invalid UTF-8; save the file as UTF-8")
 	}
+	if manyValues(line) {
+		return r, fmt.Errorf("more than %d values, which would take many times its size in memory; leave columns out, or give long lists as texts", maxValues)
+	}
 	if !json.Valid(line) || line[0] != '{' {
 		return r, rr.notObject(line)
 	}
@@ -99,6 +102,30 @@ func (rr rowReader) parse(line []byte) (row, error) {
 		}
 		return err
 	})
+}
+
+// maxValues bounds the objects, lists and what stands in them, texts and numbers, of a row: a value takes up to some 400 bytes.
+const maxValues = 1 << 17
+
+// manyValues says that a row has more than that. A short one has not.
+func manyValues(line []byte) bool {
+	if len(line) <= maxValues {
+		return false
+	}
+	n, text := 0, false
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '"':
+			text = !text
+		case '\\':
+			i++
+		case '{', '[', ',':
+			if !text {
+				n++
+			}
+		}
+	}
+	return n > maxValues
 }
 
 // notObject says what a line is that is not a JSON object.
