@@ -25,7 +25,8 @@ const (
 	maxPageValues = 4 << 20
 	maxPages      = 128 << 20 // bytes of the largest pages of all columns together
 	maxPageHeader = 64 << 10
-	bytesValue    = 9 // of a value while its page is read: two levels, an offset or index
+	maxGroups     = 64 // in each other
+	bytesValue    = 9  // of a value while its page is read: two levels, an offset or index
 )
 
 // checkFooter looks over the end of a parquet file, which says where everything is.
@@ -51,8 +52,33 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	if _, err := r.ReadAt(footer, size-tail-n); err != nil {
 		return err
 	}
-	_, err := skimStruct(footer)
-	return err
+	if _, err := skimStruct(footer); err != nil {
+		return err
+	}
+	var meta struct {
+		Schema []format.SchemaElement `thrift:"2,required"`
+	}
+	if err := thrift.Unmarshal(&thrift.CompactProtocol{}, footer, &meta); err != nil {
+		return errThrift
+	}
+	return checkSchema(meta.Schema)
+}
+
+// checkSchema bounds the groups within groups of a schema: the library keeps the names above it with every group.
+func checkSchema(elements []format.SchemaElement) error {
+	var left []int32 // of the open groups: elements that are still to come
+	for _, e := range elements {
+		for len(left) > 0 && left[len(left)-1] == 0 {
+			left = left[:len(left)-1]
+		}
+		if len(left) > 0 {
+			left[len(left)-1]--
+		}
+		if left = append(left, max(e.NumChildren.V, 0)); len(left) > maxGroups {
+			return fmt.Errorf("columns within more than %d groups; leave them out", maxGroups)
+		}
+	}
+	return nil
 }
 
 // plainDictionary is what data pages of the first version call RLEDictionary.

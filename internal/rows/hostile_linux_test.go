@@ -96,6 +96,24 @@ func page(h format.PageHeader, content []byte, codec format.CompressionCodec) io
 	return parquetOf(append(head, content...), footer)
 }
 
+// schema is a parquet file of such a schema, without rows.
+func schema(elements ...format.SchemaElement) io.Reader {
+	footer, err := thrift.Marshal(&thrift.CompactProtocol{}, &format.FileMetaData{Version: 1, Schema: elements})
+	if err != nil {
+		panic(err)
+	}
+	return parquetOf(nil, footer)
+}
+
+// nested is a column within so many groups.
+func nested(groups int, kind format.FieldRepetitionType) []format.SchemaElement {
+	elements := []format.SchemaElement{{Name: "root", NumChildren: thrift.New[int32](1)}}
+	for range groups {
+		elements = append(elements, format.SchemaElement{Name: "g", NumChildren: thrift.New[int32](1), RepetitionType: thrift.New(kind)})
+	}
+	return append(elements, format.SchemaElement{Name: "a", Type: thrift.New(format.ByteArray), RepetitionType: thrift.New(format.Optional)})
+}
+
 // dataPage is the header of a page of so many values.
 func dataPage(values, size int32, encoding format.Encoding) format.PageHeader {
 	return format.PageHeader{Type: format.DataPage, UncompressedPageSize: size, DataPageHeader: thrift.New(format.DataPageHeader{
@@ -173,6 +191,52 @@ var hostile = []struct {
 	{"parquet: lengths of two billion values", "x.parquet", func() io.Reader {
 		return page(dataPage(1, 20, format.DeltaLengthByteArray), []byte{2, 0, 0, 0, 2, 1, 0x80, 1, 4, 0xff, 0xff, 0xff, 0xff, 0x07, 0}, format.Uncompressed)
 	}, `: column "a": ` + wantList},
+	{"parquet: an index beyond the dictionary", "x.parquet", func() io.Reader {
+		return page(dataPage(1, 9, format.RLEDictionary), []byte{2, 0, 0, 0, 2, 1, 8, 2, 5}, format.Uncompressed)
+	}, `: row 1: column "a": a page is damaged; get the file again`},
+	{"parquet: a dictionary of two billion values", "x.parquet", func() io.Reader {
+		return page(format.PageHeader{Type: format.DictionaryPage, UncompressedPageSize: 9, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{NumValues: 1<<31 - 1})},
+			make([]byte, 9), format.Uncompressed)
+	}, `: column "a": a page of 2147483647 values, more than 4194304; the file is damaged, or write it with smaller row groups (row_group_size)`},
+	{"parquet: a page with levels of two gigabytes", "x.parquet", func() io.Reader {
+		return page(format.PageHeader{Type: format.DataPageV2, UncompressedPageSize: 9, DataPageHeaderV2: thrift.New(format.DataPageHeaderV2{NumValues: 1, NumRows: 1,
+			Encoding: format.Plain, DefinitionLevelsByteLength: 1<<31 - 1})}, make([]byte, 9), format.Uncompressed)
+	}, `: column "a": ` + wantList},
+	{"parquet: a page with levels of less than no bytes", "x.parquet", func() io.Reader {
+		return page(format.PageHeader{Type: format.DataPageV2, UncompressedPageSize: 9, DataPageHeaderV2: thrift.New(format.DataPageHeaderV2{NumValues: 1, NumRows: 1,
+			Encoding: format.Plain, DefinitionLevelsByteLength: -5, RepetitionLevelsByteLength: 5})}, make([]byte, 9), format.Uncompressed)
+	}, `: column "a": ` + wantList},
+	{"parquet: a page of no kind", "x.parquet", func() io.Reader {
+		return page(format.PageHeader{Type: 99, UncompressedPageSize: 9}, make([]byte, 9), format.Uncompressed)
+	}, `: row 1: column "a": a page is damaged; get the file again`},
+	{"parquet: a text of two gigabytes", "x.parquet", func() io.Reader {
+		return page(dataPage(1, 10, format.Plain), []byte{2, 0, 0, 0, 2, 1, 0xff, 0xff, 0xff, 0x7f}, format.Uncompressed)
+	}, `: row 1: column "a": a page is damaged; get the file again`},
+	{"parquet: groups in groups", "x.parquet", func() io.Reader { return schema(nested(10_000, format.Optional)...) }, `: columns within more than 64 groups; leave them out`},
+	{"parquet: lists in lists", "x.parquet", func() io.Reader { return schema(nested(200, format.Repeated)...) }, `: columns within more than 64 groups; leave them out`},
+	{"parquet: a group of more columns than there are", "x.parquet", func() io.Reader {
+		return schema(format.SchemaElement{Name: "root", NumChildren: thrift.New[int32](1<<31 - 1)})
+	}, ": " + wantList},
+	{"parquet: a group of less than no columns", "x.parquet", func() io.Reader {
+		return schema(format.SchemaElement{Name: "root", NumChildren: thrift.New[int32](-1)})
+	}, `: a page is damaged; get the file again`},
+	{"parquet: rows of nothing", "x.parquet", func() io.Reader {
+		return lying(func(m *format.FileMetaData) {
+			m.Schema, m.NumRows = m.Schema[:1], 1<<60
+			m.Schema[0].NumChildren = thrift.New[int32](0)
+			m.RowGroups[0].Columns, m.RowGroups[0].NumRows = nil, 1<<60
+		})
+	}, ": " + wantList},
+	{"parquet: a footer of four gigabytes", "x.parquet", func() io.Reader { return strings.NewReader(parquetMagic + "\x00\x00\xff\xff\xff\xff" + parquetMagic) }, `: a parquet file that is cut off or damaged; get it again`},
+	{"parquet: a column twice", "x.parquet", func() io.Reader {
+		return lying(func(m *format.FileMetaData) {
+			m.RowGroups[0].Columns = append(m.RowGroups[0].Columns, m.RowGroups[0].Columns...)
+		})
+	}, ": " + wantList},
+	{"parquet: a group without columns", "x.parquet", func() io.Reader { return lying(func(m *format.FileMetaData) { m.RowGroups[0].Columns = nil }) }, ": " + wantList},
+	{"a row of lists in lists", "x.jsonl", func() io.Reader { return repeated(`{"a":`, "[") }, ":1: the line has more than 16777216 bytes; want one row a line"},
+	{"rows of a list in lists", "x.json", func() io.Reader { return repeated("[{\"a\":", "[") }, ":1: the row has more than 16777216 bytes; want a list of objects"},
+	{"gzip: a gzip bomb in a gzip bomb", "x.jsonl.gz", func() io.Reader { return bytes.NewReader(gzipped(gzipped(make([]byte, 512<<20)))) }, `: compressed twice; unpack it first (gunzip)`},
 }
 
 const hostileVariable = "DPOTRAIN_HOSTILE_ROWS"
