@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -695,25 +696,35 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCacheBound: more words than the cache holds change nothing.
+// TestCacheBound: more words than the cache holds change nothing, and do not fill the memory.
 func TestCacheBound(t *testing.T) {
 	tok := byteLevel().load(t)
 	cache := &tok.model.(*bpe).cache
-	words := 3 * maxShardWords * len(cache.shards) / 2
-	if testing.Short() {
-		words /= 20
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
 	}
+	before := heap()
+	words := 2 * len(cache.shards) * maxShard / (bytesWord + maxCachedWord + maxCachedWord*bytesPart)
 	for i := range words {
-		word := strings.Repeat("l", 1+i%3) + string(rune('a'+i%26)) + string(rune(0x4E00+i/26))
+		word := string(rune(0x4E00+i%20_000)) + string(rune(0x4E00+i/20_000)) + strings.Repeat("l", 1+i%(maxCachedWord-6))
 		if enc, err := tok.Encode(word, false); err != nil || tok.Decode(enc.IDs, false) != word {
 			t.Fatalf("%q gave %v, %v", word, enc, err)
 		}
 	}
 	for i := range cache.shards {
-		if n := len(cache.shards[i].words); n > maxShardWords {
-			t.Errorf("shard %d holds %d words", i, n)
+		if n := cache.shards[i].size; n > maxShard {
+			t.Errorf("shard %d holds %d bytes", i, n)
 		}
 	}
+	if grown, bound := (heap()-before)>>20, int64(len(cache.shards)*maxShard>>20); grown > bound*3/2 {
+		t.Errorf("%d MiB for a bound of %d", grown, bound)
+	} else {
+		t.Logf("%d words, %d MiB", words, grown)
+	}
+	runtime.KeepAlive(tok)
 }
 
 // BenchmarkEncode encodes real preference pairs with real tokenizers.

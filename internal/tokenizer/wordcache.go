@@ -13,12 +13,15 @@ type wordCache struct {
 	shards [64]struct {
 		sync.RWMutex
 		words map[string][]part
+		size  int // bytes of memory that they take, about
 	}
 }
 
 const (
-	maxCachedWord = 64   // bytes
-	maxShardWords = 2048 // 131,072 words in all, at most some 100 MB
+	maxCachedWord = 64        // bytes
+	maxShard      = 512 << 10 // bytes; 32 MiB in all, for some 250,000 words of a usual text
+	bytesWord     = 72        // of a word besides its text and parts: the entry of the map, half of which may be empty
+	bytesPart     = 12
 )
 
 // get returns the pieces of word, not to be changed.
@@ -40,10 +43,11 @@ func (c *wordCache) put(word string, parts []part) {
 	}
 	parts = append([]part(nil), parts...)
 	shard := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
+	size := bytesWord + len(word) + bytesPart*len(parts)
 	shard.Lock()
 	defer shard.Unlock()
-	if shard.words == nil || len(shard.words) >= maxShardWords {
-		shard.words = map[string][]part{}
+	if shard.size += size; shard.words == nil || shard.size > maxShard {
+		shard.words, shard.size = map[string][]part{}, size
 	}
 	shard.words[strings.Clone(word)] = parts
 }
