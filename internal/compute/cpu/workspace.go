@@ -15,7 +15,7 @@ func (d *Device) Workspace(w compute.Workload) int64 {
 	attention := all*(3*n+2*tile+6+tileGap) + queryBlock + tile*(wide+2*n) // queries, packed too; outputs; scores, packed too; numbers of rows; a tile of keys or values, packed too
 	shared := 0
 	if w.Training {
-		blocks := (w.Rows+queryBlock-1)/queryBlock + 4 // a pair has three segments, of which two may begin and end inside a block
+		blocks := (w.Rows + 4*queryBlock - 3) / queryBlock // at most: a pair has three segments, of which two may begin and end inside a block
 		attention += blocks*queryBlock*(2*n+2*wide+2+tileGap) + 2*queryBlock*tile + tile*(2*n+3*wide)
 		if group > 1 {
 			shared = 2 * w.Attention.Heads * n * w.Rows
