@@ -4,13 +4,14 @@ import "dpotrain/internal/compute"
 
 // Workspace implements compute.Device. It follows growFloats: what is packed of products, and what attention keeps, for each worker.
 func (d *Device) Workspace(w compute.Workload) int64 {
-	rows, panel := tileOf(AVX512) // the widest
+	rows, panel := tileOf(d.level)
 	depth := min(blockK, max(w.Rows, w.Width, w.Vocab))
 	packB := max(min(blockN, roundUp(w.Width, panel))*depth, min(blockN, roundUp(w.Vocab, panel))*min(blockK, w.Hidden))
-	product := packB + blockTiles*(rows*depth+tileGap) + rows*panel
+	product := packB + blockTiles*(rows*depth+tileGap) + 14*32 // a tile for the edge
 
 	n, group := w.Attention.HeadDim, w.Attention.Heads/w.Attention.KVHeads
-	wide := roundUp(n, panel)
+	_, widest := tileOf(AVX512)
+	wide := roundUp(n, widest)
 	all := group * queryBlock                                              // rows of a block of queries and the heads that share their keys
 	attention := all*(3*n+2*tile+6+tileGap) + queryBlock + tile*(wide+2*n) // queries, packed too; outputs; scores, packed too; numbers of rows; a tile of keys or values, packed too
 	shared := 0
