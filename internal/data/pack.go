@@ -9,10 +9,10 @@ import (
 
 // Order is the order of n examples in an epoch: as they stand, or shuffled. It is a function of seed and epoch alone:
 // Fisher and Yates' shuffle, from the last place down, with numbers of PCG-DXSM (math/rand/v2) seeded with the two.
-func Order(n int, seed int64, epoch int, shuffle bool) []int {
-	order := make([]int, n)
+func Order(n int, seed int64, epoch int, shuffle bool) []int32 {
+	order := make([]int32, n)
 	for i := range order {
-		order[i] = i
+		order[i] = int32(i)
 	}
 	if shuffle {
 		r := rand.New(rand.NewPCG(uint64(seed), uint64(epoch)))

@@ -472,12 +472,12 @@ func TestOrder(t *testing.T) {
 		seed    int64
 		epoch   int
 		shuffle bool
-		want    []int
+		want    []int32
 	}{
-		{42, 0, false, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
-		{42, 0, true, []int{3, 2, 5, 6, 4, 1, 0, 7, 9, 8}},
-		{42, 1, true, []int{3, 6, 9, 2, 7, 8, 4, 0, 5, 1}},
-		{-1, 0, true, []int{0, 9, 7, 1, 3, 6, 4, 5, 8, 2}},
+		{42, 0, false, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{42, 0, true, []int32{3, 2, 5, 6, 4, 1, 0, 7, 9, 8}},
+		{42, 1, true, []int32{3, 6, 9, 2, 7, 8, 4, 0, 5, 1}},
+		{-1, 0, true, []int32{0, 9, 7, 1, 3, 6, 4, 5, 8, 2}},
 	} {
 		if got := Order(10, c.seed, c.epoch, c.shuffle); !slices.Equal(got, c.want) {
 			t.Errorf("seed %d, epoch %d, shuffle %v: %v, want %v", c.seed, c.epoch, c.shuffle, got, c.want)

@@ -3,6 +3,8 @@
 // It knows sizes alone: what a graph takes is counted by package model, and package train puts the parts of a run together.
 package plan
 
+import "iter"
+
 // Range is the examples [From, To) of a step.
 type Range struct{ From, To int }
 
@@ -35,10 +37,10 @@ func (s Size) Max(t Size) Size {
 }
 
 // Largest is a size that holds every micro-batch of examples with the given sizes, cut in this order.
-func Largest(sizes []Size, budget int) Size {
+func Largest(sizes iter.Seq[Size], budget int) Size {
 	var most, at Size
-	for i, s := range sizes {
-		if i == 0 || at.Rows+s.Rows > budget {
+	for s := range sizes {
+		if at.Rows+s.Rows > budget {
 			at = Size{}
 		}
 		at = Size{at.Rows + s.Rows, at.Scored + s.Scored, max(at.Length, s.Length)}

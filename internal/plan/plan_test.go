@@ -86,7 +86,7 @@ func TestLargest(t *testing.T) {
 			}
 			want = want.Max(sum)
 		}
-		if got := Largest(sizes, budget); got != want {
+		if got := Largest(slices.Values(sizes), budget); got != want {
 			t.Fatalf("round %d: Largest(%v, %d) = %v, want %v", round, sizes, budget, got, want)
 		}
 	}

@@ -140,6 +140,7 @@ func (in *Inputs) planEval(o *Options, l loss.Loss, want demand, given string) (
 	if p.policy, err = model.LoadConfig(o.Model); err != nil {
 		return x, err
 	}
+	p.trusted = want == fromRows
 	if want.ofModel() {
 		p.separate, p.kept = true, want == whatIsKept
 		if p.reference, err = model.LoadConfig(cmp.Or(given, o.RefModel, o.Model)); err != nil { // may be away, if the cache has everything

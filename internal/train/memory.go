@@ -25,6 +25,7 @@ const (
 	programBytes = 24 << 20 // the program, Go's runtime and its garbage between collections
 	perToken     = 90       // a token of the vocabulary in the tokenizer
 	perSequence  = 96       // a sequence in the index of the reference cache and in pass one's lists
+	perExample   = 16       // an example in the order of an epoch, and its size while the run is planned
 	perReference = 36       // an example's log-probs and entropies by the reference
 
 	numberBytes = 4 // of weights, gradients and activations on a device
@@ -39,6 +40,7 @@ type planner struct {
 	reference *model.Config // nil where the reference's log-probs are not wanted
 	needs     loss.Needs
 	kept      bool      // they are only read from the cache
+	trusted   bool      // they are those of the rows
 	separate  bool      // the reference has weights of its own beside the policy's
 	training  *schedule // nil for an evaluation alone
 	train     data.Examples
@@ -115,26 +117,46 @@ func (p *planner) budgets() []int {
 	return automatic
 }
 
+// size is a plan.Size in little memory.
+type size struct{ rows, scored, length int32 }
+
+func compact(s plan.Size) size { return size{int32(s.Rows), int32(s.Scored), int32(s.Length)} }
+
+func (s size) plan() plan.Size {
+	return plan.Size{Rows: int(s.rows), Scored: int(s.scored), Length: int(s.length)}
+}
+
+// largest holds every micro-batch of examples with these sizes, in order.
+func largest(list []size, budget int) plan.Size {
+	return plan.Largest(func(yield func(plan.Size) bool) {
+		for _, s := range list {
+			if !yield(s.plan()) {
+				return
+			}
+		}
+	}, budget)
+}
+
 // sizes are those of examples: as they are, in pass one and in training. Where they do not differ they are one list.
-type sizes struct{ whole, pass, training []plan.Size }
+type sizes struct{ whole, pass, training []size }
 
 func sizesOf(x data.Examples) (s sizes) {
 	n := x.Len()
-	s.whole = make([]plan.Size, n)
+	s.whole = make([]size, n)
 	var differ atomic.Bool
 	data.Each(x, func(i int, e *data.Example) {
-		s.whole[i] = sizeOf(e)
+		s.whole[i] = compact(sizeOf(e))
 		if e.Imitated != nil || len(e.Own()) < len(e.Sequences) {
 			differ.Store(true)
 		}
 	})
 	s.pass, s.training = s.whole, s.whole
 	if differ.Load() {
-		s.pass, s.training = make([]plan.Size, n), make([]plan.Size, n)
+		s.pass, s.training = make([]size, n), make([]size, n)
 		data.Each(x, func(i int, e *data.Example) {
 			without := *e // what the policy alone imitates
 			without.Imitated = nil
-			s.pass[i], s.training[i] = sizeOf(&without), trainingSize(e)
+			s.pass[i], s.training[i] = compact(sizeOf(&without)), compact(trainingSize(e))
 		})
 	}
 	return s
@@ -171,55 +193,69 @@ func splitMismatched(e *data.Example) (own, mismatched *data.Example) {
 	return &a, &b
 }
 
-// largestInTraining is the size that holds every micro-batch of the run. Of very long runs the steps at the beginning are looked at, and a
-// bound holds the rest.
-func largestInTraining(sizes []plan.Size, s *schedule, o *data.Options, budget int) plan.Size {
+// largestInTraining are the sizes, one for each budget, that hold every micro-batch of the run. Of very long runs the steps at the beginning are
+// looked at, and a bound holds the rest.
+func largestInTraining(list []size, s *schedule, o *data.Options, budgets []int) []plan.Size {
 	const most = 4 << 20 // examples looked at
-	var all, largest plan.Size
-	var order []int
-	step := make([]plan.Size, 0, s.batch)
+	sizes := make([]plan.Size, len(budgets))
+	var order []int32
+	step := make([]size, 0, s.batch)
 	for k := range s.total {
 		epoch, at := k/s.stepsPerEpoch, k%s.stepsPerEpoch*s.batch
-		if at == 0 && epoch > 0 && epoch*len(sizes) > most {
-			var sum plan.Size
-			for _, x := range sizes {
+		if at == 0 && epoch > 0 && epoch*len(list) > most {
+			var all, sum plan.Size
+			for _, one := range list {
+				x := one.plan()
 				all = all.Max(x)
 				sum.Rows, sum.Scored = sum.Rows+x.Rows, sum.Scored+x.Scored
 			}
-			all.Rows, all.Scored = max(all.Rows, min(sum.Rows, budget)), max(all.Scored, min(sum.Scored, budget))
-			return all
+			for i, budget := range budgets {
+				sizes[i] = plan.Size{Rows: max(all.Rows, min(sum.Rows, budget)), Scored: max(all.Scored, min(sum.Scored, budget)), Length: all.Length}
+			}
+			return sizes
 		}
 		if at == 0 {
-			order = data.Order(len(sizes), o.Seed, epoch, o.Shuffle)
+			order = data.Order(len(list), o.Seed, epoch, o.Shuffle)
 		}
 		step = step[:0]
 		for _, i := range order[at:min(at+s.batch, len(order))] {
-			step = append(step, sizes[i])
+			step = append(step, list[i])
 		}
-		largest = largest.Max(plan.Largest(step, budget))
+		for i, budget := range budgets {
+			sizes[i] = sizes[i].Max(largest(step, budget))
+		}
 	}
-	return largest
+	return sizes
 }
 
 // sized works out how large micro-batches become with each budget. The first budget under which every example is alone is the last.
 func (p *planner) sized() []planned {
-	train, eval := sizesOf(p.train), sizesOf(p.eval)
+	train, eval, budgets := sizesOf(p.train), sizesOf(p.eval), p.budgets()
+	var inTraining, renewed []plan.Size
+	if p.training != nil {
+		inTraining = largestInTraining(train.training, p.training, &p.o.Rows, budgets)
+	}
+	if p.training != nil && p.o.renewals() > 0 {
+		renewed = largestInTraining(train.pass, p.training, &p.o.Rows, budgets)
+	}
+	var answers []size
+	for _, n := range p.prompts {
+		answers = append(answers, compact(plan.Size{Rows: n, Scored: 1, Length: n}))
+	}
 	var list []planned
-	for _, budget := range p.budgets() {
-		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, compare: p.needs.KL, budget: budget, pass: plan.Largest(train.pass, budget).Max(plan.Largest(eval.pass, budget)), eval: plan.Largest(eval.whole, budget)}
-		if p.training != nil {
-			x.train = largestInTraining(train.training, p.training, &p.o.Rows, budget)
-			if p.o.renewals() > 0 {
-				x.renewal = largestInTraining(train.pass, p.training, &p.o.Rows, budget).Max(plan.Largest(eval.pass, budget))
-			}
-		} else if p.policy != nil {
-			x.eval = plan.Largest(train.whole, budget)
+	for i, budget := range budgets {
+		x := planned{policy: p.policy, reference: p.reference, recompute: p.o.GradientCheckpointing, alignments: p.needs.Alignments, compare: p.needs.KL, budget: budget,
+			pass: largest(train.pass, budget).Max(largest(eval.pass, budget)), eval: largest(eval.whole, budget)}
+		switch {
+		case p.training != nil:
+			x.train = inTraining[i]
+		case p.policy != nil:
+			x.eval = largest(train.whole, budget)
 		}
-		var answers []plan.Size
-		for _, n := range p.prompts {
-			answers = append(answers, plan.Size{Rows: n, Scored: 1, Length: n})
+		if renewed != nil {
+			x.renewal = renewed[i].Max(largest(eval.pass, budget))
 		}
-		x.eval = x.eval.Max(plan.Largest(answers, budget))
+		x.eval = x.eval.Max(largest(answers, budget))
 		list = append(list, x)
 	}
 	return list
@@ -231,7 +267,7 @@ func (p *planner) complete(x *planned) {
 		return plan.Part{Name: "weights", Bytes: numberBytes * int64(c.Parameters()), How: fmt.Sprintf("%s parameters in float32", report.Count(int64(c.Parameters())))}
 	}
 	examples := p.train.Len() + p.eval.Len()
-	data := plan.Part{Name: "data", Bytes: p.train.Bytes() + p.eval.Bytes(), How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
+	data := plan.Part{Name: "data", Bytes: p.train.Bytes() + p.eval.Bytes() + perExample*int64(examples), How: fmt.Sprintf("%s examples", report.Count(int64(examples)))}
 	program := plan.Part{Name: "program", Bytes: programBytes + perToken*int64(p.tokens), How: "with the tokenizer"}
 	rows := func(s plan.Size) string { return fmt.Sprintf("at most %s rows together", report.Count(int64(s.Rows))) }
 	logits := func(c *model.Config, o model.GraphOptions) string {
@@ -294,7 +330,7 @@ func (p *planner) complete(x *planned) {
 		phase.Parts = append(phase.Parts, p.besides(x, weights(p.reference)))
 	}
 	phase.Parts = append(phase.Parts, data)
-	if p.reference != nil {
+	if p.reference != nil || p.trusted {
 		part := plan.Part{Name: "reference log-probs", Bytes: perReference * int64(examples)}
 		if p.needs.TokenWeights {
 			tokens := tokenLogps(p.train) + tokenLogps(p.eval)
@@ -380,6 +416,7 @@ func (r *runner) choosePlan(from *checkpoint.Checkpoint) (err error) {
 	if r.demand, err = r.demands(from); err != nil {
 		return err
 	}
+	p.trusted = r.demand == fromRows
 	if r.demand.ofModel() {
 		if p.reference, err = model.LoadConfig(r.o.RefModel); err != nil {
 			return err

@@ -125,7 +125,7 @@ func TestFit(t *testing.T) {
 	}
 	longest := 0
 	for _, s := range sizesOf(p.train).whole {
-		longest = max(longest, s.Rows)
+		longest = max(longest, int(s.rows))
 	}
 	for i, x := range all {
 		if x.train.Rows > max(x.budget, longest) || i > 0 && x.budget == all[i-1].budget && total(x) > total(all[i-1]) {
@@ -153,24 +153,26 @@ func TestFit(t *testing.T) {
 func TestLargestInTraining(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	for round := range 200 {
-		sizes := make([]plan.Size, 1+r.IntN(20))
+		sizes := make([]size, 1+r.IntN(20))
 		for i := range sizes {
-			sizes[i] = plan.Size{Rows: 1 + r.IntN(9), Scored: 1 + r.IntN(5), Length: 1 + r.IntN(9)}
+			sizes[i] = size{1 + r.Int32N(9), 1 + r.Int32N(5), 1 + r.Int32N(9)}
 		}
 		o := defaults(t)
 		o.PerDeviceTrainBatchSize, o.NumTrainEpochs, o.Rows.Shuffle = 1+r.IntN(6), 0.5+3*r.Float64(), round%2 == 0
-		s, budget := newSchedule(&o, len(sizes)), 1+r.IntN(30)
-		var want plan.Size
+		s, budgets := newSchedule(&o, len(sizes)), []int{1 + r.IntN(30), 1 + r.IntN(30)}
+		want := make([]plan.Size, len(budgets))
 		for step := range s.total {
 			order := data.Order(len(sizes), o.Rows.Seed, step/s.stepsPerEpoch, o.Rows.Shuffle)
 			at := step % s.stepsPerEpoch * s.batch
 			var part []plan.Size
 			for _, i := range order[at:min(at+s.batch, len(order))] {
-				part = append(part, sizes[i])
+				part = append(part, sizes[i].plan())
 			}
-			want = want.Max(plan.Largest(part, budget))
+			for i, budget := range budgets {
+				want[i] = want[i].Max(plan.Largest(slices.Values(part), budget))
+			}
 		}
-		if got := largestInTraining(sizes, &s, &o.Rows, budget); got != want {
+		if got := largestInTraining(sizes, &s, &o.Rows, budgets); !slices.Equal(got, want) {
 			t.Fatalf("round %d: %+v, want %+v", round, got, want)
 		}
 	}
@@ -178,7 +180,7 @@ func TestLargestInTraining(t *testing.T) {
 	o := defaults(t)
 	o.MaxSteps = 1 << 30
 	s := newSchedule(&o, 3)
-	if got, want := largestInTraining([]plan.Size{{Rows: 5, Scored: 4, Length: 9}, {Rows: 700, Scored: 60, Length: 8}, {Rows: 400, Scored: 300, Length: 7}}, &s, &o.Rows, 1000), (plan.Size{Rows: 1000, Scored: 364, Length: 9}); got != want {
+	if got, want := largestInTraining([]size{{5, 4, 9}, {700, 60, 8}, {400, 300, 7}}, &s, &o.Rows, []int{1000, 100}), []plan.Size{{Rows: 1000, Scored: 364, Length: 9}, {Rows: 700, Scored: 300, Length: 9}}; !slices.Equal(got, want) {
 		t.Errorf("of a run without end: %+v, want %+v", got, want)
 	}
 }

@@ -99,7 +99,7 @@ type runner struct {
 	lossSum float64
 	trained int // examples of the steps that this process took
 	epoch   int // that order belongs to
-	order   []int
+	order   []int32
 }
 
 // Run trains.
@@ -373,7 +373,11 @@ func (r *runner) rows(step int) []int {
 	}
 	size := r.o.stepSize()
 	at := step % r.schedule.stepsPerEpoch * size
-	return r.order[at:min(at+size, len(r.order))]
+	var rows []int
+	for _, i := range r.order[at:min(at+size, len(r.order))] {
+		rows = append(rows, int(i))
+	}
+	return rows
 }
 
 // examples are those of a step, with the reference's log-probs.
