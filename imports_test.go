@@ -19,15 +19,15 @@ var rooms = map[string]string{
 	"cmd/dpotrain": "bench compute/cpu config data dataset refcache report rows train; checkpoint compute eval generate loss model score tokenizer",
 	"config":       "data eval loss plan train; compute",
 	"bench":        "compute compute/cpu report train",
-	"train":        "checkpoint compute compute/cpu data doctor eval generate loss model plan report safetensors score; chat refcache tokenizer",
+	"train":        "checkpoint compute compute/cpu data doctor eval files generate loss model plan report safetensors score; chat refcache tokenizer",
 	"dataset":      "checkpoint data report rows",
 	"doctor":       "data eval report rows tokenizer",
 	"eval":         "compute data loss model plan report score",
 	"score":        "compute data model plan refcache; report",
 	"generate":     "compute model plan",
-	"model":        "compute safetensors",
-	"data":         "chat compute mapped rows tokenizer",
-	"checkpoint":   "safetensors",
+	"model":        "compute files safetensors",
+	"data":         "chat compute files rows tokenizer",
+	"checkpoint":   "files safetensors",
 
 	"plan":        "",
 	"refcache":    "",
@@ -36,8 +36,8 @@ var rooms = map[string]string{
 	"tokenizer":   "",
 	"chat":        "",
 	"rows":        "",
-	"safetensors": "mapped",
-	"mapped":      "",
+	"safetensors": "files",
+	"files":       "",
 
 	"compute":             "",
 	"compute/cpu":         "compute",
@@ -71,13 +71,13 @@ var doors = map[string]string{
 	"github.com/chewxy/hm":  "model",
 
 	"golang.org/x/sys/cpu":  "compute/cpu",
-	"golang.org/x/sys/unix": "compute/cpu mapped plan",
+	"golang.org/x/sys/unix": "compute/cpu files plan",
 
 	"golang.org/x/text":          "tokenizer",
 	"github.com/rivo/uniseg":     "tokenizer",
 	"google.golang.org/protobuf": "tokenizer",
 
-	"github.com/edsrzf/mmap-go": "mapped",
+	"github.com/edsrzf/mmap-go": "files",
 	"github.com/x448/float16":   "safetensors",
 
 	"github.com/parquet-go/parquet-go": "rows",

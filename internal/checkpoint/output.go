@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"dpotrain/internal/files"
 	"dpotrain/internal/safetensors"
 )
 
@@ -147,7 +148,7 @@ func addToList(fsys fileSystem, outputDir string, names []string) error {
 // readList returns the names of the final model's files; a missing list is an empty one.
 func readList(outputDir string) ([]string, error) {
 	path := filepath.Join(outputDir, listName)
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

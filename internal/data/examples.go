@@ -5,7 +5,7 @@ import (
 	"slices"
 	"unsafe"
 
-	"dpotrain/internal/mapped"
+	"dpotrain/internal/files"
 	"dpotrain/internal/rows"
 )
 
@@ -239,7 +239,7 @@ type Set struct {
 	Examples Examples
 	Reports  []*Report // one for each data set; none for what was held out of them
 
-	maps []mapped.Bytes // in which ids and texts lie; see storefile.go
+	maps []files.Mapped // in which ids and texts lie; see storefile.go
 }
 
 // Len is the number of examples; a set that is nil has none.

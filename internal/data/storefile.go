@@ -19,7 +19,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"dpotrain/internal/mapped"
+	"dpotrain/internal/files"
 )
 
 // The token store keeps what a data set's rows became, so that they are read and encoded once and take next to no memory: the file is
@@ -258,7 +258,7 @@ var (
 
 // storedExamples are those of a store, which lie in its mapped file.
 type storedExamples struct {
-	bytes   mapped.Bytes
+	bytes   files.Mapped
 	offsets []int64 // of the records
 	files   []file
 
@@ -282,7 +282,7 @@ func (s *storedExamples) Bytes() int64 {
 func (s *storedExamples) At(i int) *Example {
 	if w := s.offsets[i] / windowBytes; s.window.Swap(w) != w && s.windows.Add(1) == windowsKept {
 		s.windows.Store(0)
-		mapped.Forget(s.bytes)
+		files.Forget(s.bytes)
 	}
 	r := s.bytes[s.offsets[i]:]
 	layout, ok := layoutOf(r, len(s.files))
@@ -323,12 +323,12 @@ func openStore(ctx context.Context, path string, key [32]byte, r *Report, names 
 	if examples.offsets, err = checkBlocks(ctx, f, tail.Blocks, at, len(names)); err != nil {
 		return nil, err
 	}
-	bytes, err := mapped.Map(f)
+	bytes, err := files.Map(f)
 	if err != nil {
 		return nil, err
 	}
 	examples.bytes = bytes
-	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []mapped.Bytes{bytes}}, nil
+	return &Set{Name: r.Name, Examples: examples, Reports: []*Report{r}, maps: []files.Mapped{bytes}}, nil
 }
 
 // checkBlocks reads all blocks, which end at a place, and says where their records are.

@@ -28,6 +28,7 @@ import (
 	"strings"
 
 	"dpotrain/internal/compute"
+	"dpotrain/internal/files"
 	"dpotrain/internal/safetensors"
 )
 
@@ -154,13 +155,22 @@ func Load(dir string, dev compute.Device) (*Model, error) {
 	return m, nil
 }
 
+// maxConfig bounds a config.json, in bytes.
+const maxConfig = 16 << 20
+
 // LoadConfig reads the config.json of a folder.
 func LoadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, "config.json")
-	text, err := os.ReadFile(path)
+	c, err := ReadConfig(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no such file; give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)", path)
 	}
+	return c, err
+}
+
+// ReadConfig reads a config.json.
+func ReadConfig(path string) (*Config, error) {
+	text, err := files.Read(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ import (
 
 	"github.com/x448/float16"
 
-	"dpotrain/internal/mapped"
+	"dpotrain/internal/files"
 )
 
 // Dtype is a number format as files spell it.
@@ -121,7 +121,7 @@ func (t Tensor) decode(dst []float32, data []byte) {
 		}
 	}
 	if t.mapped {
-		mapped.Forget(data)
+		files.Forget(data)
 	}
 }
 
@@ -194,7 +194,7 @@ func bfloat16(v float32) uint16 {
 type File struct {
 	tensors  map[string]Tensor
 	metadata map[string]string
-	maps     []mapped.Bytes
+	maps     []files.Mapped
 }
 
 // Open maps one file.
@@ -226,7 +226,7 @@ func (f *File) add(path string) (err error) {
 	case info.Size() == 0: // which cannot be mapped
 		return fmt.Errorf("%s: empty; %s", path, again)
 	}
-	m, err := mapped.Map(file)
+	m, err := files.Map(file)
 	if err != nil {
 		return fmt.Errorf("%s: mapping: %w", path, err)
 	}
@@ -255,6 +255,7 @@ func (f *File) add(path string) (err error) {
 const (
 	singleFile = "model.safetensors"
 	indexFile  = "model.safetensors.index.json"
+	maxIndex   = 64 << 20 // bytes of the index
 )
 
 // OpenDir maps the weights of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
@@ -266,7 +267,7 @@ func OpenDir(dir string) (*File, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, indexFile)
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, CheckDir(dir)
 	}

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"dpotrain/internal/checkpoint"
@@ -26,11 +28,10 @@ func Init(o InitOptions) (int, error) {
 	if info, err := os.Stat(o.Config); err == nil && info.IsDir() {
 		return 0, usage("--config %s: a folder; give the config.json in it", o.Config)
 	}
-	text, err := os.ReadFile(o.Config)
-	if err != nil {
+	c, err := model.ReadConfig(o.Config)
+	if _, unread := errors.AsType[*fs.PathError](err); unread {
 		return 0, fmt.Errorf("--config: %w", err)
 	}
-	c, err := model.ParseConfig(o.Config, text)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dpotrain/internal/files"
 	"dpotrain/internal/loss"
 	"dpotrain/internal/safetensors"
 )
@@ -61,10 +62,13 @@ func (r *runner) files() (map[string][]byte, error) {
 // errNoRunFile is wrapped by the error for a model that no run of dpotrain made.
 var errNoRunFile = errors.New("no run of dpotrain made this model, so that its reference is not known; give that model's folder with --ref")
 
+// maxRunFile bounds a RunFile, in bytes.
+const maxRunFile = 16 << 20
+
 func readRunInfo(dir string) (runInfo, error) {
 	var info runInfo
 	path := filepath.Join(dir, RunFile)
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxRunFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return info, &UsageError{fmt.Errorf("%s: %w", dir, errNoRunFile)}
 	}

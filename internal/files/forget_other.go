@@ -1,6 +1,6 @@
 //go:build !linux
 
-package mapped
+package files
 
 // Forget does nothing here.
 func Forget([]byte) {}

@@ -1,4 +1,4 @@
-package mapped
+package files
 
 import (
 	"os"
