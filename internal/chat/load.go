@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dpotrain/internal/files"
 )
 
 //go:embed formats
@@ -91,7 +92,7 @@ func Load(dir, choice string, vars map[string]string) (*Template, error) {
 		t.from.more = true
 		return t, nil
 	}
-	text, err := readFile(choice, maxSource)
+	text, err := files.Read(choice, maxSource)
 	if err != nil {
 		return nil, fmt.Errorf("chat_template: %w", err)
 	}
@@ -169,7 +170,7 @@ func readFolder(dir string) (f folder, err error) {
 		return f, fmt.Errorf("%s: more than %d templates; take some out", filepath.Join(dir, moreFolder), maxTemplates)
 	}
 	for i, path := range paths {
-		text, err := readFile(path, maxSource)
+		text, err := files.Read(path, maxSource)
 		if i == 0 && errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -191,7 +192,7 @@ func readFolder(dir string) (f folder, err error) {
 
 // readConfig finds the templates of a tokenizer_config.json, which may be missing.
 func readConfig(path string) (map[string]source, error) {
-	text, err := readFile(path, maxConfig)
+	text, err := files.Read(path, maxConfig)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -219,20 +220,6 @@ func readConfig(path string) (map[string]source, error) {
 		s[t.Name] = source{path + ": chat_template " + t.Name, t.Template}
 	}
 	return s, nil
-}
-
-// readFile reads a file of at most max bytes.
-func readFile(path string, max int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(text)) > max {
-		err = fmt.Errorf("%s: more than %d bytes", path, max)
-	}
-	return text, err
 }
 
 // Save puts the template into the files of a model folder, by name, which may hold others: into chat_template.jinja, or into

@@ -89,7 +89,7 @@ func TestLoadErrors(t *testing.T) {
 		{map[string]string{"tokenizer_config.json": `{"chat_template": [{"name": "default", "template": ""}, {"name": "tool_use", "template": "{{"}]}`}, "",
 			"DIR/tokenizer_config.json: chat_template tool_use: line 1: a tag without end; want }}"},
 		{map[string]string{"chat_template.jinja": "\n{% include 'x' %}"}, "", "DIR/chat_template.jinja: line 2: {% include %} is not supported in a chat template"},
-		{map[string]string{"chat_template.jinja": strings.Repeat("x", maxSource+1)}, "", "DIR/chat_template.jinja: more than 262144 bytes"},
+		{map[string]string{"chat_template.jinja": strings.Repeat("x", maxSource+1)}, "", "DIR/chat_template.jinja: too large: more than 262144 bytes"},
 		{map[string]string{"chat_template.jinja": "x"}, "chatlm", "chat_template chatlm: no such file, built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr)"},
 		{map[string]string{"additional_chat_templates/rag.jinja": "x"}, "rga", "chat_template rga: no such file, built-in format (alpaca, chatml, gemma, llama-3, phi-3, plain, zephyr) or template of DIR (rag)"},
 		{map[string]string{"chat_template.jinja": "x", "empty/config.json": "{}"}, "DIR/empty", "chat_template DIR/empty: a folder without a chat template"},

@@ -19,7 +19,7 @@ func TestRead(t *testing.T) {
 		}
 		got, err := Read(path, 10)
 		if size > 10 {
-			if err == nil || err.Error() != path+": more than 10 bytes" || got != nil {
+			if err == nil || !errors.Is(err, ErrTooLarge) || err.Error() != path+": too large: more than 10 bytes" || got != nil {
 				t.Errorf("%d bytes: %d, %v", size, len(got), err)
 			}
 		} else if err != nil || !bytes.Equal(got, want) {

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+
+	"dpotrain/internal/files"
 )
 
 // Limits on what a folder may bring. The largest known tokenizer.json has 33 MB, 262,144 pieces and 514,906 merges (Gemma 3), the longest
@@ -257,33 +258,17 @@ func (l *idList) UnmarshalJSON(data []byte) error {
 // readFile reads dir/name, which has at most max bytes.
 func readFile(dir, name string, max int64) ([]byte, error) {
 	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
+	data, err := files.Read(path, max)
+	if errors.Is(err, files.ErrTooLarge) {
+		err = fmt.Errorf("%w; this is no tokenizer file", err)
+	}
 	if err != nil {
 		return nil, err // names the path
-	}
-	defer f.Close()
-	data := make([]byte, 0, 512)
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		if info.Size() > max {
-			return nil, tooLarge(path, max)
-		}
-		data = make([]byte, 0, info.Size()+2*bytes.MinRead) // growing would take several times as much
-	}
-	b := bytes.NewBuffer(data)
-	if _, err := io.Copy(b, io.LimitReader(f, max+1)); err != nil {
-		return nil, err
-	}
-	if data = b.Bytes(); int64(len(data)) > max {
-		return nil, tooLarge(path, max)
 	}
 	if what := foreign(data); what != "" {
 		return nil, fmt.Errorf("%s: %s", path, what)
 	}
 	return data, nil
-}
-
-func tooLarge(path string, max int64) error {
-	return fmt.Errorf("%s: more than %d bytes; this is no tokenizer file", path, max)
 }
 
 // readJSON decodes dir/name into v. Errors name the file and, where the content is at fault, the byte and the key.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// files writes the vocabulary and the merges of byteLevel as vocab.json and merges.txt, with settings unless they are nil.
-func files(t *testing.T, merges string, settings object) string {
+// gpt2Files writes the vocabulary and the merges of byteLevel as vocab.json and merges.txt, with settings unless they are nil.
+func gpt2Files(t *testing.T, merges string, settings object) string {
 	t.Helper()
 	dir := t.TempDir()
 	f := byteLevel()
@@ -52,7 +52,7 @@ func TestVocabAndMerges(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tok, err := Load(files(t, c.merges, c.settings))
+			tok, err := Load(gpt2Files(t, c.merges, c.settings))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,19 +82,19 @@ func TestVocabAndMergesErrors(t *testing.T) {
 		{someMerges, "CLIPTokenizer", `vocab.json: tokenizer_class "CLIPTokenizer" is not supported without tokenizer.json; want GPT2Tokenizer, CodeGenTokenizer or Qwen2Tokenizer`},
 		{"", "", "merges.txt: empty; get the file again"},
 	} {
-		dir := files(t, c.merges, object{"tokenizer_class": c.class})
+		dir := gpt2Files(t, c.merges, object{"tokenizer_class": c.class})
 		if _, err := Load(dir); err == nil || err.Error() != dir+string(filepath.Separator)+c.want {
 			t.Errorf("error %v\nwant %s", err, c.want)
 		}
 	}
-	dir := files(t, someMerges, nil)
+	dir := gpt2Files(t, someMerges, nil)
 	if err := os.Remove(filepath.Join(dir, mergesFile)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json: no such file; make it of vocab.json once") {
 		t.Errorf("without merges.txt: error %v", err)
 	}
-	dir = files(t, someMerges, object{"eos_token": "</s>"})
+	dir = gpt2Files(t, someMerges, object{"eos_token": "</s>"})
 	want := filepath.Join(dir, settingsFile) + `: eos_token: "</s>" is not in the vocabulary; add it to vocab.json or name another token`
 	if _, err := Load(dir); err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant %s", err, want)
@@ -112,7 +112,7 @@ func TestAddedTokensFile(t *testing.T) {
 		"a role":    {object{"pad_token": "<y>"}, []int32{'a', 300, 301}, "a<x>"},
 		"with list": {object{"added_tokens_decoder": object{"300": object{"content": "<x>"}}}, []int32{'a', 300, '<', 'y', '>'}, "a<x><y>"},
 	} {
-		dir := files(t, someMerges, c.settings)
+		dir := gpt2Files(t, someMerges, c.settings)
 		writeJSON(t, filepath.Join(dir, addedFile), object{"<x>": 300, "<y>": 301})
 		tok, err := Load(dir)
 		if err != nil {
@@ -126,7 +126,7 @@ func TestAddedTokensFile(t *testing.T) {
 			t.Errorf("%s: decoded %q, want %q", name, got, c.plain)
 		}
 	}
-	dir := files(t, someMerges, nil)
+	dir := gpt2Files(t, someMerges, nil)
 	writeJSON(t, filepath.Join(dir, addedFile), object{"<x>": 5})
 	want := filepath.Join(dir, addedFile) + `: "ą" and "<x>" both have id 5`
 	if _, err := Load(dir); err == nil || err.Error() != want {
