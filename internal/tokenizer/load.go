@@ -239,6 +239,7 @@ func (b *builder) readVocab(data rawJSON) error {
 	if !data.isObject() {
 		return jsonError(json.Unmarshal(data, &map[string]int64{}), "model.vocab")
 	}
+	b.expect(data.count() / 2)
 	err := data.eachMember(func(text string, value rawJSON) error {
 		id, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
@@ -262,10 +263,10 @@ func (b *builder) readScores(data rawJSON) ([]scoredPiece, error) {
 	if data.isNull() {
 		return nil, errors.New("model.vocab: missing; it is a list of pieces with their scores")
 	}
-	var pieces []scoredPiece
 	if !data.isList() {
 		return nil, jsonError(json.Unmarshal(data, new([]any)), "model.vocab")
 	}
+	pieces := make([]scoredPiece, 0, b.expect(data.count()))
 	err := data.each(func(raw rawJSON) error {
 		p, err := readPiece(raw)
 		if err != nil {
@@ -278,6 +279,15 @@ func (b *builder) readScores(data rawJSON) ([]scoredPiece, error) {
 		return nil
 	})
 	return pieces, err
+}
+
+// expect makes room for n pieces, if there may be as many: growing would take several times as much.
+func (b *builder) expect(n int) int {
+	n = min(n, maxPieces)
+	if len(b.ids) == 0 {
+		b.ids, b.texts = make(map[string]int32, n), make(map[int32]string, n)
+	}
+	return n
 }
 
 // addPiece gives a piece of the vocabulary its id.

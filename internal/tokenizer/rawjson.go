@@ -39,6 +39,12 @@ func (r rawJSON) each(visit func(rawJSON) error) error {
 	return nil
 }
 
+// count is the number of elements of a list, or of keys and values of an object.
+func (r rawJSON) count() (n int) {
+	r.each(func(rawJSON) error { n++; return nil })
+	return n
+}
+
 // eachMember calls visit for every key and value of an object.
 func (r rawJSON) eachMember(visit func(key string, value rawJSON) error) error {
 	key, isKey := "", true

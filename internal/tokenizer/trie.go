@@ -27,27 +27,30 @@ func newTrie(pieces []string) *trie {
 	}
 	slices.SortStableFunc(sorted, func(a, b int32) int { return strings.Compare(pieces[a], pieces[b]) })
 	t := &trie{nodes: []trieNode{{id: none}}}
-	type stretch struct{ first, last, depth int32 } // the pieces [first, last) that have a node's bytes as their first depth ones
-	open := []stretch{{0, int32(len(sorted)), 0}}   // one for every node
-	for k := 0; k < len(t.nodes); k++ {
-		s := open[k]
-		for s.first < s.last && len(pieces[sorted[s.first]]) == int(s.depth) {
-			if t.nodes[k].id == none {
-				t.nodes[k].id = sorted[s.first]
+	type stretch struct{ first, last int32 } // the pieces that have a node's bytes as their first ones
+	level, next := []stretch{{0, int32(len(sorted))}}, []stretch(nil)
+	for k, depth := 0, 0; len(level) > 0; depth++ {
+		for _, s := range level {
+			for s.first < s.last && len(pieces[sorted[s.first]]) == depth {
+				if t.nodes[k].id == none {
+					t.nodes[k].id = sorted[s.first]
+				}
+				s.first++
 			}
-			s.first++
-		}
-		t.nodes[k].child = int32(len(t.nodes))
-		for s.first < s.last {
-			label, end := pieces[sorted[s.first]][s.depth], s.first
-			for end < s.last && pieces[sorted[end]][s.depth] == label {
-				end++
+			t.nodes[k].child = int32(len(t.nodes))
+			for s.first < s.last {
+				label, end := pieces[sorted[s.first]][depth], s.first
+				for end < s.last && pieces[sorted[end]][depth] == label {
+					end++
+				}
+				t.nodes = append(t.nodes, trieNode{id: none, label: label})
+				next = append(next, stretch{s.first, end})
+				t.nodes[k].children++
+				s.first = end
 			}
-			t.nodes = append(t.nodes, trieNode{id: none, label: label})
-			open = append(open, stretch{s.first, end, s.depth + 1})
-			t.nodes[k].children++
-			s.first = end
+			k++
 		}
+		level, next = next, level[:0]
 	}
 	return t
 }

@@ -192,8 +192,11 @@ func readPiece(raw rawJSON) (p scoredPiece, err error) {
 func parseScore(text string) (float64, bool) {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
-	power, err := strconv.Atoi(exponent)
-	if err != nil && exponent != "" || whole == "" {
+	power, err := 0, error(nil)
+	if exponent != "" {
+		power, err = strconv.Atoi(exponent)
+	}
+	if err != nil || whole == "" {
 		return 0, false
 	}
 	var digits uint64
