@@ -32,8 +32,12 @@ func TestWorkspace(t *testing.T) {
 		{Rows: 500, Hidden: 576, Width: 1536, Vocab: 5000, Attention: compute.AttentionShape{Heads: 9, KVHeads: 3, HeadDim: 64, Scale: 0.125}},
 		{Rows: 500, Hidden: 576, Width: 1536, Vocab: 5000, Attention: compute.AttentionShape{Heads: 9, KVHeads: 3, HeadDim: 64, Scale: 0.125}, Training: true},
 		{Rows: 1000, Hidden: 768, Width: 3072, Vocab: 8000, Attention: compute.AttentionShape{Heads: 12, KVHeads: 12, HeadDim: 64, Scale: 0.125}, Training: true},
+		{Rows: 150, Hidden: 192, Width: 512, Vocab: 600, Attention: compute.AttentionShape{Heads: 3, KVHeads: 1, HeadDim: 64, Scale: 0.125}, Training: true},
 		{Rows: 70, Hidden: 80, Width: 200, Vocab: 100, Attention: compute.AttentionShape{Heads: 2, KVHeads: 1, HeadDim: 40, Scale: 0.125}, Training: true},
 	} {
+		if testing.Short() && w.Hidden > 200 {
+			continue // on an emulated CPU they take half an hour
+		}
 		for _, threads := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%+v/%d", w, threads), func(t *testing.T) {
 				d, err := New(compute.Options{Precision: "fp32", CPU: "auto", Threads: threads})
