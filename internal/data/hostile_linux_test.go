@@ -2,16 +2,15 @@ package data
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"dpotrain/internal/rows"
+	"dpotrain/internal/testfiles"
 )
 
 // hostileRow is a row made to take memory, which stands in the file a few times, and what is said of the file.
@@ -49,15 +48,13 @@ const hostileVariable = "DPOTRAIN_HOSTILE_DATA"
 // TestHostile prepares a file of such rows, with a tokenizer of as many tokens as a text has bytes, in a process of its own: an error within
 // seconds and within 200 MB.
 func TestHostile(t *testing.T) {
-	const seconds, megabytes, times = 20, 200, 3
+	const times = 3
 	if dir := os.Getenv(hostileVariable); dir != "" {
 		r, err := Open(dir, "chatml")
 		if err == nil {
 			_, err = r.Load(context.Background(), filepath.Join(dir, "pairs.jsonl"), Pairs, Options{MaxLength: 64, TruncationMode: "keep_end", OnBadRow: "skip"}, nil)
 		}
-		fmt.Printf("said: %.1000q\n", fmt.Sprint(err))
-		status, err := os.ReadFile("/proc/self/status")
-		fmt.Printf("%s %v\n", status, err)
+		testfiles.Say(err)
 		return
 	}
 	if testing.Short() {
@@ -83,27 +80,10 @@ func TestHostile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cmd := exec.Command(os.Args[0], "-test.run=^TestHostile$")
-			cmd.Env = append(os.Environ(), hostileVariable+"="+dir)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			said, peak := "", 0
-			for line := range strings.Lines(string(out)) {
-				if s, ok := strings.CutPrefix(line, "said: "); ok {
-					said = strings.TrimSpace(s)
-				}
-				fmt.Sscanf(line, "VmHWM: %d kB", &peak)
-			}
+			said := testfiles.Bounds{Time: 20 * time.Second, Megabytes: 200}.Bounded(t, "TestHostile", hostileVariable+"="+dir)
 			if !strings.Contains(said, h.want) {
-				t.Errorf("error %s, want %q", said, h.want)
+				t.Errorf("error %.1000s, want %q", said, h.want)
 			}
-			took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // other processes do not count
-			if peak == 0 || peak>>10 > megabytes || took > seconds*time.Second {
-				t.Errorf("%v and %d MB, want at most %d s and %d MB", took, peak>>10, seconds, megabytes)
-			}
-			t.Logf("%v, %d MB", took.Round(time.Millisecond), peak>>10)
 		})
 	}
 }

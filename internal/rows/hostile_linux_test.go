@@ -3,10 +3,8 @@ package rows
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +12,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"dpotrain/internal/testfiles"
 )
 
 // endless is a text followed by another over and over.
@@ -243,15 +243,12 @@ const hostileVariable = "DPOTRAIN_HOSTILE_ROWS"
 
 // TestHostile reads each hostile file in a process of its own: an error within seconds and within 200 MB.
 func TestHostile(t *testing.T) {
-	const seconds, megabytes = 20, 200 // the machine may be busy; alone each takes under three
 	if which := os.Getenv(hostileVariable); which != "" {
 		for _, h := range hostile {
 			if h.what == which {
-				fmt.Printf("said: %s\n", readStream(h.name, h.in()))
+				testfiles.Say(readStream(h.name, h.in()))
 			}
 		}
-		status, err := os.ReadFile("/proc/self/status")
-		fmt.Printf("%s %v\n", status, err)
 		return
 	}
 	if testing.Short() {
@@ -259,29 +256,11 @@ func TestHostile(t *testing.T) {
 	}
 	for _, h := range hostile {
 		t.Run(h.what, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestHostile$")
-			cmd.Env = append(os.Environ(), hostileVariable+"="+h.what, "TMPDIR="+t.TempDir())
-			began := time.Now()
-			out, err := cmd.Output()
-			took := time.Since(began)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			said, peak := "", 0
-			for line := range strings.Lines(string(out)) {
-				if s, ok := strings.CutPrefix(line, "said: "); ok {
-					said = strings.TrimSpace(s)
-				}
-				fmt.Sscanf(line, "VmHWM: %d kB", &peak)
-			}
+			said := testfiles.Bounds{Time: 20 * time.Second, Megabytes: 200}.Bounded(t, "TestHostile", hostileVariable+"="+h.what, "TMPDIR="+t.TempDir())
 			// In which row a stream of bytes becomes too much for its size depends on how far it was read ahead.
 			if want := h.name + h.want; said != want && !(strings.HasSuffix(h.want, wantRatio) && strings.HasSuffix(said, wantRatio)) {
 				t.Errorf("\ngot  %s\nwant %s", said, want)
 			}
-			if peak == 0 || peak>>10 > megabytes || took > seconds*time.Second {
-				t.Errorf("%v and %d MB, want at most %d s and %d MB", took, peak>>10, seconds, megabytes)
-			}
-			t.Logf("%v, %d MB", took.Round(time.Millisecond), peak>>10)
 		})
 	}
 }

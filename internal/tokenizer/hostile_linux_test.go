@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"dpotrain/internal/testfiles"
 )
 
 // small is a tokenizer.json with another key.
@@ -191,15 +192,12 @@ const hostileVariable = "DPOTRAIN_HOSTILE_TOKENIZER"
 // TestHostileFiles: files made to take time or memory, and texts made for them, the longest that are encoded among them, end within
 // seconds, by an error or without, and within 200 MB. Each is read in a process of its own.
 func TestHostileFiles(t *testing.T) {
-	const seconds, megabytes = 10, 200
 	if which := os.Getenv(hostileVariable); which != "" {
 		for _, h := range hostileFiles() {
 			if h.what == which {
-				fmt.Printf("said: %v\n", h.run(os.Getenv("TMPDIR")))
+				testfiles.Say(h.run(os.Getenv("TMPDIR")))
 			}
 		}
-		status, err := os.ReadFile("/proc/self/status")
-		fmt.Printf("%s %v\n", status, err)
 		return
 	}
 	if testing.Short() {
@@ -207,7 +205,6 @@ func TestHostileFiles(t *testing.T) {
 	}
 	for _, h := range hostileFiles() {
 		t.Run(h.what, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestHostileFiles$")
 			dir := t.TempDir()
 			files := map[string]io.Reader{mainFile: strings.NewReader(fmt.Sprintf(small, `"decoder": null`)), settingsFile: strings.NewReader("{}"), h.file: h.content()}
 			if h.file == modelFileName {
@@ -223,26 +220,10 @@ func TestHostileFiles(t *testing.T) {
 				}
 				f.Close()
 			}
-			cmd.Env = append(os.Environ(), hostileVariable+"="+h.what, "TMPDIR="+dir)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			said, peak := "", 0
-			for line := range strings.Lines(string(out)) {
-				if s, ok := strings.CutPrefix(line, "said: "); ok {
-					said = strings.TrimSpace(s)
-				}
-				fmt.Sscanf(line, "VmHWM: %d kB", &peak)
-			}
+			said := testfiles.Bounds{Time: 10 * time.Second, Megabytes: 200}.Bounded(t, "TestHostileFiles", hostileVariable+"="+h.what, "TMPDIR="+dir)
 			if h.want == "" && said != "<nil>" || !strings.Contains(said, h.want) {
 				t.Errorf("error %.500s, want %q", said, h.want)
 			}
-			took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // other processes do not count
-			if peak == 0 || peak>>10 > megabytes || took > seconds*time.Second {
-				t.Errorf("%v and %d MB, want at most %d s and %d MB", took, peak>>10, seconds, megabytes)
-			}
-			t.Logf("%v, %d MB", took.Round(time.Millisecond), peak>>10)
 		})
 	}
 }
