@@ -21,7 +21,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -133,15 +132,6 @@ func (r *Reader) Mix(ctx context.Context, sources []Source, fraction float64, fo
 		return nil, nil, err
 	}
 	return set, held, nil
-}
-
-// LoadFrom reads the rows of a stream, such as standard input, under the name that messages have for it.
-func (r *Reader) LoadFrom(ctx context.Context, name string, in io.Reader, form Form, o Options) (*Set, error) {
-	m, err := r.maker(ctx, form, o)
-	if err != nil {
-		return nil, err
-	}
-	return m.loadFrom(name, in, func(int64) {})
 }
 
 func (r *Reader) maker(ctx context.Context, form Form, o Options) (*maker, error) {

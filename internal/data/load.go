@@ -187,30 +187,6 @@ func sizeOf(files []string) (total int64) {
 	return total
 }
 
-// loadFrom reads the rows of a stream.
-func (m *maker) loadFrom(name string, stream io.Reader, progress func(done int64)) (*Set, error) {
-	in, err := rows.NewReader(name, stream)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	c := m.collector(name, 1)
-	if err := c.load(in, name, Source{}, func() {
-		done, _ := in.Progress()
-		progress(done)
-	}); err != nil {
-		return nil, err
-	}
-	set, err := c.set()
-	if err != nil {
-		return nil, err
-	}
-	if err := m.finish(set); err != nil {
-		return nil, err
-	}
-	return set, nil
-}
-
 // item is a row of a file and what became of it.
 type item struct {
 	rows.Row
