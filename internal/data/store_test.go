@@ -73,6 +73,7 @@ func TestStore(t *testing.T) {
 		"ranked":     {ranked, Pairs, Wanted{Scores: false}},
 		"lists":      {ranked, Lists, Wanted{Wins: false}},
 		"imitated":   {ranked, Pairs, Wanted{SFT: true}},
+		"the first":  {ranked, Pairs, Wanted{SFTPrompt: true}},
 		"parquet":    {testfiles.Path(t, "rows", "snappy.parquet"), Pairs, Wanted{}},
 	} {
 		o := Options{MaxLength: 40, TruncationMode: "keep_start", OnBadRow: "skip", RankedPairs: "all"}
