@@ -108,8 +108,8 @@ type Device interface {
 	// Upload copies src to dst from number off on; Download copies from there.
 	Upload(dst Buffer, off int, src []float32)
 	Download(dst []float32, src Buffer, off int)
-	// Zero clears a buffer.
-	Zero(b Buffer)
+	// Zero writes zeros to x.
+	Zero(x Mat)
 
 	// MatMul writes (or adds, with accumulate) the product of a and b in the given form to dst.
 	MatMul(form Form, dst, a, b Mat, accumulate bool)

@@ -8,7 +8,23 @@ import (
 
 // weight is a parameter and its gradient.
 type weight struct {
-	w, g compute.Mat
+	w, g  compute.Mat
+	begun *bool // g holds what was added since ResetGradients; before, anything
+}
+
+// addProduct adds the product of dy^T and x to the gradient; the first after ResetGradients writes it, and so spares filling it with zeros.
+func (w *weight) addProduct(dev compute.Device, dy, x compute.Mat) {
+	dev.MatMul(compute.TN, w.g, dy, x, *w.begun)
+	*w.begun = true
+}
+
+// sum is the gradient for an operation that adds to it: the first after ResetGradients finds zeros.
+func (w *weight) sum(dev compute.Device) compute.Mat {
+	if !*w.begun {
+		dev.Zero(w.g)
+		*w.begun = true
+	}
+	return w.g
 }
 
 // affine is the parameters of a linear layer, or of several with one input whose outputs lie side by side: their weights and their
@@ -34,7 +50,7 @@ type block struct {
 }
 
 func (m *Model) weight(name string) weight {
-	w := weight{w: m.mat(m.W, name)}
+	w := weight{w: m.mat(m.W, name), begun: &m.begun[m.index[name]]}
 	if m.G != nil {
 		w.g = m.mat(m.G, name)
 	}
@@ -168,10 +184,10 @@ func norm(dev compute.Device, s *Spec, n normed, y, x compute.Mat, st normStats)
 // normBackward adds to dx and to the norm's gradients.
 func normBackward(dev compute.Device, s *Spec, n normed, dx, dy, x compute.Mat, st normStats) {
 	if s.Norm == LayerNorm {
-		dev.LayerNormBackward(dx, n.weight.g, n.bias.g, dy, x, n.weight.w, st.mean, st.rstd)
+		dev.LayerNormBackward(dx, n.weight.sum(dev), n.bias.sum(dev), dy, x, n.weight.w, st.mean, st.rstd)
 		return
 	}
-	dev.RMSNormBackward(dx, n.weight.g, dy, x, n.weight.w, st.rstd)
+	dev.RMSNormBackward(dx, n.weight.sum(dev), dy, x, n.weight.w, st.rstd)
 }
 
 // forward writes (or adds, with accumulate) x W^T + b to y.
@@ -202,12 +218,12 @@ func (a *affine) inputBackward(dev compute.Device, dx, dy compute.Mat) {
 
 func (a *affine) weightBackward(dev compute.Device, dy, x compute.Mat) {
 	if a.bias.w.Cols > 0 {
-		dev.AddBiasBackward(a.bias.g, dy)
+		dev.AddBiasBackward(a.bias.sum(dev), dy)
 	}
 	if a.inOut {
 		dy, x = x, dy
 	}
-	dev.MatMul(compute.TN, a.weight.g, dy, x, true)
+	a.weight.addProduct(dev, dy, x)
 }
 
 // heads are the queries, keys and values that attention works on: those in qkv, but for queries and keys with a norm of
@@ -348,7 +364,7 @@ func (b *block) backward(r *run, d compute.Mat, a *activations) {
 	}
 
 	if s.QKNorm {
-		dev.Zero(t.dqkv) // normHeadsBackward adds to it
+		dev.Zero(compute.Matrix(t.dqkv, n, s.qkvWidth())) // normHeadsBackward adds to it
 	}
 	q, k, v := s.heads(a.qkv, a.qk)
 	dq, dk, dv := s.heads(t.dqkv, t.dqk)

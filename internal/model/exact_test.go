@@ -250,7 +250,7 @@ func TestForwardIsExact(t *testing.T) {
 // gradients runs a step cut into micro-batches and returns every tensor's gradient.
 func gradients(t *testing.T, m *model.Model, d compute.Device, g *model.Graph, cut [][]example, coefficients map[string]float64) map[string][]float64 {
 	t.Helper()
-	d.Zero(m.G)
+	resetGradients(m, d)
 	for _, part := range cut {
 		var ds []float64
 		for _, e := range alone(part...) {

@@ -240,7 +240,7 @@ func checkGolden(t *testing.T, g goldenModel, e *testfiles.Expected, d compute.D
 		if l.want == nil {
 			continue
 		}
-		d.Zero(m.G)
+		m.ResetGradients()
 		out := forwardBackward(t, training, batch, l.loss)
 		if !(math.Abs(out.Loss-l.want.Loss) <= b.loss*max(1, l.want.Loss)) {
 			t.Errorf("%s: loss %.10g, want %.10g", l.name, out.Loss, l.want.Loss)

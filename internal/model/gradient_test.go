@@ -118,7 +118,7 @@ func plackettLuce(refs []float64) model.LossFunc {
 // trained is every tensor's gradient of a loss on a training graph.
 func trained(t *testing.T, m *model.Model, d compute.Device, g *model.Graph, b *compute.Batch, loss model.LossFunc) map[string][]float64 {
 	t.Helper()
-	d.Zero(m.G)
+	resetGradients(m, d)
 	forwardBackward(t, g, b, loss)
 	all := map[string][]float64{}
 	var squares float64
@@ -132,6 +132,16 @@ func trained(t *testing.T, m *model.Model, d compute.Device, g *model.Graph, b *
 		t.Errorf("GradNorm is %.12g, want %.12g", got, want)
 	}
 	return all
+}
+
+// resetGradients is ResetGradients with something in G that would show wherever the next backward neither wrote nor cleared first.
+func resetGradients(m *model.Model, d compute.Device) {
+	stale := make([]float32, m.G.Len())
+	for i := range stale {
+		stale[i] = float32(math.NaN())
+	}
+	d.Upload(m.G, 0, stale)
+	m.ResetGradients()
 }
 
 // centralDifferences checks a sample of the elements of every tensor: those with the largest gradients, and random ones.

@@ -353,9 +353,9 @@ func (g *Graph) embedding() *op {
 	}}
 	o.symDiff = func(_ gorgonia.Nodes, out, grad *gorgonia.Node) (*gorgonia.Node, error) {
 		return g.backwardOp(o.name, out, grad, func([]gorgonia.Value) (gorgonia.Value, error) {
-			m.dev.ScatterAdd(table.g, g.d.mat, g.run.batch.Tokens)
+			m.dev.ScatterAdd(table.sum(m.dev), g.d.mat, g.run.batch.Tokens)
 			if m.layout.positions != "" {
-				m.dev.ScatterAdd(places.g, g.d.mat, g.run.positions)
+				m.dev.ScatterAdd(places.sum(m.dev), g.d.mat, g.run.positions)
 			}
 			return g.d, nil
 		})

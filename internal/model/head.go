@@ -206,12 +206,12 @@ func (g *Graph) headOp(table weight, n normed) *op {
 				if divergence {
 					dev.Add(l, dl)
 				}
-				dev.MatMul(compute.TN, table.g, l, compute.Matrix(h.h, rows, s.Hidden).RowRange(from, to), true)
+				table.addProduct(dev, l, compute.Matrix(h.h, rows, s.Hidden).RowRange(from, to))
 				dev.MatMul(compute.NN, dh.RowRange(from, to), l, table.w, false)
 			}
-			dev.Zero(h.dx)
+			dev.Zero(dx)
 			normBackward(dev, s, n, dx, dh, compute.Matrix(h.x, rows, s.Hidden), h.stats)
-			dev.Zero(g.d.mat.Buf)
+			dev.Zero(g.d.mat)
 			dev.ScatterAdd(g.d.mat, dx, h.rows)
 			return g.d, nil
 		}}, grad)

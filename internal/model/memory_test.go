@@ -100,7 +100,7 @@ func TestLogitsHeld(t *testing.T) {
 				return 0, d, nil
 			})
 			gradient := func(g *model.Graph) []float32 {
-				d.Zero(m.G)
+				m.ResetGradients()
 				forwardBackward(t, g, large, loss)
 				host := make([]float32, m.Len())
 				d.Download(host, m.G, 0)

@@ -58,6 +58,7 @@ type Model struct {
 
 	dev    compute.Device
 	layout layout
+	begun  []bool         // by Params: see weight
 	index  map[string]int // into Params
 	size   int            // of all Params
 }
@@ -126,7 +127,7 @@ func newModel(c *Config, dev compute.Device) *Model {
 	for i := range m.Params {
 		place(&m.Params[i])
 	}
-	m.size = off
+	m.size, m.begun = off, make([]bool, len(m.Params))
 	return m
 }
 
@@ -422,6 +423,9 @@ func (m *Model) Digest() Digest {
 func (d Digest) Fingerprint(precision, family string) [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "dpotrain reference 1\n%s\n%s\n%s\n%d\n", d, precision, family, NumericsRevision))
 }
+
+// ResetGradients has the next backward write the gradients where others add to them. Until then G keeps what it holds.
+func (m *Model) ResetGradients() { clear(m.begun) }
 
 // GradNorm is the l2 norm of all gradients.
 func (m *Model) GradNorm() float64 { return math.Sqrt(m.dev.SumSquares(m.G, 0, m.G.Len())) }

@@ -64,7 +64,7 @@ func (s *stepper) gradient(step int, examples []*data.Example, refs []score.Logp
 			}
 		}()
 	}
-	s.dev.Zero(s.policy.G)
+	s.policy.ResetGradients()
 	rows := make([]int, len(examples))
 	for i, e := range examples {
 		rows[i] = trainingSize(e).Rows
@@ -293,7 +293,7 @@ func (s *stepper) nonFinite(what string, e *data.Example) error {
 // blame finds the first example whose own gradient is not finite.
 func (s *stepper) blame(examples []*data.Example, refs []score.Logps) error {
 	for i, e := range examples {
-		s.dev.Zero(s.policy.G)
+		s.policy.ResetGradients()
 		if err := s.microBatch(examples, refs, plan.Range{From: i, To: i + 1}, 1); err != nil {
 			return err
 		}

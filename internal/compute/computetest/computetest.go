@@ -442,7 +442,7 @@ func sumSquaresCompare(t *testing.T, d compute.Device) {
 	}
 }
 
-// memory: what is allocated is zero, Upload and Download reach what they are asked for and nothing else, Zero clears all.
+// memory: what is allocated is zero, Upload and Download reach what they are asked for and nothing else, Zero clears all, or some columns of some rows.
 func memory(t *testing.T, d compute.Device) {
 	for _, n := range []int{0, 1, 1000, 1<<14 - 1, 1 << 14, 3<<14 + 5} {
 		host, want := make([]float32, n), make([]float32, n)
@@ -472,7 +472,15 @@ func memory(t *testing.T, d compute.Device) {
 				t.Fatalf("%d numbers: number %d comes back as %v, want %v", n, from+i, v, part[i])
 			}
 		}
-		d.Zero(b)
+		if rows, cols := 3, n/5; cols > 1 {
+			some := compute.Mat{Buf: b, Off: cols / 2, Rows: rows, Cols: cols - 1, Stride: cols}
+			d.Zero(some)
+			for i := range rows {
+				clear(want[some.Off+i*some.Stride:][:some.Cols])
+			}
+			check("after Zero of columns", b)
+		}
+		d.Zero(compute.Matrix(b, 1, n))
 		clear(want)
 		check("after Zero", b)
 	}

@@ -134,12 +134,18 @@ func (d *Device) Download(dst []float32, src compute.Buffer, off int) {
 }
 
 // Zero implements compute.Device.
-func (d *Device) Zero(b compute.Buffer) {
-	d.on.all = numbers[float32](b)
-	d.pieces((b.Len()+chunk-1)/chunk, func(d *Device, i, _ int) {
-		x := d.on.all
-		clear(x[i*chunk : min(len(x), (i+1)*chunk)])
-	})
+func (d *Device) Zero(x compute.Mat) {
+	if x.Rows > 1 && x.Stride > x.Cols {
+		d.on.x = x
+		d.rows(x.Rows, func(d *Device, i int) { clear(row[float32](d.on.x, i)) })
+	} else {
+		n := x.Rows * x.Cols
+		d.on.all = from[float32](x)[:n]
+		d.pieces((n+chunk-1)/chunk, func(d *Device, i, _ int) {
+			x := d.on.all
+			clear(x[i*chunk : min(len(x), (i+1)*chunk)])
+		})
+	}
 	d.on = operands{}
 }
 

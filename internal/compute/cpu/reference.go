@@ -49,7 +49,11 @@ func (Reference[T]) Download(dst []float32, src compute.Buffer, off int) {
 }
 
 // Zero implements compute.Device.
-func (Reference[T]) Zero(b compute.Buffer) { clear(numbers[T](b)) }
+func (Reference[T]) Zero(x compute.Mat) {
+	for i := range x.Rows {
+		clear(row[T](x, i))
+	}
+}
 
 // MatMul implements compute.Device.
 func (Reference[T]) MatMul(f compute.Form, dst, a, b compute.Mat, accumulate bool) {
