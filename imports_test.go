@@ -73,6 +73,8 @@ var doors = map[string]string{
 	"golang.org/x/sys/cpu":  "compute/cpu",
 	"golang.org/x/sys/unix": "compute/cpu files plan",
 
+	"github.com/klauspost/cpuid": "compute/cpu",
+
 	"golang.org/x/text":          "tokenizer",
 	"github.com/rivo/uniseg":     "tokenizer",
 	"google.golang.org/protobuf": "tokenizer",

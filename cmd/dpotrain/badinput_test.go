@@ -1522,7 +1522,7 @@ var badSettings = []mistake{
 	wrongFlags("beyond a float", "--learning-rate 1e999", "--learning-rate: 1e999 is out of range"),
 	wrongFlags("negative threads", "--threads -1", "--threads: -1 is out of range; want >= 0 and <= 1024"),
 	wrongFlags("a precision", "--precision bf17", "--precision: bf17; want fp32, bf16 or auto (did you mean bf16?)"),
-	wrongFlags("a kernel level", "--cpu sse", "--cpu: sse; want auto, avx512, avx2, neon or generic"),
+	wrongFlags("a kernel level", "--cpu sse", "--cpu: sse; want auto, amx, avx512, avx2, neon or generic"),
 	wrongFlags("a schedule", "--lr-scheduler-type cosin",
 		"--lr-scheduler-type: cosin; want linear, cosine, cosine_with_min_lr, constant, constant_with_warmup or inverse_sqrt (did you mean "+
 			"cosine?)"),

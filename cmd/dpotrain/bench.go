@@ -58,7 +58,7 @@ computed, a prompt once for both completions; compare pairs/s.`,
 				b.Threads = runtime.GOMAXPROCS(0)
 			}
 			if !passOnly {
-				if err := b.MeasureMachine(cmd.Context(), resolved, cmd.ErrOrStderr()); err != nil {
+				if err := b.MeasureMachine(cmd.Context(), o.Compute, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
 			}

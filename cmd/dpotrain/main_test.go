@@ -400,7 +400,7 @@ func TestInit(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	out, _ := dpotrain(t, "version")
-	if !regexp.MustCompile(`^dpotrain \S+, go\S+, \w+/\w+, kernels (avx512|avx2|neon|generic)\n$`).MatchString(out) {
+	if !regexp.MustCompile(`^dpotrain \S+, go\S+, \w+/\w+, kernels (avx512(, amx in bf16)?|avx2|neon|generic)\n$`).MatchString(out) {
 		t.Error(out)
 	}
 }

@@ -16,7 +16,11 @@ func newVersionCommand() *cobra.Command {
 		Short: "Say which dpotrain this is and what it can use here",
 		Args:  noArguments,
 		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "dpotrain %s, %s, %s/%s, kernels %s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpu.Best())
+			kernels := cpu.Best().String()
+			if cpu.HasAMX() {
+				kernels += ", amx in bf16"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "dpotrain %s, %s, %s/%s, kernels %s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, kernels)
 		},
 	}
 }

@@ -65,12 +65,14 @@ type Pass struct {
 	PeakMemory int64   `json:"peak_memory_bytes"` // of the process, from its start of this measurement on; 0: not known here
 }
 
-// precisions are those that this machine has at a level.
-func precisions(level string) []string {
-	if _, err := cpu.Resolve(compute.Options{CPU: level, Precision: "bf16"}); err == nil {
-		return []string{"fp32", "bf16"}
+// kernels are the precisions that this machine has, each at the level that the wish for one comes to.
+func kernels(level string) (all []compute.Options) {
+	for _, precision := range []string{"fp32", "bf16"} {
+		if o, err := cpu.Resolve(compute.Options{CPU: level, Precision: precision}); err == nil {
+			all = append(all, o)
+		}
 	}
-	return []string{"fp32"}
+	return all
 }
 
 func threadCounts(all int) []int {
@@ -105,11 +107,17 @@ func (r *Report) MeasureMachine(ctx context.Context, o compute.Options, progress
 	for _, threads := range threadCounts(r.Threads) {
 		r.machine(threads)
 	}
-	bar := report.NewProgress(progress, "products", int64(len(precisions(o.CPU))*len(threadCounts(r.Threads))*len(cpu.Layers)), "layers")
+	kernels := kernels(o.CPU)
+	bar := report.NewProgress(progress, "products", int64(len(kernels)*len(threadCounts(r.Threads))*len(cpu.Layers)), "layers")
 	defer bar.Done()
-	for _, precision := range precisions(o.CPU) {
+	for i, kn := range kernels {
+		precision := kn.Precision
+		if i > 0 && kn.CPU != kernels[0].CPU {
+			r.Kernels = fmt.Sprintf("%s, %s in %s", kernels[0].CPU, kn.CPU, precision)
+		}
 		for _, threads := range threadCounts(r.Threads) {
-			d, err := cpu.New(compute.Options{CPU: o.CPU, Precision: precision, Threads: threads})
+			kn.Threads = threads
+			d, err := cpu.New(kn)
 			if err != nil {
 				return err
 			}

@@ -303,9 +303,9 @@ type packedQueries struct {
 }
 
 // grow gives x room for a whole block of queries of n numbers, so that no shorter one before it matters.
-func (x *packedQueries) grow(n int) {
-	_, panel := tileOf(AVX512)                       // the widest
-	room := packedTiles(queryBlock/2, queryBlock, n) // tiles of two rows are the lowest
+func (x *packedQueries) grow(kn kernels, n int) {
+	_, panel := tileOf(AVX512) // the widest
+	room := kn.packedRows(queryBlock, n)
 	growFloats(&x.left, room)
 	growFloats(&x.leftOut, room)
 	growFloats(&x.right, queryBlock*roundUp(n, panel)+slack)
@@ -327,7 +327,7 @@ func (d *Device) packQueries(a *attentionScratch, f family) {
 				a.queries = append(a.queries, packedQueries{})
 			}
 			x := &a.queries[count]
-			x.grow(n)
+			x.grow(d.linear, n)
 			count++
 			x.block = block{seg, r, blockEnd(seg, r), 0}
 			rows := x.rows()

@@ -17,7 +17,7 @@ import (
 // Device computes in float32 with the kernels of one level.
 type Device struct {
 	level     Level
-	linear    kernels // of matrix products
+	linear    kernels // of matrix products: of the same level, or of AMX
 	threads   int
 	pool      *pool
 	scratch   []workerScratch
@@ -94,16 +94,22 @@ func New(o compute.Options) (*Device, error) {
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	return &Device{level: lv, linear: kernels{lv, o.Precision == bf16}, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
+	level := lv
+	if lv == AMX {
+		level = AVX512
+	}
+	return &Device{level: level, linear: kernels{lv, o.Precision == bf16}, threads: n, pool: newPool(n), scratch: make([]workerScratch, n)}, nil
 }
 
-// Family implements compute.Device. Other processors than x86-64 have families of their own, as cpu-neon-arm64: Go fuses
+// Family implements compute.Device. Products of bf16 at level AMX have other bits than at AVX512, and so the family another name: cpu-amx. Other
+// processors than x86-64 have families of their own, as cpu-neon-arm64: Go fuses
 // multiplications and additions on some of them, and its exponentials and logarithms differ in the last bit.
 func (d *Device) Family() string {
-	if runtime.GOARCH == "amd64" {
-		return "cpu-" + d.level.String()
+	family := "cpu-" + d.linear.Level.String()
+	if runtime.GOARCH != "amd64" {
+		family += "-" + runtime.GOARCH
 	}
-	return "cpu-" + d.level.String() + "-" + runtime.GOARCH
+	return family
 }
 
 // Threads implements compute.Device.

@@ -33,6 +33,8 @@ const smallProduct = 64 * 64 * 64
 // tileOf is the size of the micro kernel's tile: rows of A and columns of B.
 func tileOf(lv Level) (rows, panel int) {
 	switch lv {
+	case AMX:
+		return tileRows, 32
 	case AVX512:
 		return 14, 32
 	case AVX2:
@@ -43,7 +45,10 @@ func tileOf(lv Level) (rows, panel int) {
 	return 2, 4
 }
 
-// gemmScratch is one worker's packed blocks of A and B and a tile for the edge of C.
+// edgeSize is the largest tile there is.
+const edgeSize = tileRows * 32
+
+// gemmScratch is one worker's packed blocks of A and B and a tile that is not written to C as it is.
 type gemmScratch struct {
 	a, b, edge []float32
 }
@@ -101,7 +106,7 @@ func gemmSerial(sc *gemmScratch, kn kernels, f form, m, n, k int, a []float32, l
 	g.run(sc)
 }
 
-// packCost is the time to pack a number of A, in multiply-adds of the micro kernel, which with bf16 does twice as many in that time. A number of B takes
+// packCost is the time to pack a number of A, in multiply-adds of the micro kernel, which with bf16 does twice as many in that time and at level AMX 16 times as many. A number of B takes
 // twice as long: its block is larger than a cache of its own. lateness is by how much of a part the last worker is late for each other that could be. From Zen 4, over
 // the products of SmolLM2-135M on two threads; results do not depend on them.
 const (
@@ -115,7 +120,10 @@ func (kn kernels) grid(m, n, workers int) (rows, columns int) {
 	height, width := tileOf(kn.Level)
 	tiles, panels := (m+height-1)/height, (n+width-1)/width
 	cost, late := float64(packCost), lateness*float64(workers-1)
-	if kn.bf16 {
+	switch {
+	case kn.Level == AMX:
+		cost *= 16
+	case kn.bf16:
 		cost *= 2
 	}
 	best := math.Inf(1)
@@ -192,20 +200,30 @@ func (g *product) block(jc, nc, pc, kc int) {
 // whole makes all of B one block.
 func (g *product) whole() { g.block(0, g.n, 0, g.k) }
 
+// blockK is the longest block of k.
+func (kn kernels) blockK() int {
+	if kn.bf16 {
+		return 2 * blockK
+	}
+	return blockK
+}
+
 // stepK is the length of a block of k; the last may be shorter. It depends on k alone.
 func (g *product) stepK() int {
-	limit := blockK
-	if g.bf16 {
-		limit *= 2
-	}
+	limit := g.blockK()
 	parts := (g.k + limit - 1) / limit
 	return roundUp((g.k+parts-1)/parts, 32)
 }
 
 func (g *product) panels() int { return (g.nc + g.panel - 1) / g.panel }
 
-// tileStart is the first row of a tile.
-func (g *product) tileStart(t int) int { return t*(g.m/g.tiles) + min(t, g.m%g.tiles) }
+// tileStart is the first row of a tile. At level AMX all tiles but the last are whole: what counts there is how many sixteens of rows there are.
+func (g *product) tileStart(t int) int {
+	if g.Level == AMX {
+		return min(g.m, t*tileRows)
+	}
+	return t*(g.m/g.tiles) + min(t, g.m%g.tiles)
+}
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
@@ -221,8 +239,11 @@ func growFloats(s *[]float32, n int) []float32 {
 }
 
 // depthOf is the number of rows of a packed block that k steps make.
-func (g *product) depthOf(k int) int {
-	if g.bf16 {
+func (kn kernels) depthOf(k int) int {
+	switch {
+	case kn.Level == AMX:
+		return roundUp(k, 32) / 2
+	case kn.bf16:
 		return (k + 1) / 2
 	}
 	return k
@@ -254,6 +275,9 @@ func (g *product) packB(room *[]float32) []float32 {
 			g.pack(dst[j*g.panelSize+g.depthOf(k)*g.panel:], g.panel, g.b, g.ldb, g.form == nt, g.jc+first, min(g.panel, g.nc-first), g.n, k, min(n, g.kc-k))
 		}
 	}
+	if g.Level == AMX {
+		g.clearDepth(dst)
+	}
 	return dst
 }
 
@@ -261,17 +285,38 @@ func (g *product) packB(room *[]float32) []float32 {
 const tileGap = 16
 
 // packedTiles is the room for so many tiles that have so many rows together.
-func packedTiles(tiles, rows, depth int) int { return rows*depth + tiles*tileGap + slack }
+func (kn kernels) packedTiles(tiles, rows, depth int) int {
+	if kn.Level == AMX {
+		rows = tiles * tileRows
+	}
+	return rows*depth + tiles*tileGap + slack
+}
+
+// packedRows is the most room that so many rows take, however many tiles they are: of two rows are the lowest.
+func (kn kernels) packedRows(rows, k int) int {
+	lowest := 2
+	if kn.Level == AMX {
+		lowest = tileRows
+	}
+	return kn.packedTiles((rows+lowest-1)/lowest, rows, kn.depthOf(k))
+}
 
 // packedTile is where tile t is among those packed from tile from on.
 func (g *product) packedTile(t, from int) int {
+	if g.Level == AMX {
+		return (t - from) * (tileRows*g.depth + tileGap)
+	}
 	return (g.tileStart(t)-g.tileStart(from))*g.depth + (t-from)*tileGap
 }
 
 // packA packs tiles [from, to) of the rows of A, for the block's k.
 func (g *product) packA(room *[]float32, from, to int) []float32 {
 	first := g.tileStart(from)
-	dst := growFloats(room, packedTiles(to-from, g.tileStart(to)-first, g.depth))
+	dst := growFloats(room, g.packedTiles(to-from, g.tileStart(to)-first, g.depth))
+	if g.Level == AMX {
+		g.packTilesOfA(dst, from, to)
+		return dst
+	}
 	done := from
 	for g.form == tn && done < to { // tiles of the same height, of which there are two
 		at, rows, end := g.tileStart(done), g.tileStart(done+1)-g.tileStart(done), done+1
@@ -295,10 +340,14 @@ func (g *product) packA(room *[]float32, from, to int) []float32 {
 
 // multiply runs packed tiles [from, to) of A over the packed block of B.
 func (g *product) multiply(sc *gemmScratch, from, to int, a, b []float32) {
-	edge := growFloats(&sc.edge, 14*32)
+	edge := growFloats(&sc.edge, edgeSize)
 	add := 0
 	if g.accumulate || g.pc > 0 {
 		add = 1
+	}
+	if g.Level == AMX {
+		g.multiplyTiles(edge, from, to, a, b, add)
+		return
 	}
 	for j := range g.panels() {
 		width := min(g.panel, g.nc-j*g.panel)

@@ -48,7 +48,7 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 	case g.Level == AVX2:
 		pack8(dst, stride, s, ld, contiguous, l0, width, total, g.pc+k, kc)
 		return
-	case g.Level != AVX512:
+	case !g.Level.wide():
 		packRef(dst, stride, s, ld, contiguous, l0, width, g.pc+k, kc)
 		return
 	case !contiguous:
@@ -76,7 +76,7 @@ func (g *product) pack(dst []float32, stride int, s []float32, ld int, contiguou
 // packTiles packs tiles (or panels) of the same width, whose lanes are columns of s from l0 on, of which there are total; a tile lies apart numbers
 // behind the one before. It returns how many it has packed: those that have whole vectors in s.
 func (g *product) packTiles(dst []float32, width, apart int, s []float32, ld, l0, total, tiles int) int {
-	if g.Level != AVX512 {
+	if !g.Level.wide() {
 		return 0
 	}
 	vector := roundUp(width, 16)
@@ -108,6 +108,9 @@ func peakKernel(bf16 bool) (rounds func(n int), perRound int) {
 	switch best := Best(); {
 	case bf16 && !HasBF16():
 		return nil, 0
+	case bf16 && HasAMX():
+		config := tileConfig(32, 32)
+		return func(n int) { peakAMX(n, &x[0], &config[0]) }, 4 * 4 * 16 * 16 * 64
 	case bf16:
 		return func(n int) { peakBF16(n, &x[0]) }, accumulators512 * 64
 	case best == AVX512:

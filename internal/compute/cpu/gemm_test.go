@@ -51,7 +51,7 @@ func (kn kernels) operand(o *operand, i, j int) float64 {
 }
 
 func (kn kernels) String() string {
-	if kn.bf16 {
+	if kn.bf16 && kn.Level != AMX {
 		return "bf16"
 	}
 	return kn.Level.String()
@@ -65,6 +65,9 @@ func allKernels() []kernels {
 	}
 	if HasBF16() {
 		all = append(all, kernels{AVX512, true})
+	}
+	if HasAMX() {
+		all = append(all, kernels{AMX, true})
 	}
 	return all
 }

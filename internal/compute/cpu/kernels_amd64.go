@@ -354,6 +354,44 @@ func packTiles2AVX512(tiles int, k int, src *float32, lds int, step int, dst *fl
 //go:noescape
 func packTiles2BF16(tiles int, k int, src *float32, lds int, step int, dst *float32, ldd int, apart int)
 
+// microAMX1x1 computes tiles of C of up to 16 rows and 16 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
+//
+//go:noescape
+func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+
+// microAMX1x2 computes tiles of C of up to 16 rows and 32 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
+//
+//go:noescape
+func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+
+// microAMX2x1 computes tiles of C of up to 32 rows and 16 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
+//
+//go:noescape
+func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+
+// microAMX2x2 computes tiles of C of up to 32 rows and 32 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
+//
+//go:noescape
+func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+
+// packRowsAMX packs k columns of up to 32 rows, lds bytes apart: 32 of a row rounded to bf16, the next row 64 bytes after it, the next 32 columns 2048 bytes after them. Zeros fill up the last 32.
+//
+//go:noescape
+func packRowsAMX(rows int, k int, src *float32, lds int, dst *float32)
+
+// packColumnsAMX packs n columns of k rows, 1 to 32 and lds bytes apart, as rows of 32 bf16: 16 columns after the other, tiles of 32 columns apart bytes behind each other. Zeros fill up the 32.
+//
+//go:noescape
+func packColumnsAMX(n int, k int, src *float32, lds int, dst *float32, apart int)
+
+// peakAMX does n rounds of 4x4 products of tiles loaded from x and nothing else: the peak of the machine.
+//
+//go:noescape
+func peakAMX(n int, x *float32, config *byte)
+
+// enabledState is the lower half of XCR0: the registers that the operating system saves. The CPU must have XGETBV.
+func enabledState() uint32
+
 // transpose8 transposes n squares of 8x8 numbers: rows of src, lds bytes apart, become columns of dst, whose rows are ldd bytes apart.
 //
 //go:noescape

@@ -24250,6 +24250,1419 @@ done:
 	VZEROUPPER
 	RET
 
+DATA zeros64<>+0(SB)/8, $0x0000000000000000
+DATA zeros64<>+8(SB)/8, $0x0000000000000000
+DATA zeros64<>+16(SB)/8, $0x0000000000000000
+DATA zeros64<>+24(SB)/8, $0x0000000000000000
+DATA zeros64<>+32(SB)/8, $0x0000000000000000
+DATA zeros64<>+40(SB)/8, $0x0000000000000000
+DATA zeros64<>+48(SB)/8, $0x0000000000000000
+DATA zeros64<>+56(SB)/8, $0x0000000000000000
+GLOBL zeros64<>(SB), RODATA|NOPTR, $64
+
+// func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·microAMX1x1(SB), NOSPLIT, $8-96
+	MOVQ  n+64(FP), CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  config+88(FP), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  ldc+48(FP), R8
+	MOVQ  $0x00000040, R9
+	MOVQ  $0x00000080, R10
+	MOVQ  b+32(FP), R14
+	MOVQ  c+40(FP), R15
+	MOVQ  panels+8(FP), AX
+	MOVQ  AX, (SP)
+
+panel:
+	MOVQ a+24(FP), SI
+	MOVQ R15, DX
+	MOVQ tiles+0(FP), R12
+	MOVQ steps+16(FP), R13
+	SHLQ $0x0b, R13
+	ADDQ R14, R13
+
+tile:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc0
+	MOVQ  R14, DI
+	MOVQ  steps+16(FP), CX
+	MOVQ  DX, R11
+	MOVQ  rows+56(FP), BX
+	IMULQ R8, BX
+	ADDQ  DX, BX
+
+step:
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(R8*1)
+	LEAQ       (R11)(R8*2), R11
+	CMPQ       R11, BX
+	CMOVQGE    DX, R11
+	PREFETCHT1 (R13)
+	PREFETCHT1 64(R13)
+	PREFETCHT1 128(R13)
+	PREFETCHT1 192(R13)
+	ADDQ       $0x00000100, R13
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNZ        step
+	MOVQ       accumulate+72(FP), AX
+	TESTQ      AX, AX
+	JZ         store
+	MOVQ       edge+80(FP), R11
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       rows+56(FP), CX
+
+row:
+	VMOVUPS (R11), Z0
+	VADDPS  (DX), Z0, K1, Z0
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    R10, R11
+	ADDQ    R8, DX
+	DECQ    CX
+	JNZ     row
+	JMP     below
+
+store:
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+below:
+	MOVQ BX, DX
+	ADDQ $0x40, SI
+	DECQ R12
+	JNZ  tile
+	MOVQ DI, R14
+	ADDQ $0x00000080, R15
+	DECQ (SP)
+	JNZ  panel
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+// func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·microAMX1x2(SB), NOSPLIT, $8-96
+	MOVQ  n+64(FP), CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  config+88(FP), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  ldc+48(FP), R8
+	MOVQ  $0x00000040, R9
+	MOVQ  $0x00000080, R10
+	MOVQ  b+32(FP), R14
+	MOVQ  c+40(FP), R15
+	MOVQ  panels+8(FP), AX
+	MOVQ  AX, (SP)
+
+panel:
+	MOVQ a+24(FP), SI
+	MOVQ R15, DX
+	MOVQ tiles+0(FP), R12
+	MOVQ steps+16(FP), R13
+	SHLQ $0x0b, R13
+	ADDQ R14, R13
+
+tile:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc0
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc8
+	MOVQ  R14, DI
+	MOVQ  steps+16(FP), CX
+	MOVQ  DX, R11
+	MOVQ  rows+56(FP), BX
+	IMULQ R8, BX
+	ADDQ  DX, BX
+
+step:
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 (R11)(R8*1)
+	PREFETCHT0 64(R11)(R8*1)
+	LEAQ       (R11)(R8*2), R11
+	CMPQ       R11, BX
+	CMOVQGE    DX, R11
+	PREFETCHT1 (R13)
+	PREFETCHT1 64(R13)
+	PREFETCHT1 128(R13)
+	PREFETCHT1 192(R13)
+	ADDQ       $0x00000100, R13
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNZ        step
+	MOVQ       accumulate+72(FP), AX
+	TESTQ      AX, AX
+	JZ         store
+	MOVQ       edge+80(FP), R11
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x13
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       rows+56(FP), CX
+
+row:
+	VMOVUPS (R11), Z0
+	VADDPS  (DX), Z0, K1, Z0
+	VMOVUPS Z0, K1, (DX)
+	VMOVUPS 64(R11), Z1
+	VADDPS  64(DX), Z1, K2, Z1
+	VMOVUPS Z1, K2, 64(DX)
+	ADDQ    R10, R11
+	ADDQ    R8, DX
+	DECQ    CX
+	JNZ     row
+	JMP     below
+
+store:
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x02
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+below:
+	MOVQ BX, DX
+	ADDQ $0x40, SI
+	DECQ R12
+	JNZ  tile
+	MOVQ DI, R14
+	ADDQ $0x00000080, R15
+	DECQ (SP)
+	JNZ  panel
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+// func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·microAMX2x1(SB), NOSPLIT, $8-96
+	MOVQ  n+64(FP), CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  config+88(FP), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  ldc+48(FP), R8
+	MOVQ  $0x00000040, R9
+	MOVQ  $0x00000080, R10
+	MOVQ  b+32(FP), R14
+	MOVQ  c+40(FP), R15
+	MOVQ  panels+8(FP), AX
+	MOVQ  AX, (SP)
+
+panel:
+	MOVQ a+24(FP), SI
+	MOVQ R15, DX
+	MOVQ tiles+0(FP), R12
+	MOVQ steps+16(FP), R13
+	SHLQ $0x0b, R13
+	ADDQ R14, R13
+
+tile:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc0
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xd0
+	MOVQ  R14, DI
+	MOVQ  steps+16(FP), CX
+	MOVQ  DX, R11
+	MOVQ  rows+56(FP), BX
+	IMULQ R8, BX
+	ADDQ  DX, BX
+
+step:
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xac
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xd5
+	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(R8*1)
+	LEAQ       (R11)(R8*2), R11
+	CMPQ       R11, BX
+	CMOVQGE    DX, R11
+	PREFETCHT1 (R13)
+	PREFETCHT1 64(R13)
+	PREFETCHT1 128(R13)
+	PREFETCHT1 192(R13)
+	ADDQ       $0x00000100, R13
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNZ        step
+	MOVQ       accumulate+72(FP), AX
+	TESTQ      AX, AX
+	JZ         store
+	MOVQ       edge+80(FP), R11
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       rows+56(FP), CX
+
+row:
+	VMOVUPS (R11), Z0
+	VADDPS  (DX), Z0, K1, Z0
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    R10, R11
+	ADDQ    R8, DX
+	DECQ    CX
+	JNZ     row
+	JMP     below
+
+store:
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	MOVQ R8, AX
+	SHLQ $0x04, AX
+	ADDQ AX, DX
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+below:
+	MOVQ BX, DX
+	ADDQ $0x40, SI
+	DECQ R12
+	JNZ  tile
+	MOVQ DI, R14
+	ADDQ $0x00000080, R15
+	DECQ (SP)
+	JNZ  panel
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+// func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·microAMX2x2(SB), NOSPLIT, $8-96
+	MOVQ  n+64(FP), CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  config+88(FP), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  ldc+48(FP), R8
+	MOVQ  $0x00000040, R9
+	MOVQ  $0x00000080, R10
+	MOVQ  b+32(FP), R14
+	MOVQ  c+40(FP), R15
+	MOVQ  panels+8(FP), AX
+	MOVQ  AX, (SP)
+
+panel:
+	MOVQ a+24(FP), SI
+	MOVQ R15, DX
+	MOVQ tiles+0(FP), R12
+	MOVQ steps+16(FP), R13
+	SHLQ $0x0b, R13
+	ADDQ R14, R13
+
+tile:
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc0
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xc8
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xd0
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x49
+	BYTE  $0xd8
+	MOVQ  R14, DI
+	MOVQ  steps+16(FP), CX
+	MOVQ  DX, R11
+	MOVQ  rows+56(FP), BX
+	IMULQ R8, BX
+	ADDQ  DX, BX
+
+step:
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xb4
+	BYTE       $0x17
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xac
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xd5
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xdd
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 (R11)(R8*1)
+	PREFETCHT0 64(R11)(R8*1)
+	LEAQ       (R11)(R8*2), R11
+	CMPQ       R11, BX
+	CMOVQGE    DX, R11
+	PREFETCHT1 (R13)
+	PREFETCHT1 64(R13)
+	PREFETCHT1 128(R13)
+	PREFETCHT1 192(R13)
+	ADDQ       $0x00000100, R13
+	ADDQ       $0x00000800, SI
+	ADDQ       $0x00000800, DI
+	DECQ       CX
+	JNZ        step
+	MOVQ       accumulate+72(FP), AX
+	TESTQ      AX, AX
+	JZ         store
+	MOVQ       edge+80(FP), R11
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x13
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x13
+	BYTE       $0x00
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0x82
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x9c
+	BYTE       $0x13
+	BYTE       $0x40
+	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       rows+56(FP), CX
+
+row:
+	VMOVUPS (R11), Z0
+	VADDPS  (DX), Z0, K1, Z0
+	VMOVUPS Z0, K1, (DX)
+	VMOVUPS 64(R11), Z1
+	VADDPS  64(DX), Z1, K2, Z1
+	VMOVUPS Z1, K2, 64(DX)
+	ADDQ    R10, R11
+	ADDQ    R8, DX
+	DECQ    CX
+	JNZ     row
+	JMP     below
+
+store:
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x02
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	MOVQ R8, AX
+	SHLQ $0x04, AX
+	ADDQ AX, DX
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x02
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x02
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+below:
+	MOVQ BX, DX
+	ADDQ $0x40, SI
+	DECQ R12
+	JNZ  tile
+	MOVQ DI, R14
+	ADDQ $0x00000080, R15
+	DECQ (SP)
+	JNZ  panel
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+// func packRowsAMX(rows int, k int, src *float32, lds int, dst *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packRowsAMX(SB), NOSPLIT, $0-40
+	MOVQ  rows+0(FP), DX
+	MOVQ  src+16(FP), SI
+	MOVQ  lds+24(FP), R8
+	MOVQ  dst+32(FP), DI
+	MOVQ  k+8(FP), CX
+	MOVQ  CX, BX
+	ANDQ  $0x1f, CX
+	SHRQ  $0x05, BX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+
+row:
+	MOVQ  SI, R10
+	MOVQ  DI, R11
+	MOVQ  BX, R12
+	TESTQ R12, R12
+	JZ    rest
+
+loop:
+	VMOVUPS    (R10), Z0
+	VMOVUPS    64(R10), Z1
+	PREFETCHT0 1024(R10)
+	PREFETCHT0 1088(R10)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x48
+	BYTE       $0x72
+	BYTE       $0xc0
+	VMOVUPS    Z0, (R11)
+	ADDQ       $0x00000080, R10
+	ADDQ       $0x00000800, R11
+	DECQ       R12
+	JNZ        loop
+
+rest:
+	TESTQ     CX, CX
+	JZ        end
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z 64(R10), K2, Z1
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x77
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xc0
+	VMOVUPS   Z0, (R11)
+
+end:
+	ADDQ R8, SI
+	ADDQ $0x40, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func packColumnsAMX(n int, k int, src *float32, lds int, dst *float32, apart int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·packColumnsAMX(SB), NOSPLIT, $0-48
+	MOVQ   n+0(FP), BX
+	MOVQ   lds+24(FP), R8
+	MOVQ   src+16(FP), SI
+	MOVQ   dst+32(FP), DI
+	MOVQ   apart+40(FP), R9
+	MOVQ   $0x00000400, R10
+	SUBQ   R10, R9
+	LEAQ   zeros64<>+0(SB), R11
+	MOVQ   R8, R15
+	SHLQ   $0x05, R15
+	KXNORW K1, K1, K1
+
+square:
+	CMPQ  BX, $0x10
+	JGE   whole
+	MOVQ  BX, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+
+whole:
+	VMOVDQU32  bf16Pairs<>+0(SB), Z31
+	MOVQ       SI, R12
+	MOVQ       k+8(FP), R13
+	VMOVUPS.Z  (R12), K1, Z0
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z0, Z31, Z0
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z1
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z1, Z31, Z1
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z2
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	VPERMW     Z2, Z31, Z2
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z3
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	VPERMW     Z3, Z31, Z3
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z4
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	VPERMW     Z4, Z31, Z4
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z5
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	VPERMW     Z5, Z31, Z5
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z6
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	VPERMW     Z6, Z31, Z6
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z7
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0xf2
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	VPERMW     Z7, Z31, Z7
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z8
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc0
+	VPERMW     Z8, Z31, Z8
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z9
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc9
+	VPERMW     Z9, Z31, Z9
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z10
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd2
+	VPERMW     Z10, Z31, Z10
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z11
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xdb
+	VPERMW     Z11, Z31, Z11
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z12
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe4
+	VPERMW     Z12, Z31, Z12
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z13
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xed
+	VPERMW     Z13, Z31, Z13
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z14
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	VPERMW     Z14, Z31, Z14
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z15
+	PREFETCHT0 (R12)(R15*1)
+	ADDQ       R8, R12
+	DECQ       R13
+	CMOVQLE    R11, R12
+	VMOVUPS.Z  (R12), K1, Z17
+	PREFETCHT0 (R12)(R15*1)
+	BYTE       $0x62
+	BYTE       $0x52
+	BYTE       $0x77
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xff
+	VPERMW     Z15, Z31, Z15
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	VMOVUPS    Z2, 128(DI)
+	VMOVUPS    Z3, 192(DI)
+	VMOVUPS    Z4, 256(DI)
+	VMOVUPS    Z5, 320(DI)
+	VMOVUPS    Z6, 384(DI)
+	VMOVUPS    Z7, 448(DI)
+	VMOVUPS    Z8, 512(DI)
+	VMOVUPS    Z9, 576(DI)
+	VMOVUPS    Z10, 640(DI)
+	VMOVUPS    Z11, 704(DI)
+	VMOVUPS    Z12, 768(DI)
+	VMOVUPS    Z13, 832(DI)
+	VMOVUPS    Z14, 896(DI)
+	VMOVUPS    Z15, 960(DI)
+	ADDQ       R10, DI
+	XCHGQ      R10, R9
+	ADDQ       $0x40, SI
+	SUBQ       $0x10, BX
+	JG         square
+	VZEROUPPER
+	RET
+
+// func peakAMX(n int, x *float32, config *byte)
+TEXT ·peakAMX(SB), NOSPLIT, $0-24
+	MOVQ config+16(FP), AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+	MOVQ $0x00000040, R9
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x0e
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+
+loop:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	DECQ CX
+	JNZ  loop
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	RET
+
+// func enabledState() uint32
+TEXT ·enabledState(SB), NOSPLIT, $0-4
+	XORL CX, CX
+	XGETBV
+	MOVL AX, ret+0(FP)
+	RET
+
 // func transpose8(n int, src *float32, lds int, dst *float32, ldd int)
 // Requires: AVX
 TEXT ·transpose8(SB), NOSPLIT, $0-40

@@ -38,9 +38,15 @@ func TestWorkspace(t *testing.T) {
 		if testing.Short() && w.Hidden > 200 {
 			continue // on an emulated CPU they take half an hour
 		}
-		for _, threads := range []int{1, 2} {
-			t.Run(fmt.Sprintf("%+v/%d", w, threads), func(t *testing.T) {
-				d, err := New(compute.Options{Precision: "fp32", CPU: "auto", Threads: threads})
+		all := []compute.Options{{Threads: 1}, {Threads: 2}}
+		for _, kn := range allKernels() {
+			if kn.bf16 {
+				all = append(all, compute.Options{Precision: bf16, CPU: kn.Level.String(), Threads: 1})
+			}
+		}
+		for _, options := range all {
+			t.Run(fmt.Sprintf("%+v/%+v", w, options), func(t *testing.T) {
+				d, err := New(options)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +89,7 @@ func TestWorkspace(t *testing.T) {
 				d.LogProbs(mat(1, w.Vocab), compute.RowTargets{First: []int32{0, 1}, Tokens: []int32{0}}, one, []float64{0}, []float64{0}, []float64{0}, []int32{0})
 				got, want := d.workspace(), d.Workspace(w)
 				t.Logf("%d bytes, at most %d", got, want)
-				if got > want || threads == 1 && got < want/2 {
+				if got > want || options.Threads == 1 && got < want/2 {
 					t.Errorf("%d bytes were taken, Workspace says %d", got, want)
 				}
 			})

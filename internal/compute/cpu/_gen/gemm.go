@@ -462,6 +462,7 @@ func packing512() {
 		interleave(vectors)
 	}, 2)
 	packingTiles512(pairs.Offset(0))
+	amx(pairs.Offset(0))
 }
 
 // packingTiles512 are the kernels for a vector of columns and for two.
