@@ -46,6 +46,7 @@ var rooms = map[string]string{
 	"testfiles": "",
 
 	"scripts/makeexamples": "; tokenizer",
+	"scripts/amxemulator":  "",
 }
 
 // testRooms may be imported by every test.
@@ -71,7 +72,7 @@ var doors = map[string]string{
 	"github.com/chewxy/hm":  "model",
 
 	"golang.org/x/sys/cpu":  "compute/cpu",
-	"golang.org/x/sys/unix": "compute/cpu files plan",
+	"golang.org/x/sys/unix": "compute/cpu files plan scripts/amxemulator",
 
 	"github.com/klauspost/cpuid": "compute/cpu",
 
