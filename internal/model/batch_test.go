@@ -158,10 +158,21 @@ type kernels struct {
 }
 
 func (k kernels) String() string {
-	if k.precision == "bf16" {
+	if k.precision == "bf16" && k.level != cpu.AMX {
 		return "bf16"
 	}
 	return k.level.String()
+}
+
+// bf16Kernels are those of this CPU that round.
+func bf16Kernels() (all []kernels) {
+	if cpu.HasBF16() {
+		all = append(all, kernels{cpu.AVX512, "bf16"})
+	}
+	if cpu.HasAMX() {
+		all = append(all, kernels{cpu.AMX, "bf16"})
+	}
+	return all
 }
 
 // newPreciseDevice is newDevice with a precision.

@@ -71,9 +71,7 @@ func eachExact(t *testing.T, f func(t *testing.T, em exactModel, k kernels)) {
 				all = append(all, kernels{lv, "fp32"})
 			}
 		}
-		if cpu.HasBF16() {
-			all = append(all, kernels{cpu.Best(), "bf16"})
-		}
+		all = append(all, bf16Kernels()...)
 		for _, k := range all {
 			t.Run(em.name+"/"+k.String(), func(t *testing.T) { f(t, em, k) })
 		}
