@@ -212,8 +212,6 @@ func packingAMX(pairs, zeros Mem) {
 	Label("loop")
 	VMOVUPS(Mem{Base: from}, Z0)
 	VMOVUPS(Mem{Base: from, Disp: 64}, Z1)
-	PREFETCHT0(Mem{Base: from, Disp: 1024})
-	PREFETCHT0(Mem{Base: from, Disp: 1088})
 	cvtne2bf16(1, 0, 0)
 	VMOVUPS(Z0, Mem{Base: to})
 	ADDQ(U32(128), from)
@@ -266,7 +264,7 @@ func packingAMX(pairs, zeros Mem) {
 			at = i / 2
 		}
 		VMOVUPS_Z(Mem{Base: R12}, K1, zmm[at])
-		PREFETCHT0(Mem{Base: R12, Index: R15, Scale: 1}) // 32 rows further, which come next
+		PREFETCHT1(Mem{Base: R12, Index: R15, Scale: 1}) // 32 rows further, which come next
 		if i%2 == 1 {
 			cvtne2bf16(at, i/2, i/2)
 			VPERMW(zmm[i/2], Z31, zmm[i/2])
