@@ -347,7 +347,7 @@ func (l *loader) fileRead() {
 		}
 		l.text(File, k, g.node.Value, g.place)
 	}
-	// The one place that says what a wish for 16 bits becomes: precision: auto, which is bf16 on every CPU that has it, if bf16 is
+	// The one place that says what a wish for 16 bits becomes: precision: auto, which is bf16 on every CPU where it is faster, if bf16 is
 	// what was asked for. Otherwise the run computes as it does without, and trlRules warns. It is no error, for the results come
 	// out nearer to what is meant.
 	k, _ := find(l.keys, "precision")

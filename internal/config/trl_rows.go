@@ -74,7 +74,7 @@ var trlRows = []trlRow{
 	{key: "model_name_or_path", fate: translated, text: "`model`; a folder, not a name on the Hub"},
 	{key: "loss_type", fate: translated, text: "`loss`; one name, or a list of losses that are summed; sigmoid is dpo", read: readLossType},
 	{key: "loss_weights", fate: translated, text: "`loss`: the weights of the losses in its list", read: readWeights},
-	{key: "bf16", fate: translated, text: "`precision: auto`: bf16 on every CPU that has it; see above", read: readHalf},
+	{key: "bf16", fate: translated, text: "`precision: auto`: bf16 on every CPU where it is faster; see above", read: readHalf},
 	{key: "fp16", fate: translated, text: "see below", read: readHalf},
 	{key: "bf16_full_eval", fate: translated, text: "as bf16", read: readHalf},
 	{key: "fp16_full_eval", fate: translated, text: "as fp16", read: readHalf},

@@ -298,7 +298,7 @@ func TestDigest(t *testing.T) {
 	d := base.Digest()
 	prints := map[[32]byte]string{}
 	for _, precision := range []string{"fp32", "bf16"} {
-		for _, family := range []string{"cpu-generic", "cpu-avx2", "cpu-avx512", "gpu"} {
+		for _, family := range []string{"cpu-generic", "cpu-avx2", "cpu-avx512", "cpu-amx", "gpu"} {
 			for other := range 2 {
 				e := d
 				e[31] += byte(other)

@@ -49,7 +49,7 @@ func KeyOf(ids []int32, first int) Key {
 type Facts struct {
 	Model     string `json:"model"`     // where the weights came from, as the user wrote it
 	Precision string `json:"precision"` // fp32, bf16
-	Kernels   string `json:"kernels"`   // cpu-avx512, cpu-avx2, cpu-neon-arm64, cpu-generic ...
+	Kernels   string `json:"kernels"`   // cpu-avx512, cpu-amx, cpu-avx2, cpu-neon-arm64, cpu-generic ...
 }
 
 // Cache is one cache file, seen by a run that wants certain fields of certain sequences. It is not safe for concurrent use.
