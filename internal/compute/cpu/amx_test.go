@@ -94,7 +94,7 @@ func TestProductsOfWhatIsNoNumber(t *testing.T) {
 	p := newPools(t, 1)[0]
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, kn := range bf16Kernels(t) {
-		for _, s := range [][3]int{{3, 5, 7}, {33, 35, 33}, {40, 70, 64}} {
+		for _, s := range [][3]int{{40, 70, 64}, {33, 35, 33}, {3, 5, 7}} { // what is longer leaves a NaN where what follows has to put zeros
 			m, n, k := s[0], s[1], s[2]
 			for _, x := range []float32{nan, inf, -inf} {
 				for _, f := range forms {
