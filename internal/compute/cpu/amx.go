@@ -5,7 +5,8 @@ package cpu
 // 32x32; two hold 32 rows of A for 32 of k, two the pairs of bf16 of 32 columns of B. Everything else, packing too, is done by the vectors of AVX-512.
 //
 // An element of C is, for each 32 of k in order, the sum of the 16 products at even k and that of the 16 at odd k, each with fused
-// multiply-adds from 0 on; the two are added, and that to the element's sum so far. As VDPBF16PS does, the instruction rounds to the nearest
+// multiply-adds from 0 on; the two are added, and that to the element's sum so far, which begins
+// with what C holds where the product is added to it. As VDPBF16PS does, the instruction rounds to the nearest
 // whatever the mode, takes numbers too small to be normal for 0 and gives 0 for them.
 
 // tileRows is the height of a tile at level AMX.

@@ -22,13 +22,13 @@ func tileConfig(rows, n int) (config [64]byte) {
 }
 
 // microKernelsAMX are those for tiles of C of up to 16 and up to 32 rows, and columns.
-var microKernelsAMX = [2][2]func(tiles, panels, steps int, a, b, c *float32, ldc, rows, n, accumulate int, edge *float32, config *byte){
+var microKernelsAMX = [2][2]func(tiles, panels, steps int, a, b, c *float32, ldc, rows, accumulate int, config *byte){
 	{microAMX1x1, microAMX1x2}, {microAMX2x1, microAMX2x2},
 }
 
-// multiplyTiles is multiply at level AMX: whole tiles in one call, and so those at the bottom and at the right edge of C. The sum over the block's k
-// is taken first and then added to c, by way of edge.
-func (g *product) multiplyTiles(edge []float32, from, to int, a, b []float32, add int) {
+// multiplyTiles is multiply at level AMX: whole tiles in one call, and so those at the bottom and at the right edge of C. With add the
+// block's products are added to c one step of k after the other.
+func (g *product) multiplyTiles(from, to int, a, b []float32, add int) {
 	fullTiles, fullPanels := min(to, g.m/tileRows), g.nc/g.panel
 	for _, down := range [2][2]int{{from, fullTiles}, {max(from, fullTiles), to}} {
 		tiles, rows := down[1]-down[0], tileRows
@@ -48,7 +48,7 @@ func (g *product) multiplyTiles(edge []float32, from, to int, a, b []float32, ad
 			packed, panel, c := a[g.packedTile(down[0], from):], b[across[0]*g.panelSize:], g.c[at*g.ldc+g.jc+left:]
 			_, _, _ = packed[tiles*(tileRows*g.depth+tileGap)-1], panel[panels*g.panelSize-1], c[((tiles-1)*tileRows+rows-1)*g.ldc+(panels-1)*g.panel+n-1]
 			config := tileConfig(rows, n)
-			microKernelsAMX[(rows-1)/16][(n-1)/16](tiles, panels, g.depth/16, &packed[0], &panel[0], &c[0], 4*g.ldc, rows, n, add, &edge[0], &config[0])
+			microKernelsAMX[(rows-1)/16][(n-1)/16](tiles, panels, g.depth/16, &packed[0], &panel[0], &c[0], 4*g.ldc, rows, add, &config[0])
 		}
 	}
 }

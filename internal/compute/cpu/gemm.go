@@ -45,8 +45,8 @@ func tileOf(lv Level) (rows, panel int) {
 	return 2, 4
 }
 
-// edgeSize is the largest tile there is.
-const edgeSize = tileRows * 32
+// edgeSize is the largest tile that is not written to C as it is.
+const edgeSize = 14 * 32
 
 // gemmScratch is one worker's packed blocks of A and B and a tile that is not written to C as it is.
 type gemmScratch struct {
@@ -74,7 +74,7 @@ type product struct {
 // gemm writes (or adds, with accumulate) the product of a and b to c, on all workers.
 //
 // Every element of c is the sum over k in order, with fused multiply-adds but for the Generic level, in blocks of k whose
-// borders depend on k alone; the blocks' sums are added in order. So an element's bits depend on its row of A and its
+// borders depend on k alone; the blocks' sums are added in order (at level AMX see there). So an element's bits depend on its row of A and its
 // column of B only: not on the number of threads, nor on what else is in the product; and AVX2, AVX512 and NEON agree.
 //
 // C is cut into a grid of parts that workers compute independently. Each packs what it reads of A and B for itself: measured on two
@@ -106,9 +106,9 @@ func gemmSerial(sc *gemmScratch, kn kernels, f form, m, n, k int, a []float32, l
 	g.run(sc)
 }
 
-// packCost is the time to pack a number of A, in multiply-adds of the micro kernel, which with bf16 does twice as many in that time and at level AMX 16 times as many. A number of B takes
-// twice as long: its block is larger than a cache of its own. lateness is by how much of a part the last worker is late for each other that could be. From Zen 4, over
-// the products of SmolLM2-135M on two threads; results do not depend on them.
+// packCost is the time to pack a number of A, in multiply-adds of the micro kernel, which with bf16 does twice as many in that time and at level AMX
+// eight times as many. A number of B takes twice as long: its block is larger than a cache of its own. lateness is by how much of a part the last
+// worker is late for each other that could be. From Zen 4, over the products of SmolLM2-135M on two threads; results do not depend on them.
 const (
 	packCost = 14
 	lateness = 0.03
@@ -122,7 +122,7 @@ func (kn kernels) grid(m, n, workers int) (rows, columns int) {
 	cost, late := float64(packCost), lateness*float64(workers-1)
 	switch {
 	case kn.Level == AMX:
-		cost *= 16
+		cost *= 8
 	case kn.bf16:
 		cost *= 2
 	}
@@ -340,15 +340,15 @@ func (g *product) packA(room *[]float32, from, to int) []float32 {
 
 // multiply runs packed tiles [from, to) of A over the packed block of B.
 func (g *product) multiply(sc *gemmScratch, from, to int, a, b []float32) {
-	edge := growFloats(&sc.edge, edgeSize)
 	add := 0
 	if g.accumulate || g.pc > 0 {
 		add = 1
 	}
 	if g.Level == AMX {
-		g.multiplyTiles(edge, from, to, a, b, add)
+		g.multiplyTiles(from, to, a, b, add)
 		return
 	}
+	edge := growFloats(&sc.edge, edgeSize)
 	for j := range g.panels() {
 		width := min(g.panel, g.nc-j*g.panel)
 		panel := b[j*g.panelSize:]

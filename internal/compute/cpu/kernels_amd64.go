@@ -357,22 +357,22 @@ func packTiles2BF16(tiles int, k int, src *float32, lds int, step int, dst *floa
 // microAMX1x1 computes tiles of C of up to 16 rows and 16 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
 //
 //go:noescape
-func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
 
 // microAMX1x2 computes tiles of C of up to 16 rows and 32 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
 //
 //go:noescape
-func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
 
 // microAMX2x1 computes tiles of C of up to 32 rows and 16 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
 //
 //go:noescape
-func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
 
 // microAMX2x2 computes tiles of C of up to 32 rows and 32 columns: so many below each other, for each of so many panels of B. See multiplyTiles.
 //
 //go:noescape
-func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
+func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
 
 // packRowsAMX packs k columns of up to 32 rows, lds bytes apart: 32 of a row rounded to bf16, the next row 64 bytes after it, the next 32 columns 2048 bytes after them. Zeros fill up the last 32.
 //

@@ -24260,29 +24260,22 @@ DATA zeros64<>+48(SB)/8, $0x0000000000000000
 DATA zeros64<>+56(SB)/8, $0x0000000000000000
 GLOBL zeros64<>(SB), RODATA|NOPTR, $64
 
-// func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·microAMX1x1(SB), NOSPLIT, $8-96
-	MOVQ  n+64(FP), CX
-	MOVQ  $0x00000001, AX
-	SHLQ  CL, AX
-	DECQ  AX
-	KMOVW AX, K1
-	SHRQ  $0x10, AX
-	KMOVW AX, K2
-	MOVQ  config+88(FP), AX
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0x00
-	MOVQ  ldc+48(FP), R8
-	MOVQ  $0x00000040, R9
-	MOVQ  $0x00000080, R10
-	MOVQ  b+32(FP), R14
-	MOVQ  c+40(FP), R15
-	MOVQ  panels+8(FP), AX
-	MOVQ  AX, (SP)
+// func microAMX1x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
+// Requires: CMOV, MMX+
+TEXT ·microAMX1x1(SB), NOSPLIT, $8-80
+	MOVQ config+72(FP), AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x00
+	MOVQ ldc+48(FP), R8
+	MOVQ $0x00000040, R9
+	MOVQ $0x00000080, R10
+	MOVQ b+32(FP), R14
+	MOVQ c+40(FP), R15
+	MOVQ panels+8(FP), AX
+	MOVQ AX, (SP)
 
 panel:
 	MOVQ a+24(FP), SI
@@ -24293,11 +24286,30 @@ panel:
 	ADDQ R14, R13
 
 tile:
+	MOVQ  accumulate+64(FP), AX
+	TESTQ AX, AX
+	JZ    zero
+	MOVQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc0
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	JMP   begin
+
+zero:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+
+begin:
 	MOVQ  R14, DI
 	MOVQ  steps+16(FP), CX
 	MOVQ  DX, R11
@@ -24345,84 +24357,48 @@ step:
 	ADDQ       $0x00000800, DI
 	DECQ       CX
 	JNZ        step
-	MOVQ       accumulate+72(FP), AX
-	TESTQ      AX, AX
-	JZ         store
-	MOVQ       edge+80(FP), R11
+	MOVQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x84
-	BYTE       $0x13
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
-	MOVQ       rows+56(FP), CX
+	BYTE       $0x00
+	MOVQ       BX, DX
+	ADDQ       $0x40, SI
+	DECQ       R12
+	JNZ        tile
+	MOVQ       DI, R14
+	ADDQ       $0x00000080, R15
+	DECQ       (SP)
+	JNZ        panel
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x78
+	BYTE       $0x49
+	BYTE       $0xc0
+	RET
 
-row:
-	VMOVUPS (R11), Z0
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R10, R11
-	ADDQ    R8, DX
-	DECQ    CX
-	JNZ     row
-	JMP     below
-
-store:
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x84
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-
-below:
-	MOVQ BX, DX
-	ADDQ $0x40, SI
-	DECQ R12
-	JNZ  tile
-	MOVQ DI, R14
-	ADDQ $0x00000080, R15
-	DECQ (SP)
-	JNZ  panel
+// func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
+// Requires: CMOV, MMX+
+TEXT ·microAMX1x2(SB), NOSPLIT, $8-80
+	MOVQ config+72(FP), AX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78
 	BYTE $0x49
-	BYTE $0xc0
-	VZEROUPPER
-	RET
-
-// func microAMX1x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·microAMX1x2(SB), NOSPLIT, $8-96
-	MOVQ  n+64(FP), CX
-	MOVQ  $0x00000001, AX
-	SHLQ  CL, AX
-	DECQ  AX
-	KMOVW AX, K1
-	SHRQ  $0x10, AX
-	KMOVW AX, K2
-	MOVQ  config+88(FP), AX
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0x00
-	MOVQ  ldc+48(FP), R8
-	MOVQ  $0x00000040, R9
-	MOVQ  $0x00000080, R10
-	MOVQ  b+32(FP), R14
-	MOVQ  c+40(FP), R15
-	MOVQ  panels+8(FP), AX
-	MOVQ  AX, (SP)
+	BYTE $0x00
+	MOVQ ldc+48(FP), R8
+	MOVQ $0x00000040, R9
+	MOVQ $0x00000080, R10
+	MOVQ b+32(FP), R14
+	MOVQ c+40(FP), R15
+	MOVQ panels+8(FP), AX
+	MOVQ AX, (SP)
 
 panel:
 	MOVQ a+24(FP), SI
@@ -24433,16 +24409,45 @@ panel:
 	ADDQ R14, R13
 
 tile:
+	MOVQ  accumulate+64(FP), AX
+	TESTQ AX, AX
+	JZ    zero
+	MOVQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc0
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc8
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x00
+	BYTE  $0x40
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	JMP   begin
+
+zero:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+
+begin:
 	MOVQ  R14, DI
 	MOVQ  steps+16(FP), CX
 	MOVQ  DX, R11
@@ -24465,6 +24470,16 @@ step:
 	BYTE       $0xa2
 	BYTE       $0x7b
 	BYTE       $0x4b
+	BYTE       $0xbc
+	BYTE       $0x17
+	BYTE       $0x40
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
 	BYTE       $0xa4
 	BYTE       $0x0e
 	BYTE       $0x00
@@ -24476,16 +24491,6 @@ step:
 	BYTE       $0x4a
 	BYTE       $0x5c
 	BYTE       $0xc4
-	BYTE       $0xc4
-	BYTE       $0xa2
-	BYTE       $0x7b
-	BYTE       $0x4b
-	BYTE       $0xbc
-	BYTE       $0x17
-	BYTE       $0x40
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x42
@@ -24507,107 +24512,58 @@ step:
 	ADDQ       $0x00000800, DI
 	DECQ       CX
 	JNZ        step
-	MOVQ       accumulate+72(FP), AX
-	TESTQ      AX, AX
-	JZ         store
-	MOVQ       edge+80(FP), R11
+	MOVQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x84
-	BYTE       $0x13
+	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x8c
-	BYTE       $0x13
+	BYTE       $0x00
 	BYTE       $0x40
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
-	MOVQ       rows+56(FP), CX
+	MOVQ       BX, DX
+	ADDQ       $0x40, SI
+	DECQ       R12
+	JNZ        tile
+	MOVQ       DI, R14
+	ADDQ       $0x00000080, R15
+	DECQ       (SP)
+	JNZ        panel
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x78
+	BYTE       $0x49
+	BYTE       $0xc0
+	RET
 
-row:
-	VMOVUPS (R11), Z0
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS 64(R11), Z1
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R10, R11
-	ADDQ    R8, DX
-	DECQ    CX
-	JNZ     row
-	JMP     below
-
-store:
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x84
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x8c
-	BYTE $0x02
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-
-below:
-	MOVQ BX, DX
-	ADDQ $0x40, SI
-	DECQ R12
-	JNZ  tile
-	MOVQ DI, R14
-	ADDQ $0x00000080, R15
-	DECQ (SP)
-	JNZ  panel
+// func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
+// Requires: CMOV, MMX+
+TEXT ·microAMX2x1(SB), NOSPLIT, $8-80
+	MOVQ config+72(FP), AX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78
 	BYTE $0x49
-	BYTE $0xc0
-	VZEROUPPER
-	RET
-
-// func microAMX2x1(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·microAMX2x1(SB), NOSPLIT, $8-96
-	MOVQ  n+64(FP), CX
-	MOVQ  $0x00000001, AX
-	SHLQ  CL, AX
-	DECQ  AX
-	KMOVW AX, K1
-	SHRQ  $0x10, AX
-	KMOVW AX, K2
-	MOVQ  config+88(FP), AX
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0x00
-	MOVQ  ldc+48(FP), R8
-	MOVQ  $0x00000040, R9
-	MOVQ  $0x00000080, R10
-	MOVQ  b+32(FP), R14
-	MOVQ  c+40(FP), R15
-	MOVQ  panels+8(FP), AX
-	MOVQ  AX, (SP)
+	BYTE $0x00
+	MOVQ ldc+48(FP), R8
+	MOVQ $0x00000040, R9
+	MOVQ $0x00000080, R10
+	MOVQ b+32(FP), R14
+	MOVQ c+40(FP), R15
+	MOVQ panels+8(FP), AX
+	MOVQ AX, (SP)
 
 panel:
 	MOVQ a+24(FP), SI
@@ -24618,16 +24574,48 @@ panel:
 	ADDQ R14, R13
 
 tile:
+	MOVQ  accumulate+64(FP), AX
+	TESTQ AX, AX
+	JZ    zero
+	MOVQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc0
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	MOVQ  R8, AX
+	SHLQ  $0x04, AX
+	ADDQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xd0
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	JMP   begin
+
+zero:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd0
+
+begin:
 	MOVQ  R14, DI
 	MOVQ  steps+16(FP), CX
 	MOVQ  DX, R11
@@ -24657,11 +24645,6 @@ step:
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	BYTE       $0xc4
 	BYTE       $0xa2
 	BYTE       $0x7b
 	BYTE       $0x4b
@@ -24671,6 +24654,11 @@ step:
 	BYTE       $0x04
 	BYTE       $0x00
 	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x4a
@@ -24690,107 +24678,61 @@ step:
 	ADDQ       $0x00000800, DI
 	DECQ       CX
 	JNZ        step
-	MOVQ       accumulate+72(FP), AX
-	TESTQ      AX, AX
-	JZ         store
-	MOVQ       edge+80(FP), R11
+	MOVQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x84
-	BYTE       $0x13
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       R8, AX
+	SHLQ       $0x04, AX
+	ADDQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x94
-	BYTE       $0x13
-	BYTE       $0x00
-	BYTE       $0x08
 	BYTE       $0x00
 	BYTE       $0x00
-	MOVQ       rows+56(FP), CX
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	MOVQ       BX, DX
+	ADDQ       $0x40, SI
+	DECQ       R12
+	JNZ        tile
+	MOVQ       DI, R14
+	ADDQ       $0x00000080, R15
+	DECQ       (SP)
+	JNZ        panel
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x78
+	BYTE       $0x49
+	BYTE       $0xc0
+	RET
 
-row:
-	VMOVUPS (R11), Z0
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R10, R11
-	ADDQ    R8, DX
-	DECQ    CX
-	JNZ     row
-	JMP     below
-
-store:
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x84
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	MOVQ R8, AX
-	SHLQ $0x04, AX
-	ADDQ AX, DX
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x94
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-
-below:
-	MOVQ BX, DX
-	ADDQ $0x40, SI
-	DECQ R12
-	JNZ  tile
-	MOVQ DI, R14
-	ADDQ $0x00000080, R15
-	DECQ (SP)
-	JNZ  panel
+// func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, accumulate int, config *byte)
+// Requires: CMOV, MMX+
+TEXT ·microAMX2x2(SB), NOSPLIT, $8-80
+	MOVQ config+72(FP), AX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78
 	BYTE $0x49
-	BYTE $0xc0
-	VZEROUPPER
-	RET
-
-// func microAMX2x2(tiles int, panels int, steps int, a *float32, b *float32, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·microAMX2x2(SB), NOSPLIT, $8-96
-	MOVQ  n+64(FP), CX
-	MOVQ  $0x00000001, AX
-	SHLQ  CL, AX
-	DECQ  AX
-	KMOVW AX, K1
-	SHRQ  $0x10, AX
-	KMOVW AX, K2
-	MOVQ  config+88(FP), AX
-	BYTE  $0xc4
-	BYTE  $0xe2
-	BYTE  $0x78
-	BYTE  $0x49
-	BYTE  $0x00
-	MOVQ  ldc+48(FP), R8
-	MOVQ  $0x00000040, R9
-	MOVQ  $0x00000080, R10
-	MOVQ  b+32(FP), R14
-	MOVQ  c+40(FP), R15
-	MOVQ  panels+8(FP), AX
-	MOVQ  AX, (SP)
+	BYTE $0x00
+	MOVQ ldc+48(FP), R8
+	MOVQ $0x00000040, R9
+	MOVQ $0x00000080, R10
+	MOVQ b+32(FP), R14
+	MOVQ c+40(FP), R15
+	MOVQ panels+8(FP), AX
+	MOVQ AX, (SP)
 
 panel:
 	MOVQ a+24(FP), SI
@@ -24801,26 +24743,78 @@ panel:
 	ADDQ R14, R13
 
 tile:
+	MOVQ  accumulate+64(FP), AX
+	TESTQ AX, AX
+	JZ    zero
+	MOVQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc0
+	BYTE  $0x4b
+	BYTE  $0x84
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xc8
+	BYTE  $0x4b
+	BYTE  $0x8c
+	BYTE  $0x00
+	BYTE  $0x40
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	MOVQ  R8, AX
+	SHLQ  $0x04, AX
+	ADDQ  DX, AX
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xd0
+	BYTE  $0x4b
+	BYTE  $0x94
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
 	BYTE  $0xc4
-	BYTE  $0xe2
+	BYTE  $0xa2
 	BYTE  $0x7b
-	BYTE  $0x49
-	BYTE  $0xd8
+	BYTE  $0x4b
+	BYTE  $0x9c
+	BYTE  $0x00
+	BYTE  $0x40
+	BYTE  $0x00
+	BYTE  $0x00
+	BYTE  $0x00
+	JMP   begin
+
+zero:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd8
+
+begin:
 	MOVQ  R14, DI
 	MOVQ  steps+16(FP), CX
 	MOVQ  DX, R11
@@ -24843,21 +24837,6 @@ step:
 	BYTE       $0xa2
 	BYTE       $0x7b
 	BYTE       $0x4b
-	BYTE       $0xa4
-	BYTE       $0x0e
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0x00
-	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x4a
-	BYTE       $0x5c
-	BYTE       $0xc4
-	BYTE       $0xc4
-	BYTE       $0xa2
-	BYTE       $0x7b
-	BYTE       $0x4b
 	BYTE       $0xbc
 	BYTE       $0x17
 	BYTE       $0x40
@@ -24865,10 +24844,15 @@ step:
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
-	BYTE       $0xe2
-	BYTE       $0x42
-	BYTE       $0x5c
-	BYTE       $0xcc
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0xa4
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
 	BYTE       $0xc4
 	BYTE       $0xa2
 	BYTE       $0x7b
@@ -24879,6 +24863,16 @@ step:
 	BYTE       $0x04
 	BYTE       $0x00
 	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x4a
+	BYTE       $0x5c
+	BYTE       $0xc4
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x42
+	BYTE       $0x5c
+	BYTE       $0xcc
 	BYTE       $0xc4
 	BYTE       $0xe2
 	BYTE       $0x4a
@@ -24905,125 +24899,63 @@ step:
 	ADDQ       $0x00000800, DI
 	DECQ       CX
 	JNZ        step
-	MOVQ       accumulate+72(FP), AX
-	TESTQ      AX, AX
-	JZ         store
-	MOVQ       edge+80(FP), R11
+	MOVQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x84
-	BYTE       $0x13
+	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x8c
-	BYTE       $0x13
+	BYTE       $0x00
 	BYTE       $0x40
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
+	MOVQ       R8, AX
+	SHLQ       $0x04, AX
+	ADDQ       DX, AX
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x94
-	BYTE       $0x13
 	BYTE       $0x00
-	BYTE       $0x08
+	BYTE       $0x00
+	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0x00
 	BYTE       $0xc4
-	BYTE       $0x82
+	BYTE       $0xa2
 	BYTE       $0x7a
 	BYTE       $0x4b
 	BYTE       $0x9c
-	BYTE       $0x13
+	BYTE       $0x00
 	BYTE       $0x40
-	BYTE       $0x08
 	BYTE       $0x00
 	BYTE       $0x00
-	MOVQ       rows+56(FP), CX
-
-row:
-	VMOVUPS (R11), Z0
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS 64(R11), Z1
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R10, R11
-	ADDQ    R8, DX
-	DECQ    CX
-	JNZ     row
-	JMP     below
-
-store:
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x84
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x8c
-	BYTE $0x02
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	MOVQ R8, AX
-	SHLQ $0x04, AX
-	ADDQ AX, DX
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x94
-	BYTE $0x02
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7a
-	BYTE $0x4b
-	BYTE $0x9c
-	BYTE $0x02
-	BYTE $0x40
-	BYTE $0x00
-	BYTE $0x00
-	BYTE $0x00
-
-below:
-	MOVQ BX, DX
-	ADDQ $0x40, SI
-	DECQ R12
-	JNZ  tile
-	MOVQ DI, R14
-	ADDQ $0x00000080, R15
-	DECQ (SP)
-	JNZ  panel
-	BYTE $0xc4
-	BYTE $0xe2
-	BYTE $0x78
-	BYTE $0x49
-	BYTE $0xc0
-	VZEROUPPER
+	BYTE       $0x00
+	MOVQ       BX, DX
+	ADDQ       $0x40, SI
+	DECQ       R12
+	JNZ        tile
+	MOVQ       DI, R14
+	ADDQ       $0x00000080, R15
+	DECQ       (SP)
+	JNZ        panel
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x78
+	BYTE       $0x49
+	BYTE       $0xc0
 	RET
 
 // func packRowsAMX(rows int, k int, src *float32, lds int, dst *float32)

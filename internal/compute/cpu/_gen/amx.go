@@ -67,13 +67,12 @@ const stepBytes = 2048
 // microAMX opens the kernel for tiles of C that are so many tiles of the hardware high and wide.
 func microAMX(down, across int) {
 	begin(fmt.Sprintf("microAMX%dx%d", down, across),
-		"func(tiles int, panels int, steps int, a, b, c *float32, ldc int, rows int, n int, accumulate int, edge *float32, config *byte)", fmt.Sprintf(
+		"func(tiles int, panels int, steps int, a, b, c *float32, ldc int, rows int, accumulate int, config *byte)", fmt.Sprintf(
 			"microAMX%dx%d computes tiles of C of up to %d rows and %d columns: so many below each other, for each of so many panels of B. See multiplyTiles.", down, across, 16*down, 16*across))
 	a, b, c := RSI, RDI, RDX
 	ldc, strideA, strideB := R8, R9, R10
 	k, ahead, end, tilesLeft, next, panel, top := RCX, R11, RBX, R12, R13, R14, R15
 	panelsLeft := AllocLocal(8)
-	masks32("n")
 	Load(Param("config"), RAX)
 	tileConfigure(RAX)
 	Load(Param("ldc"), ldc)
@@ -93,11 +92,31 @@ func microAMX(down, across int) {
 	ADDQ(panel, next)
 
 	Label("tile")
+	ofC := func(do func(tile byte, row Register, disp int32)) {
+		MOVQ(c, RAX)
+		for i := range down {
+			for j := range across {
+				do(byte(2*i+j), RAX, int32(64*j))
+			}
+			if i < down-1 {
+				MOVQ(ldc, RAX)
+				SHLQ(Imm(4), RAX)
+				ADDQ(c, RAX)
+			}
+		}
+	}
+	Load(Param("accumulate"), RAX)
+	TESTQ(RAX, RAX)
+	JZ(LabelRef("zero"))
+	ofC(func(tile byte, row Register, disp int32) { tileLoad(tile, row, ldc, disp) })
+	JMP(LabelRef("begin"))
+	Label("zero")
 	for i := range down {
 		for j := range across {
 			tileZero(byte(2*i + j))
 		}
 	}
+	Label("begin")
 	MOVQ(panel, b)
 	Load(Param("steps"), k)
 	MOVQ(c, ahead)
@@ -106,18 +125,15 @@ func microAMX(down, across int) {
 	ADDQ(c, end)
 
 	Label("step")
-	tileLoad(left, b, strideB, 0)
-	tileLoad(upper, a, strideA, 0)
-	tileDot(0, upper, left)
-	if across == 2 {
-		tileLoad(right, b, strideB, 64)
-		tileDot(1, upper, right)
+	for j := range across {
+		tileLoad(left+byte(j), b, strideB, int32(64*j))
 	}
-	if down == 2 {
-		tileLoad(lower, a, strideA, 1024)
-		tileDot(2, lower, left)
-		if across == 2 {
-			tileDot(3, lower, right)
+	for i := range down {
+		tileLoad(upper+byte(i), a, strideA, int32(1024*i))
+	}
+	for i := range down {
+		for j := range across {
+			tileDot(byte(2*i+j), upper+byte(i), left+byte(j))
 		}
 	}
 	// The lines of C that will be written, two rows at a time, from the first again after the last; and an eighth of the next panel of B, which the
@@ -139,41 +155,7 @@ func microAMX(down, across int) {
 	DECQ(k)
 	JNZ(LabelRef("step"))
 
-	Load(Param("accumulate"), RAX)
-	TESTQ(RAX, RAX)
-	JZ(LabelRef("store"))
-	Load(Param("edge"), ahead)
-	for i := range down {
-		for j := range across {
-			tileStore(byte(2*i+j), ahead, strideB, int32(2048*i+64*j))
-		}
-	}
-	Load(Param("rows"), k)
-	Label("row")
-	for j := range across {
-		mask := []Op{K1, K2}[j]
-		VMOVUPS(Mem{Base: ahead, Disp: 64 * j}, zmm[j])
-		VADDPS(Mem{Base: c, Disp: 64 * j}, zmm[j], mask, zmm[j])
-		VMOVUPS(zmm[j], mask, Mem{Base: c, Disp: 64 * j})
-	}
-	ADDQ(strideB, ahead)
-	ADDQ(ldc, c)
-	DECQ(k)
-	JNZ(LabelRef("row"))
-	JMP(LabelRef("below"))
-	Label("store")
-	for i := range down {
-		for j := range across {
-			tileStore(byte(2*i+j), c, ldc, int32(64*j))
-		}
-		if i == 0 && down == 2 {
-			MOVQ(ldc, RAX)
-			SHLQ(Imm(4), RAX)
-			ADDQ(RAX, c)
-		}
-	}
-
-	Label("below")
+	ofC(func(tile byte, row Register, disp int32) { tileStore(tile, row, ldc, disp) })
 	MOVQ(end, c)
 	ADDQ(Imm(64), a) // the gap behind a tile
 	DECQ(tilesLeft)
@@ -183,7 +165,6 @@ func microAMX(down, across int) {
 	DECQ(panelsLeft)
 	JNZ(LabelRef("panel"))
 	tileRelease()
-	VZEROUPPER()
 	RET()
 }
 
