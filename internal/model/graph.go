@@ -13,7 +13,7 @@ import (
 
 // GraphOptions say what a graph is for.
 type GraphOptions struct {
-	Training   bool // with the backward half; gradients are added to Model.G
+	Training   bool // with the backward half; gradients are added to Model.G: see ResetGradients
 	Recompute  bool // keep only every block's input and compute its inside again in backward
 	Rows       int  // rows of the largest batch; memory is laid out for them, and grows if a larger one comes
 	Scored     int  // rows that predict a scored id, of the batch with the most; likewise

@@ -102,8 +102,8 @@ func New(o compute.Options) (*Device, error) {
 }
 
 // Family implements compute.Device. Products of bf16 at level AMX have other bits than at AVX512, and so the family another name: cpu-amx. Other
-// processors than x86-64 have families of their own, as cpu-neon-arm64: Go fuses
-// multiplications and additions on some of them, and its exponentials and logarithms differ in the last bit.
+// processors than x86-64 have families of their own, as cpu-neon-arm64: Go fuses multiplications and additions on some of them, and its
+// exponentials and logarithms differ in the last bit.
 func (d *Device) Family() string {
 	family := "cpu-" + d.linear.Level.String()
 	if runtime.GOARCH != "amd64" {

@@ -25042,6 +25042,8 @@ square:
 	SHLQ  CL, AX
 	DECQ  AX
 	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
 
 whole:
 	VMOVDQU32  bf16Pairs<>+0(SB), Z31

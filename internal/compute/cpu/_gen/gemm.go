@@ -164,6 +164,11 @@ func finish512(rows, vectors int, acc func(i, j int) VecPhysical) {
 // masks32 sets K1 and K2 to the lanes of two vectors that hold the first 1 to 32 numbers; it uses RAX and RCX.
 func masks32(param string) {
 	Load(Param(param), RCX)
+	masksOfRCX()
+}
+
+// masksOfRCX is masks32 for the number in RCX, which may be 0 too.
+func masksOfRCX() {
 	MOVQ(U32(1), RAX)
 	SHLQ(CL, RAX)
 	DECQ(RAX)
